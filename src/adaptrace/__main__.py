@@ -1,0 +1,5 @@
+"""``python -m adaptrace``."""
+
+from adaptrace.cli import main
+
+main()

@@ -1,0 +1,191 @@
+"""Catalog: which items there are, what they practise, and what must be mastered first."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from adaptrace import schema
+from adaptrace.errors import DataError, Problem, UnknownItemError
+from adaptrace.files import read_table
+
+KEY_NAMES = frozenset(name for column in (schema.ITEM, schema.SKILL, schema.SKILLS) for name in (column.name, *column.aliases))
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to answer. Names are text; ``minutes`` is the time it is expected to take."""
+
+    item: str
+    skills: tuple[str, ...]
+    title: str | None = None
+    kind: str | None = None
+    minutes: float | None = None
+    provider: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What to show a person."""
+        return self.title or self.item
+
+
+@dataclass(frozen=True, repr=False)
+class Catalog:
+    """Items and prerequisites.
+
+    Attributes
+    ----------
+    items
+        In the order of the file: ties between equally good items go to the earlier.
+    prerequisites
+        Skill -> the skills to master before it.
+    """
+
+    items: tuple[Item, ...]
+    prerequisites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], *, skills: str | os.PathLike[str] | None = None) -> Catalog:
+        """Read a catalog.
+
+        Parameters
+        ----------
+        path
+            JSON ``{"items": [{"item": ..., "skills": [...], ...}], "skills": [{"skill": ..., "prerequisites": [...]}]}``,
+            or a Parquet/Arrow/CSV table of items: ``item``, ``skill`` or ``skills``, and optionally ``title``, ``kind``,
+            ``minutes``, ``provider``. In CSV several skills are joined by ``;``.
+        skills
+            With a table of items: a table with ``skill`` and ``prerequisites``.
+
+        Raises
+        ------
+        DataError
+            Listing every problem: missing columns, repeated items, a prerequisite that no item
+            or skill names, a circle of prerequisites.
+        """
+        if Path(path).suffix.lower() == ".json":
+            document = _read_json(path)
+            return cls.from_arrow(pa.Table.from_pylist(document["items"]), document.get("skills", ()), source=os.fspath(path))
+        rows: Iterable[Mapping[str, Any]] = ()
+        if skills is not None:
+            rows = read_table(skills, KEY_NAMES | {"prerequisites"}).to_pylist()
+        return cls.from_arrow(read_table(path, KEY_NAMES), rows, source=os.fspath(path))
+
+    @classmethod
+    def from_arrow(cls, data: Any, skills: Iterable[Mapping[str, Any]] = (), *, source: str = "catalog") -> Catalog:
+        """Make a catalog of a table of items and rows of ``skill`` and ``prerequisites`` (a list, or text with ``;``)."""
+        table = pa.table(data)
+        found = schema.resolve(table.column_names, schema.CATALOG_ITEMS, None)
+        need = ("item", "skills" if "skills" in found else "skill")
+        checked = schema.conform(table, schema.CATALOG_ITEMS, None, need, source)
+        columns = {name: array.to_pylist() for name, array in checked.items()}
+        items = tuple(_item({name: values[row] for name, values in columns.items()}) for row in range(len(table)))
+        before = {str(row["skill"]): _listed(row.get("prerequisites")) for row in skills}
+        problems = _repeats(items) + _bad_prerequisites(items, before)
+        if problems:
+            raise DataError(source, problems)
+        return cls(items, before)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        return f"Catalog({len(self.items):,} items, {len(self.skills):,} skills)"
+
+    @cached_property
+    def skills(self) -> tuple[str, ...]:
+        """Every skill, prerequisites before what needs them; otherwise in the order of the items."""
+        named = dict.fromkeys([*self.prerequisites, *(skill for item in self.items for skill in item.skills)])
+        return tuple(TopologicalSorter({skill: self.prerequisites.get(skill, ()) for skill in named}).static_order())
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Item]:
+        """Item name -> item."""
+        return {item.item: item for item in self.items}
+
+    def item(self, name: object) -> Item:
+        """The item of that name; raises :class:`UnknownItemError` that names the nearest."""
+        if str(name) in self.by_name:
+            return self.by_name[str(name)]
+        near = difflib.get_close_matches(str(name), self.by_name, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise UnknownItemError(f"item '{name}' is not in the catalog of {len(self):,} items{hint}")
+
+    def skills_of(self, items: pa.Array, source: str) -> pa.ListArray:
+        """The skills of each of these items; one :class:`DataError` lists all that the catalog lacks."""
+        names = pa.array(items).dictionary_encode() if not pa.types.is_dictionary(items.type) else items
+        values = [str(value) for value in names.dictionary.to_pylist()]
+        problems = []
+        for code, value in enumerate(values):
+            if value not in self.by_name:
+                rows = [row for row, at in enumerate(names.indices.to_pylist()) if at == code]
+                near = difflib.get_close_matches(value, self.by_name, 1)
+                remedy = f"did you mean '{near[0]}'?" if near else "add it to the catalog"
+                expected = f"one of the catalog's {len(self):,} items"
+                problems.append(Problem(f"'{value}'", expected, remedy, "item", rows[0] + 1, len(rows) - 1))
+        if problems:
+            raise DataError(source, problems)
+        lists = pa.array([list(self.by_name[value].skills) for value in values], pa.list_(pa.string()))
+        return lists.take(names.indices)
+
+
+def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    expected = '{"items": [{"item": ..., "skills": [...]}, ...], "skills": [...]}'
+    try:
+        document = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(os.fspath(path), [Problem(str(error), expected, "check the path and the file")]) from error
+    if not isinstance(document, dict) or not document.get("items"):
+        raise DataError(os.fspath(path), [Problem("no list of items", expected, "wrap the items in such an object")])
+    return document
+
+
+def _item(row: dict[str, Any]) -> Item:
+    skills = row.pop("skills", None) or [row.pop("skill")]
+    row.pop("skill", None)
+    return Item(str(row.pop("item")), tuple(dict.fromkeys(map(str, skills))), **row)
+
+
+def _listed(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    names = value.split(schema.LIST_SEPARATOR) if isinstance(value, str) else value
+    return tuple(str(name).strip() for name in names if str(name).strip())  # type: ignore[attr-defined]
+
+
+def _repeats(items: tuple[Item, ...]) -> list[Problem]:
+    seen: dict[str, int] = {}
+    problems = []
+    for row, item in enumerate(items, 1):
+        first = seen.setdefault(item.item, row)
+        if first != row:
+            expected = f"every item once (it stands in row {first})"
+            problems.append(Problem(f"'{item.item}' again", expected, "join the rows, several skills in one", "item", row))
+    return problems
+
+
+def _bad_prerequisites(items: tuple[Item, ...], before: Mapping[str, tuple[str, ...]]) -> list[Problem]:
+    known = {skill for item in items for skill in item.skills} | set(before)
+    problems = [
+        Problem(
+            f"'{need}' before '{skill}'", "skills that the catalog names", "correct the name or add the skill", "prerequisites"
+        )
+        for skill, needs in before.items()
+        for need in needs
+        if need not in known
+    ]
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError as error:
+        circle = " <- ".join(error.args[1])
+        problems.append(Problem(f"the circle {circle}", "prerequisites without circles", "remove one of them", "prerequisites"))
+    return problems

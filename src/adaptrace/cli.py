@@ -1,0 +1,239 @@
+"""The command line: load, call, write. Tables go to files or stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:  # at run time these are imported where they are used: --help must not wait for a compiler
+    import pyarrow as pa
+
+    from adaptrace.log import Log
+    from adaptrace.policy import Policy
+
+app = typer.Typer(
+    help="Knowledge tracing: a response log goes in; mastery, a prediction and the next item come out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Policies(StrEnum):
+    """How the next item is chosen."""
+
+    lowest_mastery = "lowest-mastery"
+    target_success = "target-success"
+
+
+LogPath = Annotated[str, typer.Argument(metavar="LOG", help="Parquet, Arrow or CSV/TSV: a file, a folder or a quoted glob.")]
+ModelPath = Annotated[Path, typer.Option("--model", "-m", help="A model that `adaptrace fit` wrote.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; by default CSV to stdout.")]
+Format = Annotated[str | None, typer.Option("--format", help="A foreign layout, e.g. assistments2009.")]
+Columns = Annotated[list[str] | None, typer.Option("--column", "-c", help="OURS=THEIRS, e.g. student=pupil; may be repeated.")]
+TimeUnit = Annotated[str | None, typer.Option("--time-unit", help="Integer times count s, ms, us or ns since 1970.")]
+Ordered = Annotated[bool, typer.Option("--ordered", help="Promise that rows are in order; an error if not.")]
+
+
+def main() -> None:
+    """Run the command line; errors of ours are messages, not tracebacks."""
+    from adaptrace.errors import AdaptraceError
+
+    try:
+        app()
+    except AdaptraceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our stdout has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+
+
+# ---- commands ---------------------------------------------------------------
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the mastery table.")] = Path("mastery.parquet"),
+) -> None:
+    """Fit the bundled school, show its classes and what three students should do next."""
+    from adaptrace import demonstration, models, sample
+    from adaptrace.files import write_table
+
+    with waiting("reading the sample school"):
+        log, catalog = sample.sample_log(), sample.sample_catalog()
+    with fitting() as progress:
+        model = models.BKT().fit(log, progress=progress)
+    mastery = model.score(log)
+    write_table(mastery, output)
+    demonstration.show(log, catalog, model, mastery, output)
+
+
+@app.command()
+def fit(
+    log: LogPath,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the model (JSON).")] = Path("model.json"),
+    no_forget: Annotated[bool, typer.Option("--no-forget", help="The classic four parameters, without forgetting.")] = False,
+    format: Format = None,
+    column: Columns = None,
+    time_unit: TimeUnit = None,
+    ordered: Ordered = False,
+) -> None:
+    """Fit a model to a response log."""
+    from adaptrace.models import BKT
+
+    responses = read_log(log, format, column, time_unit, ordered)
+    with fitting() as progress:
+        model = BKT(forget=not no_forget).fit(responses, progress=progress)
+    model.save(output)
+    say(f"{output}: {model} fitted to {responses}")
+
+
+@app.command()
+def score(
+    log: LogPath,
+    model: ModelPath,
+    output: Output = None,
+    format: Format = None,
+    column: Columns = None,
+    time_unit: TimeUnit = None,
+    ordered: Ordered = False,
+) -> None:
+    """Mastery of every student on every skill they met."""
+    from adaptrace.models import load
+
+    fitted = load(model)
+    write(fitted.score(read_log(log, format, column, time_unit, ordered)), output)
+
+
+@app.command()
+def predict(
+    log: LogPath,
+    model: ModelPath,
+    output: Output = None,
+    format: Format = None,
+    column: Columns = None,
+    time_unit: TimeUnit = None,
+    ordered: Ordered = False,
+) -> None:
+    """P(correct) before each response, from the student's responses before it."""
+    import pyarrow as pa
+
+    from adaptrace.models import load
+
+    fitted = load(model)
+    responses = read_log(log, format, column, time_unit, ordered)
+    table = responses.table.append_column("prediction", pa.array(fitted.predict(responses)))
+    write(table.append_column("source_row", pa.array(responses.source_row)), output)
+
+
+@app.command()
+def recommend(
+    model: ModelPath,
+    catalog: Annotated[Path, typer.Option("--catalog", "-C", help="Items, skills and prerequisites: JSON, Parquet or CSV.")],
+    log: Annotated[str, typer.Option("--log", "-l", metavar="LOG", help="What the student has answered so far.")],
+    student: Annotated[str, typer.Option("--student", "-s", help="The student's name as in the log.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 3,
+    skills: Annotated[Path | None, typer.Option("--skills", help="Prerequisites, if the catalog is a table.")] = None,
+    policy: Annotated[Policies, typer.Option("--policy", help="How to choose.")] = Policies.lowest_mastery,
+    target: Annotated[float, typer.Option("--target", min=0.0, max=1.0, help="P(correct) that target-success aims at.")] = 0.75,
+    output: Output = None,
+    format: Format = None,
+    column: Columns = None,
+    time_unit: TimeUnit = None,
+) -> None:
+    """The next k items for one student, each with its reason."""
+    import pyarrow as pa
+
+    from adaptrace import policy as policies
+    from adaptrace.catalog import Catalog
+    from adaptrace.models import load
+    from adaptrace.student import Student
+
+    fitted, items = load(model), Catalog.read(catalog, skills=skills)
+    responses = read_log(log, format, column, time_unit, False, items)
+    state = Student.from_log(fitted, responses, student, items)
+    if not state.answered:
+        say(f"note: the log holds no response of '{student}'; this is what a new student would get")
+    chosen: Policy = policies.LowestMastery()
+    if policy is Policies.target_success:
+        chosen = policies.TargetSuccess(target=target)
+    rows = [
+        {"item": choice.item.item, "title": choice.item.label, "utility": choice.utility, "reason": str(choice.reason)}
+        for choice in policies.recommend(state, items, k, policy=chosen)
+    ]
+    write(pa.Table.from_pylist(rows), output)
+
+
+# ---- around them ------------------------------------------------------------
+
+
+def say(message: str) -> None:
+    """A line for the person, on stderr."""
+    print(message, file=sys.stderr)
+
+
+def read_log(
+    path: str, format: str | None, column: list[str] | None, time_unit: str | None, ordered: bool, catalog: Any = None
+) -> Log:
+    """Read a log as the options say, and pass its notes on."""
+    from adaptrace.log import Log
+
+    columns = dict(_pair(text) for text in column or [])
+    with waiting(f"reading {path}"):
+        log = Log.read(path, format=format, columns=columns, catalog=catalog, time_unit=time_unit, ordered=ordered)
+    for note in log.notes:
+        say(f"note: {note}")
+    return log
+
+
+def _pair(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not equals or not ours or not theirs:
+        raise typer.BadParameter(f"got '{text}'; expected OURS=THEIRS, e.g. --column student=pupil")
+    return ours, theirs
+
+
+def write(table: pa.Table, output: Path | None) -> None:
+    """Write a table to its file, or as CSV to stdout."""
+    import pyarrow.csv
+
+    from adaptrace.files import plain_columns, write_table
+
+    if output is None:
+        pyarrow.csv.write_csv(plain_columns(table), sys.stdout.buffer)
+    else:
+        write_table(table, output)
+        say(f"{output}: {len(table):,} rows")
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A spinner on stderr while something lasts, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextlib.contextmanager
+def fitting() -> Iterator[Callable[[float], None] | None]:
+    """A progress bar on stderr while a model is fitted, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("fitting", total=1.0)
+        yield lambda share: bar.update(task, completed=share)

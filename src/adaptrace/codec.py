@@ -1,0 +1,51 @@
+"""Durable things as JSON: a header that says what it is, and a fingerprint of what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adaptrace.errors import ModelError
+from adaptrace.files import replacing
+
+SCHEMA = 1  # of everything this version writes; it reads all up to this number
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """The same content has the same fingerprint, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write(path: str | os.PathLike[str], what: str, content: Mapping[str, Any]) -> None:
+    """Write ``content`` as a ``what``, whole or not at all."""
+    document = {"adaptrace": what, "schema": SCHEMA, "fingerprint": fingerprint(content), "content": content}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def read(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
+    """The content of a file that :func:`write` wrote.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, it is something else, damaged, or of a newer schema.
+    """
+    try:
+        document = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}; expected a {what} written by adaptrace") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: not JSON ({error}); expected a {what} written by adaptrace") from error
+    if not isinstance(document, dict) or document.get("adaptrace") != what:
+        raise ModelError(f"{path}: not a {what}; expected a file written by adaptrace's save()")
+    if document["schema"] > SCHEMA:
+        raise ModelError(f"{path}: schema {document['schema']}, this version reads up to {SCHEMA}; upgrade adaptrace")
+    content: dict[str, Any] = document["content"]
+    if fingerprint(content) != document["fingerprint"]:
+        raise ModelError(f"{path}: its content does not match its fingerprint; it was edited or damaged: save it again")
+    return content

@@ -1,0 +1,80 @@
+"""What ``adaptrace demo`` shows: classes, students, next items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from adaptrace.catalog import Catalog
+from adaptrace.log import Log
+from adaptrace.models import BKT
+from adaptrace.policy import recommend
+from adaptrace.student import Student
+
+MASTERED = 0.95
+BAR = 20  # characters
+
+
+def show(log: Log, catalog: Catalog, model: BKT, mastery: pa.Table, output: Path) -> None:
+    """Print the demonstration to stdout."""
+    console = Console(highlight=False)
+    console.print(f"[bold]A simulated school:[/] {log}\n")
+    console.print(class_table(log, mastery, len(catalog.skills)))
+    for student in example_students(log, mastery):
+        console.print(next_table(student, Student.from_log(model, log, student, catalog), catalog))
+    console.print(f"Mastery of every student on every skill: [bold]{output}[/] ({len(mastery):,} rows)")
+    console.print("\nNow your own log (columns student, item, skill, correct; in order, or with a time column):")
+    console.print("  [bold green]adaptrace fit responses.csv -o model.json[/]", soft_wrap=True)
+
+
+def class_table(log: Log, mastery: pa.Table, n_skills: int) -> Table:
+    """One line a class: how far it is, and the skill most of its students are stuck on."""
+    classes = classes_of(log)[mastery["student"].chunk(0).indices.to_numpy()]
+    skill = mastery["skill"].chunk(0).indices.to_numpy()
+    known, names = mastery["mastery"].to_numpy(), log.skills.to_pylist()
+    table = Table(title="Classes", title_justify="left", box=None, header_style="bold")
+    for heading, justify in (
+        ("class", "left"),
+        ("students", "right"),
+        (f"skills mastered (of {n_skills})", "left"),
+        ("most students are on", "left"),
+    ):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for name in np.unique(classes):
+        own = classes == name
+        students = len(np.unique(mastery["student"].chunk(0).indices.to_numpy()[own]))
+        mastered = (known[own] >= MASTERED).sum() / students
+        filled = round(BAR * mastered / n_skills)
+        bar = f"[green]{'█' * filled}[/][dim]{'░' * (BAR - filled)}[/] {mastered:4.1f}"
+        stuck = np.bincount(skill[own & (known < MASTERED)], minlength=len(names))
+        table.add_row(str(name), str(students), bar, f"{names[int(stuck.argmax())]} ({stuck.max()})")
+    return table
+
+
+def classes_of(log: Log) -> np.ndarray:
+    """The class of each student."""
+    return np.array(log.table["class"].to_pylist())[log.rows.student_start[:-1]]
+
+
+def example_students(log: Log, mastery: pa.Table) -> list[str]:
+    """Three students: little, half and far on their way."""
+    owner = mastery["student"].chunk(0).indices.to_numpy()
+    mastered = np.bincount(owner, weights=mastery["mastery"].to_numpy() >= MASTERED)
+    ranked = np.argsort(mastered, kind="stable")
+    return [log.students[int(ranked[int(share * (len(ranked) - 1))])].as_py() for share in (0.05, 0.5, 0.95)]
+
+
+def next_table(name: str, student: Student, catalog: Catalog) -> Table:
+    """The next three items of one student."""
+    mastered = sum(student.mastered(skill, at=MASTERED) for skill in catalog.skills)
+    title = f"\n{name}: {mastered} of {len(catalog.skills)} skills mastered; next, one of"
+    table = Table(title=title, title_justify="left", box=None, show_header=False, title_style="bold")
+    table.add_column("item", style="cyan")
+    table.add_column("because", style="dim")
+    for choice in recommend(student, catalog, 3):
+        table.add_row(choice.item.label, str(choice.reason))
+    return table

@@ -1,0 +1,75 @@
+"""Every exception of the package.
+
+::
+
+    AdaptraceError
+    ├── DataError          an input table breaks its schema; lists every problem at once
+    ├── ModelError         a model file cannot be used, or a model is not fitted
+    ├── UnknownItemError   an item that the catalog does not hold
+    └── OutputError        an output that cannot be written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class AdaptraceError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input: where it is, what stands there, what should, what to do."""
+
+    got: str
+    expected: str
+    remedy: str
+    column: str | None = None
+    row: int | None = None  # 1-based, header not counted
+    more: int = 0  # further rows with the same problem
+    file: str | None = None  # where the input is several files
+
+    def __str__(self) -> str:
+        place = [self.file, f"column '{self.column}'" if self.column else None, f"row {self.row}" if self.row else None]
+        where = ", ".join(part for part in place if part)
+        rows = "row" if self.more == 1 else "rows"
+        more = f" (and in {self.more:,} more {rows})" if self.more else ""
+        return f"{where + ': ' if where else ''}got {self.got}{more}; expected {self.expected}; {self.remedy}"
+
+
+class DataError(AdaptraceError, ValueError):
+    """An input breaks its schema.
+
+    Attributes
+    ----------
+    source
+        The file, or what else the data came from.
+    problems
+        Every problem found, in the order of the columns.
+    """
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            text = f"{source}: {self.problems[0]}"
+        else:
+            text = "\n".join([f"{source}: {len(self.problems)} problems", *(f"  - {each}" for each in self.problems)])
+        super().__init__(text)
+
+
+class ModelError(AdaptraceError):
+    """A model file cannot be read, is of a newer schema, or a model is not fitted."""
+
+
+class UnknownItemError(AdaptraceError, KeyError):
+    """An item that the catalog does not hold."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class OutputError(AdaptraceError, OSError):
+    """An output that cannot be written; nothing is left half-written."""

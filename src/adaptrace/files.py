@@ -1,0 +1,211 @@
+"""Files in, files out: any table format read as Arrow, every output whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
+import pyarrow.feather
+import pyarrow.parquet
+
+from adaptrace.errors import DataError, OutputError, Problem
+
+PARQUET = (".parquet", ".pq", ".parq")
+ARROW = (".arrow", ".feather", ".ipc")
+DELIMITED = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
+FORMATS = "Parquet (.parquet), Arrow/Feather (.arrow, .feather), CSV (.csv), TSV (.tsv), each CSV/TSV also .gz"
+
+
+# ---- reading ----------------------------------------------------------------
+
+
+def read_table(path: str | os.PathLike[str], text: frozenset[str] = frozenset()) -> pa.Table:
+    """Read a file, a folder (also hive-partitioned) or a glob as one table.
+
+    Parameters
+    ----------
+    path
+        Parquet, Arrow IPC/Feather, CSV or TSV (also gzipped), told apart by the ending.
+    text
+        Lower-case names of columns that hold keys: in CSV they are kept exactly as written
+        (``007`` stays ``007``).
+
+    Raises
+    ------
+    DataError
+        If there is no such file, it is cut short, or a CSV row is broken.
+    """
+    files = find_files(path)
+    tables = [_read_file(file, text) for file in files]
+    if len(tables) == 1:
+        return tables[0]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowInvalid as error:
+        remedy = "give all files the same columns and types"
+        raise DataError(os.fspath(path), [Problem(str(error), "files of one schema", remedy)]) from error
+
+
+def find_files(path: str | os.PathLike[str]) -> list[Path]:
+    """The data files behind a path, a folder or a glob, in the order of their names."""
+    place = Path(path)
+    if place.is_dir():
+        files = sorted(file for file in place.rglob("*") if file.is_file() and not file.name.startswith((".", "_")))
+        files = [file for file in files if _ending(file) in (*PARQUET, *ARROW, *DELIMITED)]
+        found = "a folder without data files"
+    else:
+        files = [place] if place.is_file() else sorted(Path(name) for name in glob.glob(os.fspath(path), recursive=True))
+        found = "no such file"
+    if not files:
+        raise DataError(os.fspath(path), [Problem(found, f"a log: {FORMATS}", "check the path")])
+    return files
+
+
+def _ending(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def _read_file(path: Path, text: frozenset[str]) -> pa.Table:
+    ending = _ending(path)
+    if path.stat().st_size == 0:
+        raise DataError(str(path), [Problem("an empty file", "at least a header", "export the file again")])
+    try:
+        if ending in PARQUET:
+            return _with_partitions(pyarrow.parquet.read_table(path, partitioning=None), path)
+        if ending in ARROW:
+            return pyarrow.feather.read_table(path)
+        if ending in DELIMITED:
+            return _read_delimited(path, DELIMITED[ending], text)
+    except pa.ArrowInvalid as error:
+        remedy = "the file is damaged or cut short: export or copy it again"
+        raise DataError(str(path), [Problem(_brief(error), f"a whole {ending[1:]} file", remedy)]) from error
+    except OSError as error:
+        raise DataError(str(path), [Problem(_brief(error), "a readable file", "check the file and its rights")]) from error
+    raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "rename or convert the file")])
+
+
+def _with_partitions(table: pa.Table, path: Path) -> pa.Table:
+    """Add the columns that hive-style folder names hold, ``year=2024/part-0.parquet``."""
+    for folder in path.parts[:-1]:
+        name, equals, value = folder.partition("=")
+        if equals and name and name not in table.column_names:
+            table = table.append_column(name, pa.array([value] * len(table), pa.string()))
+    return table
+
+
+def _brief(error: Exception) -> str:
+    return str(error).split("\n")[0].strip().rstrip(".")
+
+
+def _read_delimited(path: Path, delimiter: str, text: frozenset[str]) -> pa.Table:
+    broken: list[pyarrow.csv.InvalidRow] = []
+
+    def note(row: pyarrow.csv.InvalidRow) -> str:
+        broken.append(row)
+        return "skip"
+
+    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note)
+    names = _header(path, delimiter)
+    convert = pyarrow.csv.ConvertOptions(
+        column_types={name: pa.string() for name in names if name.strip().lower() in text},
+        strings_can_be_null=True,
+        timestamp_parsers=[pyarrow.csv.ISO8601],
+    )
+    # one thread: only then does the parser know the numbers of broken rows
+    read = pyarrow.csv.ReadOptions(use_threads=False)
+    table = pyarrow.csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
+    if broken:
+        problems = [
+            Problem(
+                f"{row.actual_columns} cells: {row.text[:60]!r}",
+                f"{row.expected_columns} as in the header",
+                "quote cells that hold the delimiter",
+                row=None if row.number is None else row.number - 1,
+            )
+            for row in broken
+        ]
+        raise DataError(str(path), problems)
+    return table
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=lambda row: "skip")
+    with pyarrow.csv.open_csv(path, parse_options=parse) as reader:
+        return list(reader.schema.names)
+
+
+# ---- writing ----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside the target; move it there if the block ends well, remove it if not."""
+    target = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+    except OSError as error:
+        raise OutputError(
+            f"{target}: cannot be written: {error.strerror}; choose a folder that exists and is writable"
+        ) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing was changed") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
+    """Write Parquet, Arrow/Feather, CSV, TSV or JSON (a list of rows), by the ending; whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written or the ending is none of these.
+    """
+    ending = _ending(Path(path))
+    if ending not in (*PARQUET, *ARROW, *DELIMITED, ".json"):
+        raise OutputError(f"{path}: unknown ending '{ending}'; use .parquet, .arrow, .csv, .tsv or .json")
+    with replacing(path) as temporary:
+        if ending in PARQUET:
+            pyarrow.parquet.write_table(table, temporary, compression="zstd")
+        elif ending in ARROW:
+            pyarrow.feather.write_feather(table, temporary)
+        elif ending == ".json":
+            temporary.write_text(json.dumps(table.to_pylist(), default=str, indent=1))
+        else:
+            options = pyarrow.csv.WriteOptions(delimiter=DELIMITED[ending])
+            pyarrow.csv.write_csv(plain_columns(table), temporary, options)
+
+
+def plain_columns(table: pa.Table) -> pa.Table:
+    """Decode dictionaries and join lists: what a text file can hold."""
+    columns = []
+    for column in table.columns:
+        if pa.types.is_list(column.type):
+            column = pa.array([None if row is None else ";".join(map(str, row)) for row in column.to_pylist()])
+        elif pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        columns.append(column)
+    return pa.table(columns, names=table.column_names)

@@ -1,0 +1,50 @@
+"""ASSISTments 2009-10 skill-builder data, the 30-column CSV as published.
+
+A problem with several skills stands there once per skill under one ``order_id``: those rows are
+one event (Log merges them). Rows without a skill are left out, and counted.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adaptrace.files import read_table
+from adaptrace.formats import Foreign
+
+COLUMNS = {
+    "student": "user_id",
+    "item": "problem_id",
+    "skill": "skill_name",
+    "correct": "correct",
+    "order": "order_id",
+    "event_id": "event_id",
+    "response_ms": "ms_first_response",
+}
+KEYS = frozenset(("user_id", "problem_id", "skill_id", "skill_name"))
+
+
+def read(path: str | os.PathLike[str]) -> Foreign:
+    """Read the CSV; a skill without a name is called by its id."""
+    table = read_table(path, KEYS)
+    notes = []
+    if "skill_id" in table.column_names and "skill_name" in table.column_names:
+        name = pc.coalesce(table["skill_name"], table["skill_id"])
+        table = table.set_column(table.column_names.index("skill_name"), "skill_name", name)
+        without = pc.sum(pc.is_null(name)).as_py() or 0
+        if without:
+            notes.append(f"{without:,} of {len(table):,} rows have no skill and were left out")
+            table = table.filter(pc.is_valid(name))
+    if "order_id" in table.column_names:
+        repeats = len(table) - len(table["order_id"].unique())
+        if repeats:
+            notes.append(f"{repeats:,} rows repeat an order_id for a further skill and were merged into one event each")
+        table = table.append_column("event_id", table["order_id"])
+    return Foreign(table, _present(table), tuple(notes))
+
+
+def _present(table: pa.Table) -> dict[str, str]:
+    needed = ("student", "item", "skill", "correct")
+    return {key: name for key, name in COLUMNS.items() if key in needed or name in table.column_names}

@@ -1,0 +1,1 @@
+"""Numbers only: the loops that Numba compiles, and the steps they are made of."""

@@ -1,0 +1,319 @@
+"""Maximum likelihood for knowledge tracing, from the sequences in a prefix trie.
+
+The log-likelihood is a sum over nodes, ``students * log P(outcome | prefix)`` (Rabiner, 1989,
+sec. V.A: the scaled forward pass), so its cost follows the distinct prefixes and not the
+students. :func:`score` gives the value, the gradient and the outer product of the node
+scores (Berndt, Hall, Hall & Hausman, 1974), an estimate of the information that is never
+indefinite. :func:`climb` takes damped steps with it (Levenberg, 1944; Marquardt, 1963)
+inside the bounds, and only ever upwards. :func:`search` climbs from the best of many starts.
+
+A point of the search, ``x`` (5,), is ``theta`` (prior, learn, forget, guess, slip) but for
+its guess, which is the share that guess takes of the room below 1 - slip: every x in its box
+is a model in which knowing helps.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptrace.kernels.compile import kernel
+from adaptrace.kernels.rows import Trie
+
+FloatArray = NDArray[np.float64]
+
+PRIOR, LEARN, FORGET, GUESS, SLIP = range(5)
+SIZE = 5
+
+TOLERANCE = 1e-10  # of the log-likelihood: the gain below which a further step is not worth taking
+FIRST_STEPS = 15  # of a climb that only has to show where it leads
+MOST_STEPS = 500
+SNAP = 1e-12  # a step that ends this close to a bound ends on it
+MARGIN = 1e-9  # how close to 0 and 1 the guess's share may come
+LARGE, SHALLOW = 4096, 2048  # a larger trie is first climbed on its first nodes: the first responses of all
+FEW_CLIMBS, SOME_CLIMBS, MANY_CLIMBS = 2, 6, 40  # on a large, a middling and a tiny trie
+START_WORK = 3000  # nodes x climbs that decide how tiny is tiny
+
+
+class Problem(NamedTuple):
+    """What a fit may do. Equal bounds fix a parameter."""
+
+    low: FloatArray  # (5,) of theta
+    high: FloatArray  # (5,) of theta
+    levels: FloatArray  # (n_levels, 2) of each level: `correct`, and P(the event's other skills are right)
+    starts: FloatArray  # (n_starts, 5) points x of the box to start from
+
+
+class Space(NamedTuple):
+    """Working space for one skill at a time."""
+
+    mastery: FloatArray  # (n_nodes,)
+    state: FloatArray  # (n_nodes, 6) P(known) before the next response, and its derivatives
+
+
+# ---- the likelihood ---------------------------------------------------------
+
+
+@kernel
+def blend(correct: float, right: float) -> float:
+    """P(outcome) where P(right) = right, as in :mod:`adaptrace.kernels.bkt` (Numba's cache needs it in this file)."""
+    return correct * right + (1.0 - correct) * (1.0 - right)
+
+
+@kernel
+def log_likelihood(theta: FloatArray, levels: FloatArray, trie: Trie, begin: int, end: int, space: Space) -> float:
+    """Log-likelihood of nodes [begin, end)."""
+    prior, learn, forget, guess, slip = theta[0], theta[1], theta[2], theta[3], theta[4]
+    total = 0.0
+    for node in range(end - begin):
+        above = trie.parent[begin + node]
+        p = prior if above < 0 else space.mastery[above]
+        correct, others = levels[trie.level[begin + node], 0], levels[trie.level[begin + node], 1]
+        known = blend(correct, (1.0 - slip) * others)
+        unknown = blend(correct, guess * others)
+        outcome = p * known + (1.0 - p) * unknown
+        total += trie.students[begin + node] * math.log(outcome)
+        posterior = p * known / outcome
+        space.mastery[node] = posterior * (1.0 - forget) + (1.0 - posterior) * learn
+    return total
+
+
+@kernel
+def score(
+    theta: FloatArray,
+    levels: FloatArray,
+    trie: Trie,
+    begin: int,
+    end: int,
+    space: Space,
+    slope: FloatArray,
+    curve: FloatArray,
+) -> float:
+    """Log-likelihood of nodes [begin, end), with its gradient (5,) and information (5, 5) in theta."""
+    prior, learn, forget, guess, slip = theta[0], theta[1], theta[2], theta[3], theta[4]
+    state = space.state
+    slope[:] = 0.0
+    curve[:, :] = 0.0
+    stay = 1.0 - learn - forget
+    total = 0.0
+    for node in range(end - begin):
+        above = trie.parent[begin + node]
+        if above < 0:
+            p, p0, p1, p2, p3, p4 = prior, 1.0, 0.0, 0.0, 0.0, 0.0
+        else:
+            p, p0, p1 = state[above, 0], state[above, 1], state[above, 2]
+            p2, p3, p4 = state[above, 3], state[above, 4], state[above, 5]
+        correct, others = levels[trie.level[begin + node], 0], levels[trie.level[begin + node], 1]
+        known = blend(correct, (1.0 - slip) * others)
+        unknown = blend(correct, guess * others)
+        outcome = p * known + (1.0 - p) * unknown
+        count = float(trie.students[begin + node])
+        total += count * math.log(outcome)
+
+        # the node's score: d log P(outcome | prefix) / d theta
+        over = 1.0 / outcome
+        gap = (known - unknown) * over
+        turn = (2.0 * correct - 1.0) * others * over  # how guess moves `unknown`, and -slip moves `known`
+        g0, g1, g2 = p0 * gap, p1 * gap, p2 * gap
+        g3 = p3 * gap + (1.0 - p) * turn
+        g4 = p4 * gap - p * turn
+
+        # P(known) after the response, and d P(known) / d theta
+        known *= over
+        posterior = p * known
+        state[node, 0] = posterior * (1.0 - forget) + (1.0 - posterior) * learn
+        state[node, 1] = stay * (p0 * known - posterior * g0)
+        state[node, 2] = stay * (p1 * known - posterior * g1) + (1.0 - posterior)
+        state[node, 3] = stay * (p2 * known - posterior * g2) - posterior
+        state[node, 4] = stay * (p3 * known - posterior * g3)
+        state[node, 5] = stay * (p4 * known - posterior * g4 - p * turn)
+
+        w0, w1, w2, w3, w4 = count * g0, count * g1, count * g2, count * g3, count * g4
+        slope[0] += w0
+        slope[1] += w1
+        slope[2] += w2
+        slope[3] += w3
+        slope[4] += w4
+        curve[0, 0] += w0 * g0
+        curve[1, 0] += w1 * g0
+        curve[1, 1] += w1 * g1
+        curve[2, 0] += w2 * g0
+        curve[2, 1] += w2 * g1
+        curve[2, 2] += w2 * g2
+        curve[3, 0] += w3 * g0
+        curve[3, 1] += w3 * g1
+        curve[3, 2] += w3 * g2
+        curve[3, 3] += w3 * g3
+        curve[4, 0] += w4 * g0
+        curve[4, 1] += w4 * g1
+        curve[4, 2] += w4 * g2
+        curve[4, 3] += w4 * g3
+        curve[4, 4] += w4 * g4
+    for a in range(SIZE):
+        for b in range(a):
+            curve[b, a] = curve[a, b]
+    return total
+
+
+# ---- the box ----------------------------------------------------------------
+
+
+@kernel
+def place(x: FloatArray, problem: Problem, theta: FloatArray) -> None:
+    """Theta of a point x."""
+    room = min(problem.high[GUESS], 1.0 - x[SLIP]) - problem.low[GUESS]
+    for a in range(SIZE):
+        theta[a] = x[a] if a != GUESS else problem.low[GUESS] + x[GUESS] * room
+
+
+@kernel
+def pull_back(x: FloatArray, problem: Problem, slope: FloatArray, curve: FloatArray) -> None:
+    """Turn a gradient and an information in theta into those in x, in place."""
+    room = min(problem.high[GUESS], 1.0 - x[SLIP]) - problem.low[GUESS]
+    squeeze = x[GUESS] if 1.0 - x[SLIP] < problem.high[GUESS] else 0.0
+    slope[SLIP] -= squeeze * slope[GUESS]
+    slope[GUESS] *= room
+    for a in range(SIZE):
+        curve[a, SLIP] -= squeeze * curve[a, GUESS]
+        curve[a, GUESS] *= room
+    for a in range(SIZE):
+        curve[SLIP, a] -= squeeze * curve[GUESS, a]
+        curve[GUESS, a] *= room
+
+
+@kernel
+def box(problem: Problem, low: FloatArray, high: FloatArray) -> None:
+    """The lowest and the highest x."""
+    for a in range(SIZE):
+        low[a], high[a] = problem.low[a], problem.high[a]
+    if low[GUESS] < high[GUESS]:
+        low[GUESS], high[GUESS] = MARGIN, 1.0 - MARGIN
+
+
+@kernel
+def advance(x: FloatArray, step: FloatArray, low: FloatArray, high: FloatArray, trial: FloatArray) -> None:
+    """Write x + step to ``trial``, cut short where it meets the box."""
+    share = 1.0
+    for a in range(SIZE):
+        if step[a] > 0.0:
+            share = min(share, (high[a] - x[a]) / step[a])
+        elif step[a] < 0.0:
+            share = min(share, (low[a] - x[a]) / step[a])
+    for a in range(SIZE):
+        trial[a] = x[a] + share * step[a]
+        if trial[a] > high[a] - SNAP:
+            trial[a] = high[a]
+        if trial[a] < low[a] + SNAP:
+            trial[a] = low[a]
+
+
+@kernel
+def newton(slope: FloatArray, curve: FloatArray, free: NDArray[np.bool_], damping: float, step: FloatArray) -> None:
+    """Solve (curve + damping * its diagonal) step = slope over the free parameters, by Cholesky."""
+    lower = np.zeros((SIZE, SIZE))
+    for a in range(SIZE):
+        for b in range(a):
+            rest = curve[a, b] if free[a] and free[b] else 0.0
+            for c in range(b):
+                rest -= lower[a, c] * lower[b, c]
+            lower[a, b] = rest / lower[b, b]
+        whole = curve[a, a] * (1.0 + damping) + 1e-9 if free[a] else 1.0
+        rest = whole
+        for c in range(a):
+            rest -= lower[a, c] * lower[a, c]
+        lower[a, a] = math.sqrt(max(rest, 1e-10 * whole))
+    for a in range(SIZE):
+        step[a] = slope[a] if free[a] else 0.0
+        for c in range(a):
+            step[a] -= lower[a, c] * step[c]
+        step[a] /= lower[a, a]
+    for a in range(SIZE - 1, -1, -1):
+        for c in range(a + 1, SIZE):
+            step[a] -= lower[c, a] * step[c]
+        step[a] /= lower[a, a]
+
+
+# ---- the climb --------------------------------------------------------------
+
+
+@kernel
+def climb(x: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, space: Space, most_steps: int) -> float:
+    """Raise the log-likelihood of nodes [begin, end) from x, in place; return the value reached."""
+    theta, step, trial, low, high = np.empty((5, SIZE))
+    slope, curve = np.empty(SIZE), np.empty((SIZE, SIZE))
+    new_slope, new_curve = np.empty(SIZE), np.empty((SIZE, SIZE))
+    free = np.ones(SIZE, np.bool_)
+    box(problem, low, high)
+    place(x, problem, theta)
+    value = score(theta, problem.levels, trie, begin, end, space, slope, curve)
+    pull_back(x, problem, slope, curve)
+    damping = 1e-3
+    for _ in range(most_steps):
+        for a in range(SIZE):
+            free[a] = x[a] < high[a] if slope[a] > 0.0 else x[a] > low[a]
+        newton(slope, curve, free, damping, step)
+        promise = 0.0
+        for a in range(SIZE):
+            promise += step[a] * slope[a]
+        if promise < TOLERANCE * (1.0 - value) or damping > 1e15:
+            break
+        advance(x, step, low, high, trial)
+        place(trial, problem, theta)
+        reached = score(theta, problem.levels, trie, begin, end, space, new_slope, new_curve)
+        if reached > value:
+            x[:], value = trial, reached
+            pull_back(x, problem, new_slope, new_curve)
+            slope, new_slope = new_slope, slope
+            curve, new_curve = new_curve, curve
+            damping = max(damping * 0.1, 1e-9)
+        else:
+            damping = max(damping, 1e-4) * 10.0
+    return value
+
+
+@kernel
+def search(problem: Problem, trie: Trie, skill: int, space: Space, best: FloatArray) -> float:
+    """Best of several climbs on one skill, into the point ``best``; return its log-likelihood."""
+    begin, end = trie.start[skill], trie.start[skill + 1]
+    nodes = end - begin
+    shallow, climbs = end, max(SOME_CLIMBS, min(MANY_CLIMBS, START_WORK // max(1, nodes)))
+    if nodes > LARGE:
+        shallow, climbs = begin + SHALLOW, FEW_CLIMBS
+    x, theta, promise = np.empty(SIZE), np.empty(SIZE), np.empty(len(problem.starts))
+    for index in range(len(promise)):
+        place(problem.starts[index], problem, theta)
+        promise[index] = log_likelihood(theta, problem.levels, trie, begin, shallow, space)
+    value = -np.inf
+    for _ in range(min(climbs, len(promise))):
+        index = int(np.argmax(promise))
+        promise[index] = -np.inf
+        x[:] = problem.starts[index]
+        reached = climb(x, problem, trie, begin, shallow, space, FIRST_STEPS)
+        if reached > value:
+            best[:], value = x, reached
+    return climb(best, problem, trie, begin, end, space, MOST_STEPS)
+
+
+@kernel
+def fit_skills(problem: Problem, trie: Trie, thetas: FloatArray, values: FloatArray) -> None:
+    """Fit every skill of a trie: theta into ``thetas`` (n_skills, 5), log-likelihood into ``values``."""
+    largest = 0
+    for skill in range(len(values)):
+        largest = max(largest, trie.start[skill + 1] - trie.start[skill])
+    space = Space(np.empty(largest), np.empty((largest, 6)))
+    x = np.empty(SIZE)
+    for skill in range(len(values)):
+        values[skill] = search(problem, trie, skill, space, x)
+        place(x, problem, thetas[skill])
+
+
+@kernel
+def value_skills(thetas: FloatArray, levels: FloatArray, trie: Trie, values: FloatArray) -> None:
+    """Log-likelihood of every skill of a trie under ``thetas`` (n_skills, 5)."""
+    largest = 0
+    for skill in range(len(values)):
+        largest = max(largest, trie.start[skill + 1] - trie.start[skill])
+    space = Space(np.empty(largest), np.empty((0, 6)))
+    for skill in range(len(values)):
+        values[skill] = log_likelihood(thetas[skill], levels, trie, trie.start[skill], trie.start[skill + 1], space)

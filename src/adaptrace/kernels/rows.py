@@ -1,0 +1,239 @@
+"""Rows: group them by student, order them, number the opportunities, count the sequences."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptrace.kernels.compile import kernel
+
+IntArray = NDArray[np.int64]
+CodeArray = NDArray[np.int32]
+FloatArray = NDArray[np.float64]
+
+
+class Rows(NamedTuple):
+    """A log as numbers: responses of a student are contiguous and in time order.
+
+    A *pair* is one student on one skill; pairs of a student are contiguous, in
+    the order in which the student first met the skills.
+    """
+
+    student_start: IntArray  # (n_students + 1,) first row of each student
+    skill_start: IntArray  # (n_rows + 1,) first entry of each row in `pair`
+    pair: CodeArray  # (n_entries,) the pair that each skill of each row belongs to
+    opportunity: CodeArray  # (n_entries,) 1-based count of the pair's responses
+    pair_start: IntArray  # (n_students + 1,) first pair of each student
+    pair_skill: CodeArray  # (n_pairs,)
+    correct: FloatArray  # (n_rows,) in [0, 1]
+
+
+class Trie(NamedTuple):
+    """The response sequences of one or more skills, equal prefixes shared.
+
+    Nodes of a skill are contiguous and in breadth-first order, so a parent
+    stands before its children: two tries of the same sequences are equal.
+    """
+
+    start: IntArray  # (n_skills + 1,) first node of each skill
+    parent: CodeArray  # (n_nodes,) counted from the skill's first node; -1: no response before
+    level: CodeArray  # (n_nodes,) which outcome this response had
+    students: IntArray  # (n_nodes,) how many passed through
+
+
+# ---- order ------------------------------------------------------------------
+
+
+@kernel
+def recode(codes: IntArray, offset: int, size: int, out: CodeArray) -> CodeArray:
+    """Renumber codes in [offset, offset + size) by first appearance; return the old ones in that order."""
+    number = np.full(size, -1, np.int32)
+    seen = np.empty(size, np.int32)
+    found = 0
+    for row in range(len(codes)):
+        old = codes[row] - offset
+        if number[old] < 0:
+            number[old] = found
+            seen[found] = old
+            found += 1
+        out[row] = number[old]
+    return seen[:found]
+
+
+@kernel
+def first_disorder(student: CodeArray, time: IntArray) -> int:
+    """First row that breaks the order (student as first met, then time); -1 if none does."""
+    for row in range(1, len(student)):
+        if student[row] < student[row - 1]:
+            return row
+        if student[row] == student[row - 1] and time[row] < time[row - 1]:
+            return row
+    return -1
+
+
+@kernel
+def segment_starts(student: CodeArray, n_students: int) -> IntArray:
+    """Where each student's rows begin once they are grouped, shape (n_students + 1,)."""
+    start = np.zeros(n_students + 1, np.int64)
+    for row in range(len(student)):
+        start[student[row] + 1] += 1
+    for code in range(n_students):
+        start[code + 1] += start[code]
+    return start
+
+
+@kernel
+def group(student: CodeArray, start: IntArray, permutation: IntArray) -> None:
+    """Stable bucket by student: ``permutation[new row] = old row``."""
+    place = start[:-1].copy()
+    for row in range(len(student)):
+        code = student[row]
+        permutation[place[code]] = row
+        place[code] += 1
+
+
+@kernel
+def order_within(time: IntArray, start: IntArray, permutation: IntArray, first: int, last: int) -> None:
+    """Stable sort by time inside the segments of students [first, last)."""
+    for student in range(first, last):
+        begin, end = start[student], start[student + 1]
+        for at in range(begin + 1, end):
+            if time[permutation[at]] < time[permutation[at - 1]]:
+                mine = permutation[begin:end]
+                permutation[begin:end] = mine[np.argsort(time[mine], kind="mergesort")]
+                break
+
+
+@kernel
+def tidy_events(start: IntArray, skill: CodeArray) -> tuple[int, IntArray, CodeArray]:
+    """Sort the skills of each event and drop repeats; return their number, the new starts and the skills."""
+    new_start, out = np.zeros(len(start), np.int64), np.empty(len(skill), np.int32)
+    size = 0
+    for event in range(len(start) - 1):
+        begin = size
+        for at in range(start[event], start[event + 1]):
+            place = size
+            while place > begin and out[place - 1] > skill[at]:
+                place -= 1
+            if place > begin and out[place - 1] == skill[at]:
+                continue
+            for move in range(size, place, -1):
+                out[move] = out[move - 1]
+            out[place] = skill[at]
+            size += 1
+        new_start[event + 1] = size
+    return size, new_start, out
+
+
+# ---- pairs ------------------------------------------------------------------
+
+
+@kernel
+def count_pairs(rows: Rows, skill: CodeArray, n_skills: int, first: int, last: int) -> None:
+    """Number of distinct skills of each student in [first, last), into pair_start[student + 1]."""
+    seen_by = np.full(n_skills, -1, np.int64)
+    for student in range(first, last):
+        begin = rows.skill_start[rows.student_start[student]]
+        end = rows.skill_start[rows.student_start[student + 1]]
+        for at in range(begin, end):
+            if seen_by[skill[at]] != student:
+                seen_by[skill[at]] = student
+                rows.pair_start[student + 1] += 1
+
+
+@kernel
+def number_pairs(rows: Rows, skill: CodeArray, n_skills: int, first: int, last: int) -> None:
+    """Fill pair, opportunity and pair_skill of students [first, last)."""
+    pair_of = np.full(n_skills, -1, np.int64)
+    met = np.zeros(n_skills, np.int32)
+    for student in range(first, last):
+        fresh = rows.pair_start[student]
+        begin = rows.skill_start[rows.student_start[student]]
+        end = rows.skill_start[rows.student_start[student + 1]]
+        for at in range(begin, end):
+            code = skill[at]
+            if pair_of[code] < rows.pair_start[student]:
+                pair_of[code] = fresh
+                met[code] = 0
+                rows.pair_skill[fresh] = code
+                fresh += 1
+            met[code] += 1
+            rows.pair[at] = pair_of[code]
+            rows.opportunity[at] = met[code]
+
+
+# ---- sequences --------------------------------------------------------------
+#
+# A growing trie is two arrays: `child` (capacity, 2) and `count` (capacity,).
+# Nodes [0, n_skills) are the roots. An outcome is a level in [0, 2**bits) and
+# takes `bits` binary hops, so two outcomes cost one hop and thousands a few.
+
+
+@kernel
+def descend(child: CodeArray, size: int, node: int, level: int, bits: int) -> tuple[int, int]:
+    """Follow one outcome down from a node, making what is missing; return (node, new size)."""
+    for bit in range(bits - 1, -1, -1):
+        turn = (level >> bit) & 1
+        if child[node, turn] == 0:
+            child[node, turn] = size
+            size += 1
+        node = child[node, turn]
+    return node, size
+
+
+@kernel
+def grow(rows: Rows, level: CodeArray, root: CodeArray, bits: int, child: CodeArray, count: IntArray, size: int) -> int:
+    """Count the sequences of the skills with ``root[skill] >= 0`` into a trie; return its size."""
+    at_node = np.empty(len(rows.pair_skill), np.int32)
+    for pair in range(len(at_node)):
+        at_node[pair] = root[rows.pair_skill[pair]]
+    for at in range(len(level)):
+        pair = rows.pair[at]
+        if at_node[pair] >= 0:
+            node, size = descend(child, size, at_node[pair], level[at], bits)
+            count[node] += 1
+            at_node[pair] = node
+    return size
+
+
+@kernel
+def graft(trie: Trie, root: CodeArray, bits: int, child: CodeArray, count: IntArray, size: int) -> int:
+    """Add a finished trie, skill ``s`` at node ``root[s]``, to a growing one; return its size."""
+    at_node = np.empty(len(trie.parent), np.int32)
+    for skill in range(len(root)):
+        base = trie.start[skill]
+        for index in range(base, trie.start[skill + 1]):
+            above = root[skill] if trie.parent[index] < 0 else at_node[base + trie.parent[index]]
+            node, size = descend(child, size, above, trie.level[index], bits)
+            count[node] += trie.students[index]
+            at_node[index] = node
+    return size
+
+
+@kernel
+def flatten(child: CodeArray, count: IntArray, bits: int, n_skills: int, trie: Trie) -> int:
+    """Write a growing trie in breadth-first order; return the number of nodes."""
+    origin = np.empty(len(trie.parent), np.int32)
+    size = 0
+    for skill in range(n_skills):
+        base = size
+        trie.start[skill] = base
+        head = base - 1
+        while head < size:
+            above = skill if head < base else origin[head]
+            level = 0
+            while level < 1 << bits:
+                node, missing = above, bits
+                while missing > 0 and (missing == bits or node != 0):
+                    missing -= 1
+                    node = child[node, (level >> missing) & 1]
+                if node != 0:
+                    trie.parent[size] = head - base
+                    trie.level[size] = level
+                    trie.students[size] = count[node]
+                    origin[size] = node
+                    size += 1
+                level = ((level >> missing) + 1) << missing  # past everything under a missing turn
+            head += 1
+    trie.start[n_skills] = size
+    return size

@@ -1,0 +1,400 @@
+"""Log: one validated, ordered Arrow table of responses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from adaptrace import formats, parallel, schema
+from adaptrace.errors import DataError, Problem
+from adaptrace.files import read_table
+from adaptrace.kernels import rows as kernels
+from adaptrace.kernels.rows import Rows
+
+if TYPE_CHECKING:
+    from adaptrace.catalog import Catalog
+
+KEY_COLUMNS = (schema.STUDENT, schema.ITEM, schema.SKILL, schema.SKILLS, schema.EVENT_ID)
+KEY_NAMES = frozenset(name for column in KEY_COLUMNS for name in (column.name, *column.aliases))
+
+
+@dataclass(frozen=True, repr=False)
+class Log:
+    """Responses, grouped by student and in time order within each.
+
+    Attributes
+    ----------
+    table
+        The canonical columns (see :mod:`adaptrace.schema`): ``student``, ``item`` and ``skill``
+        (or ``skills``, a list, where an event has several) as dictionaries, ``correct``, and
+        ``time``, ``order``, ``kind``, ``response_ms``, ``event_id`` where the source has them.
+    source_row
+        int64 (n_rows,): the 0-based row of the source that each response came from.
+    notes
+        What a person should know about the reading, e.g. rows that were left out.
+    """
+
+    table: pa.Table
+    source_row: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        catalog: Catalog | None = None,
+        time_unit: str | None = None,
+        ordered: bool = False,
+        keep: Sequence[str] = (),
+    ) -> Log:
+        """Read a log from Parquet, Arrow/Feather or CSV/TSV: a file, a folder or a glob.
+
+        Parameters
+        ----------
+        path
+            The file; a folder (also hive-partitioned) or glob is read as one log.
+        format
+            A foreign layout by name (see :mod:`adaptrace.formats`), e.g. ``assistments2009``.
+        columns, catalog, time_unit, ordered, keep
+            As in :meth:`from_arrow`.
+
+        Raises
+        ------
+        DataError
+            Listing every problem found, with file, column, row and remedy.
+        """
+        notes: tuple[str, ...] = ()
+        if format is not None:
+            foreign = formats.read(format, path)
+            table, columns, notes = foreign.table, {**foreign.columns, **(columns or {})}, foreign.notes
+        else:
+            text = KEY_NAMES | {name.strip().lower() for key, name in (columns or {}).items() if key in _key_fields()}
+            table = read_table(path, text)
+        log = cls.from_arrow(
+            table,
+            columns=columns,
+            catalog=catalog,
+            time_unit=time_unit,
+            ordered=ordered,
+            keep=keep,
+            source=os.fspath(path),
+        )
+        return cls(log.table, log.source_row, notes + log.notes)
+
+    @classmethod
+    def from_arrow(
+        cls,
+        data: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        catalog: Catalog | None = None,
+        time_unit: str | None = None,
+        ordered: bool = False,
+        keep: Sequence[str] = (),
+        source: str = "table",
+    ) -> Log:
+        """Make a log from any Arrow data: a table, batch or reader, a pandas or polars frame, a DuckDB relation.
+
+        Parameters
+        ----------
+        data
+            Anything :func:`pyarrow.table` takes, with ``__arrow_c_stream__`` or ``__arrow_c_array__``. Not changed.
+        columns
+            Canonical name -> name in the data, where they differ and no alias fits.
+        catalog
+            Where the skills of an item are looked up if the data has no skill column.
+        time_unit
+            Makes an integer time column a clock: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970. Without it
+            integers are an order.
+        ordered
+            Promise that the rows are grouped by student and in time order; broken promises are an error.
+        keep
+            Further columns to carry along.
+        source
+            What to call the data in errors.
+
+        Raises
+        ------
+        DataError
+            Listing every problem found.
+
+        Examples
+        --------
+        >>> import adaptrace as at, pyarrow as pa
+        >>> log = at.Log.from_arrow(pa.table({"student": ["Ada", "Ada"], "item": ["q1", "q2"],
+        ...                                   "skill": ["fractions"] * 2, "correct": [0, 1]}))
+        >>> len(log), log.skills.to_pylist()
+        (2, ['fractions'])
+        """
+        table = pa.table(data)
+        table, columns = _clock_or_order(table, columns, time_unit)
+        found = schema.resolve(table.column_names, schema.RESPONSES, columns)
+        skill = "skills" if "skills" in found else "skill"
+        need = ("student", "item", "correct", *(() if catalog and skill not in found else (skill,)))
+        checked = schema.conform(table, schema.RESPONSES, columns, need, source)
+        if catalog is not None and skill not in checked:
+            checked["skills"] = catalog.skills_of(checked["item"], source)
+        extra = {name: schema.combined(table[name]) for name in keep}
+        return _build(checked, extra, ordered, source)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.students):,} students, {len(self.items):,} items, {len(self.skills):,} skills"
+        return f"Log({len(self):,} responses, {counts})"
+
+    @property
+    def students(self) -> pa.Array:
+        """Names of the students, in the order of the rows."""
+        return self.table["student"].chunk(0).dictionary
+
+    @property
+    def items(self) -> pa.Array:
+        """Names of the items, as first met."""
+        return self.table["item"].chunk(0).dictionary
+
+    @property
+    def skills(self) -> pa.Array:
+        """Names of the skills, sorted as text."""
+        return self._skill_entries[1].dictionary
+
+    @property
+    def skill_column(self) -> str:
+        """``skill`` if every event has one, else ``skills``."""
+        return "skills" if "skills" in self.table.column_names else "skill"
+
+    @property
+    def has_several_skills(self) -> bool:
+        """Whether any event has more than one skill."""
+        return self.skill_column == "skills"
+
+    @property
+    def correct(self) -> NDArray[np.float64]:
+        """Outcomes in [0, 1], float64 (n_rows,)."""
+        return np.asarray(self.table["correct"].to_numpy(), np.float64)
+
+    @property
+    def _skill_entries(self) -> tuple[pa.Array, pa.DictionaryArray]:
+        """Offsets (n_rows + 1,) into the skills of all events, and these skills."""
+        column = self.table[self.skill_column].chunk(0)
+        if pa.types.is_list(column.type):
+            return column.offsets, column.values
+        return pa.array(np.arange(len(self) + 1)), column
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The log as numbers, for the kernels."""
+        student = self.table["student"].chunk(0).indices.to_numpy()
+        offsets, entries = self._skill_entries
+        skill = entries.indices.to_numpy()
+        n_students, n_skills = len(self.students), len(entries.dictionary)
+        rows = Rows(
+            student_start=kernels.segment_starts(student, n_students),
+            skill_start=offsets.to_numpy().astype(np.int64),
+            pair=np.empty(len(skill), np.int32),
+            opportunity=np.empty(len(skill), np.int32),
+            pair_start=np.zeros(n_students + 1, np.int64),
+            pair_skill=np.empty(0, np.int32),
+            correct=self.correct,
+        )
+        pieces = parallel.spans(rows.student_start, parallel.cores())
+        parallel.run(kernels.count_pairs, [(rows, skill, n_skills, *piece) for piece in pieces])
+        np.cumsum(rows.pair_start, out=rows.pair_start)
+        rows = rows._replace(pair_skill=np.empty(rows.pair_start[-1], np.int32))
+        parallel.run(kernels.number_pairs, [(rows, skill, n_skills, *piece) for piece in pieces])
+        return rows
+
+    def select(self, mask: pa.Array | NDArray[np.bool_]) -> Log:
+        """The log of the rows where ``mask`` (n_rows,) is true."""
+        mask = pa.array(mask)
+        part = Log.from_arrow(self.table.filter(mask), keep=self._extra())
+        return Log(part.table, self.source_row[mask.to_numpy(zero_copy_only=False)], self.notes)
+
+    def split(self, test: float = 0.2, *, seed: int) -> tuple[Log, Log]:
+        """Split by student: (train, test), with a share ``test`` of the students, drawn with ``seed``, in the second."""
+        n_students = len(self.students)
+        chosen = np.random.default_rng(seed).permutation(n_students)[: round(test * n_students)]
+        mask = np.isin(self.table["student"].chunk(0).indices.to_numpy(), chosen)
+        return self.select(~mask), self.select(mask)
+
+    def _extra(self) -> list[str]:
+        known = {column.name for column in schema.RESPONSES}
+        return [name for name in self.table.column_names if name not in known]
+
+
+def _key_fields() -> set[str]:
+    return {column.name for column in KEY_COLUMNS}
+
+
+def _clock_or_order(
+    table: pa.Table, columns: Mapping[str, str] | None, unit: str | None
+) -> tuple[pa.Table, Mapping[str, str] | None]:
+    """Integers in the time column are an order, unless a unit makes them a clock."""
+    name = schema.resolve(table.column_names, schema.RESPONSES, columns).get("time")
+    if name is None or name not in table.column_names or not pa.types.is_integer(table[name].type):
+        return table, columns
+    if unit is None:
+        return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
+    clock = table[name].cast(pa.int64()).cast(pa.timestamp(unit))
+    return table.set_column(table.column_names.index(name), name, clock), columns
+
+
+# ---- building ---------------------------------------------------------------
+
+
+def _build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: bool, source: str) -> Log:
+    """Encode, merge the rows of one event, order by student and time."""
+    columns = {name: array for name, array in checked.items() if name not in ("student", "item", "skill", "skills")}
+    columns |= extra
+    student, item = encode(checked["student"]), encode(checked["item"])
+    skill = _encode_skills(checked)
+    rows = np.arange(len(student))
+    if "event_id" in checked:
+        events = encode(checked["event_id"])
+        if len(events.dictionary) < len(events):
+            rows, skill = _merge_events(events, student, item, checked["correct"], skill, source)
+    table = pa.table({"student": student, "item": item, **columns})
+    if len(rows) < len(table):
+        table = table.take(pa.array(rows))
+    table = table.add_column(2, "skills" if pa.types.is_list(skill.type) else "skill", skill)
+    order = _order(table, ordered, source)
+    if order is not None:
+        table, rows = _take(table, order), rows[order]
+    return Log(table.combine_chunks() if len(table) else _one_chunk(table), rows)
+
+
+def _one_chunk(table: pa.Table) -> pa.Table:
+    """An empty table whose columns still have a chunk, and so a dictionary."""
+    return pa.table([pa.chunked_array([schema.combined(column)]) for column in table.columns], names=table.column_names)
+
+
+def encode(array: pa.Array) -> pa.DictionaryArray:
+    """Dictionary-encode keys, the names in the order of first appearance."""
+    if pa.types.is_integer(array.type) and len(array):
+        values = array.to_numpy().astype(np.int64)
+        low, size = int(values.min()), int(values.max()) - int(values.min()) + 1
+        if size <= 4 * len(values) + 1000:
+            codes = np.empty(len(values), np.int32)
+            seen = kernels.recode(values, low, size, codes)
+            return pa.DictionaryArray.from_arrays(codes, pa.array(seen.astype(np.int64) + low).cast(array.type))
+    if not pa.types.is_dictionary(array.type):
+        return array.dictionary_encode()
+    if len(array.dictionary.unique()) < len(array.dictionary):
+        return array.dictionary_decode().dictionary_encode()
+    codes = np.empty(len(array), np.int32)
+    seen = kernels.recode(array.indices.to_numpy().astype(np.int64), 0, max(1, len(array.dictionary)), codes)
+    return pa.DictionaryArray.from_arrays(codes, array.dictionary.take(pa.array(seen)))
+
+
+def _encode_skills(checked: dict[str, pa.Array]) -> pa.Array:
+    """Skills with sorted names; lists with each event's skills sorted and distinct."""
+    if "skills" not in checked:
+        return _sorted_names(encode(checked["skill"]))
+    lists = checked["skills"]
+    return _tidy(lists.offsets.to_numpy().astype(np.int64), _sorted_names(encode(lists.values)))
+
+
+def _sorted_names(array: pa.DictionaryArray) -> pa.DictionaryArray:
+    rank = pc.sort_indices(schema.as_text(array.dictionary)).to_numpy()
+    code = np.empty(len(rank), np.int32)
+    code[rank] = np.arange(len(rank), dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(code[array.indices.to_numpy()], array.dictionary.take(pa.array(rank)))
+
+
+def _tidy(start: NDArray[np.int64], skill: pa.DictionaryArray) -> pa.Array:
+    """Lists of distinct skills in the order of their names; plain skills if no event has several."""
+    codes = skill.indices.to_numpy().astype(np.int32)
+    size, start, codes = kernels.tidy_events(start, codes)
+    entries = pa.DictionaryArray.from_arrays(codes[:size], skill.dictionary)
+    if size == len(start) - 1:
+        return entries
+    return pa.ListArray.from_arrays(pa.array(start.astype(np.int32)), entries)
+
+
+def _merge_events(
+    events: pa.DictionaryArray,
+    student: pa.DictionaryArray,
+    item: pa.DictionaryArray,
+    correct: pa.Array,
+    skill: pa.Array,
+    source: str,
+) -> tuple[NDArray[np.int64], pa.Array]:
+    """First row of every event, and the skills of all its rows together."""
+    event = events.indices.to_numpy()
+    _, first = np.unique(event, return_index=True)
+    leader = first[event]
+    problems = []
+    for name, column in (("student", student), ("item", item), ("correct", correct)):
+        values = column.indices.to_numpy() if name != "correct" else column.to_numpy()
+        clash = np.flatnonzero(values != values[leader])
+        if len(clash):
+            row = int(clash[0])
+            got = f"{column[row].as_py()!r} for event_id {events[row].as_py()!r}"
+            expected = f"{column[int(leader[row])].as_py()!r} as in row {leader[row] + 1} of the same event"
+            remedy = "give different events different ids"
+            problems.append(Problem(got, expected, remedy, name, row + 1, len(clash) - 1))
+    if problems:
+        raise DataError(source, problems)
+    lists = pa.types.is_list(skill.type)
+    entries = skill.values if lists else skill
+    counts = np.diff(skill.offsets.to_numpy()) if lists else np.ones(len(event), np.int64)
+    entry_event = np.repeat(event, counts)
+    start = kernels.segment_starts(entry_event, len(first))
+    grouped = np.empty(len(entry_event), np.int64)
+    kernels.group(entry_event, start, grouped)
+    return first, _tidy(start, entries.take(pa.array(grouped)))
+
+
+def _order(table: pa.Table, promised: bool, source: str) -> NDArray[np.int64] | None:
+    """The permutation that groups students and orders time; None where the table already is so."""
+    student = schema.combined(table["student"])
+    codes, n_students = student.indices.to_numpy(), len(student.dictionary)
+    time = _time_numbers(table)
+    if time is None:
+        time = np.zeros(len(table), np.int64)
+    row = kernels.first_disorder(codes, time)
+    if row < 0:
+        return None
+    if promised:
+        raise DataError(source, [_disorder(table, codes, int(row))])
+    start = kernels.segment_starts(codes, n_students)
+    permutation = np.empty(len(codes), np.int64)
+    kernels.group(codes, start, permutation)
+    pieces = parallel.spans(start, 4 * parallel.cores())
+    parallel.run(kernels.order_within, [(time, start, permutation, *piece) for piece in pieces])
+    return permutation
+
+
+def _time_numbers(table: pa.Table) -> NDArray[np.int64] | None:
+    for name in ("time", "order"):
+        if name in table.column_names:
+            return np.asarray(schema.combined(table[name]).cast(pa.int64()))
+    return None
+
+
+def _disorder(table: pa.Table, codes: NDArray[np.int32], row: int) -> Problem:
+    remedy = "sort the file by student and time, or drop the promise (ordered=True, --ordered): unordered logs are fine"
+    if codes[row] < codes[row - 1]:
+        student = table["student"][row].as_py()
+        return Problem(f"student {student!r} again", "all rows of a student together", remedy, "student", row + 1)
+    name = "time" if "time" in table.column_names else "order"
+    got, before = str(table[name][row].as_py()), table[name][row - 1].as_py()
+    return Problem(got, f"at least {before}, as in the row before", remedy, name, row + 1)
+
+
+def _take(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
+    indices = pa.array(order)
+    columns = parallel.run(lambda column: schema.combined(column).take(indices), [(column,) for column in table.columns])
+    return pa.table(columns, names=table.column_names)

@@ -1,0 +1,28 @@
+"""The models, and how a saved one comes back."""
+
+from __future__ import annotations
+
+import os
+
+from adaptrace import codec
+from adaptrace.errors import ModelError
+from adaptrace.models.base import Model
+from adaptrace.models.bkt import BKT
+
+FAMILIES = {family.family: family for family in (BKT,)}
+
+__all__ = ["BKT", "FAMILIES", "Model", "load"]
+
+
+def load(path: str | os.PathLike[str]) -> BKT:
+    """Read a model that ``save`` wrote.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, not a model, or of a newer schema.
+    """
+    content = codec.read(path, "model")
+    if content["family"] not in FAMILIES:
+        raise ModelError(f"{path}: a model of family '{content['family']}'; this version knows {', '.join(FAMILIES)}")
+    return FAMILIES[content["family"]].from_dict(content)

@@ -1,0 +1,39 @@
+"""Threads: the same work in the same pieces, whoever does it.
+
+Kernels release the GIL, so plain threads use every core. Pieces never depend on the number of
+workers in a way that changes a result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(function: Callable[..., Any], pieces: Iterable[tuple[Any, ...]], executor: Executor | None = None) -> list[Any]:
+    """Call ``function(*piece)`` for every piece; results in the order of the pieces."""
+    pieces = list(pieces)
+    if executor is not None:
+        return [future.result() for future in [executor.submit(function, *piece) for piece in pieces]]
+    if len(pieces) < 2 or cores() == 1:
+        return [function(*piece) for piece in pieces]
+    with ThreadPoolExecutor(cores()) as pool:
+        return [future.result() for future in [pool.submit(function, *piece) for piece in pieces]]
+
+
+def spans(start: NDArray[np.int64], pieces: int) -> list[tuple[int, int]]:
+    """Cut segments, given by their starts (n + 1,), into spans [first, last) of about equal length."""
+    total = start[-1] - start[0]
+    cuts = np.searchsorted(start, start[0] + total * np.arange(1, pieces) // pieces)
+    edges = np.unique(np.concatenate([[0], cuts, [len(start) - 1]]))
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

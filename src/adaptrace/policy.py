@@ -1,0 +1,174 @@
+"""Policies: which item comes next, and why.
+
+A policy gives every item of the *zone* a utility. An item is in the zone when it practises a skill
+that is not mastered and the prerequisites of all its skills are mastered; a prerequisite that no
+item practises does not block. When nothing is left to master, the whole catalog is the zone: review.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from adaptrace.catalog import Catalog, Item
+from adaptrace.student import Student
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why an item was recommended, as data; ``str(reason)`` is the sentence."""
+
+    policy: str
+    skill: str  # the item's weakest skill
+    mastery: float  # P(known) of that skill
+    chance: float  # P(correct) on the item
+    prerequisites: tuple[str, ...]  # of the item's skills, all mastered
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One of the k items to choose from, best first."""
+
+    item: Item
+    utility: float
+    reason: Reason
+
+
+class Policy(Protocol):
+    """Ranks items for a student; pure: it changes nothing and reads no clock."""
+
+    @property
+    def at(self) -> float:
+        """The mastery from which a skill counts as mastered."""
+
+    def utility(self, mastery: float, chance: float) -> float:
+        """How much an item is wanted, given its weakest skill's mastery and P(correct)."""
+
+    def why(self, skill: str, mastery: float, chance: float) -> str:
+        """The sentence for that item."""
+
+
+@dataclass(frozen=True)
+class LowestMastery:
+    """Practise the weakest skill that may be practised.
+
+    Parameters
+    ----------
+    at
+        The mastery from which a skill, and a prerequisite, counts as mastered.
+    """
+
+    at: float = 0.95
+
+    def utility(self, mastery: float, chance: float) -> float:
+        """1 - mastery."""
+        return 1.0 - mastery
+
+    def why(self, skill: str, mastery: float, chance: float) -> str:
+        """The sentence for an item."""
+        return f"weakest first: {skill} is at {mastery:.0%}, {chance:.0%} chance of a right answer"
+
+
+@dataclass(frozen=True)
+class TargetSuccess:
+    """Practise where the chance of a right answer is nearest a target.
+
+    Parameters
+    ----------
+    target
+        The wanted P(correct). No value is proven best for classrooms, so choose it for your students.
+    at
+        The mastery from which a skill, and a prerequisite, counts as mastered.
+    """
+
+    target: float = 0.75
+    at: float = 0.95
+
+    def utility(self, mastery: float, chance: float) -> float:
+        """Minus the distance to the target."""
+        return -abs(chance - self.target)
+
+    def why(self, skill: str, mastery: float, chance: float) -> str:
+        """The sentence for an item."""
+        return f"{chance:.0%} chance of a right answer, near the target of {self.target:.0%}; {skill} is at {mastery:.0%}"
+
+
+def recommend(student: Student, catalog: Catalog, k: int = 3, *, policy: Policy | None = None) -> list[Recommendation]:
+    """The k best items for a student, each with its reason.
+
+    Best first by the policy's utility; among equals the item answered least often, then the earlier in
+    the catalog. The k items practise different skills as long as there are any: a choice, not a pile.
+
+    Parameters
+    ----------
+    student
+        Not changed.
+    catalog
+        The items to choose from. A skill that the model does not know has the values for unknown skills.
+    k
+        How many; fewer come back if the catalog has no more.
+    policy
+        By default :class:`LowestMastery`.
+
+    Examples
+    --------
+    >>> import adaptrace as at
+    >>> model = at.BKT.from_parameters(["halves", "quarters"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
+    >>> catalog = at.Catalog.from_arrow({"item": ["h1", "q1"], "skill": ["halves", "quarters"]},
+    ...                                 [{"skill": "quarters", "prerequisites": ["halves"]}])
+    >>> best = at.recommend(at.Student(model), catalog, k=1)[0]
+    >>> best.item.item, str(best.reason)
+    ('h1', 'weakest first: halves is at 30%, 34% chance of a right answer')
+    """
+    if k < 1:
+        raise ValueError(f"k: got {k}; expected at least 1")
+    policy = policy or LowestMastery()
+    ranked = sorted(
+        _candidates(student, catalog, policy),
+        key=lambda choice: (-choice.utility, student.answered.get(choice.item.item, 0)),
+    )
+    return _diverse(ranked, k)
+
+
+def _candidates(student: Student, catalog: Catalog, policy: Policy) -> Iterator[Recommendation]:
+    mastery = {skill: student.mastery(skill) for skill in catalog.skills}
+    practised = {skill for item in catalog.items for skill in item.skills}
+
+    def needs(item: Item) -> tuple[str, ...]:
+        before = dict.fromkeys(need for skill in item.skills for need in catalog.prerequisites.get(skill, ()))
+        return tuple(need for need in before if need not in item.skills)
+
+    def is_open(item: Item) -> bool:
+        blocked = any(mastery[need] < policy.at for need in needs(item) if need in practised)
+        return not blocked and any(mastery[skill] < policy.at for skill in item.skills)
+
+    zone = [item for item in catalog.items if is_open(item)]
+    for item in zone or catalog.items:
+        skill = min(item.skills, key=mastery.__getitem__)
+        chance = student.predict(item.item, skills=item.skills)
+        sentence = policy.why(skill, mastery[skill], chance)
+        if needs(item) and zone:
+            sentence += f"; opened by {_listing(needs(item))}"
+        if not zone:
+            sentence += "; everything is mastered, this is review"
+        reason = Reason(type(policy).__name__, skill, mastery[skill], chance, needs(item), sentence)
+        yield Recommendation(item, policy.utility(mastery[skill], chance), reason)
+
+
+def _listing(names: tuple[str, ...]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _diverse(ranked: list[Recommendation], k: int) -> list[Recommendation]:
+    """The first k of different skills, filled up with the best of the rest."""
+    firsts: dict[tuple[str, ...], Recommendation] = {}
+    for choice in ranked:
+        firsts.setdefault(choice.item.skills, choice)
+    chosen = list(firsts.values())[:k]
+    rest = (choice for choice in ranked if choice not in chosen)
+    return chosen + [choice for choice, _ in zip(rest, range(k - len(chosen)), strict=False)]

@@ -1,0 +1,311 @@
+"""The tables: their columns, Arrow types, units and other names. Nothing else defines a column.
+
+A response log has one row per response; a catalog one row per item. :func:`conform` takes any
+Arrow table, finds the columns by name or alias, checks every value and returns the canonical
+columns, or raises one :class:`~adaptrace.errors.DataError` that lists every problem.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adaptrace.errors import DataError, Problem
+
+TIME = pa.timestamp("us", tz="UTC")
+LIST_SEPARATOR = ";"  # between the skills of one cell where a file has no lists (CSV)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: what it is called, holds and may be called elsewhere."""
+
+    name: str
+    doc: str
+    check: Callable[[pa.Array], Checked]
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A canonical array, or what keeps the column from being one."""
+
+    array: pa.Array | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+# ---- checks of one column ---------------------------------------------------
+
+
+def first_bad(array: pa.Array, bad: pa.Array, expected: str, remedy: str) -> Checked:
+    """The column as it is, or the problem of the first row where ``bad`` is true."""
+    count = pc.sum(bad).as_py() or 0
+    if not count:
+        return Checked(array)
+    row = pc.index(bad, True).as_py()
+    got = array[row].as_py()
+    text = "null" if got is None else repr(got)
+    return Checked(problems=(Problem(text, expected, remedy, row=row + 1, more=count - 1),))
+
+
+def wrong_type(array: pa.Array, expected: str, remedy: str) -> Checked:
+    """The problem of a column that is not of a type that could be cast."""
+    return Checked(problems=(Problem(f"type {array.type}", expected, remedy),))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type is one of the string types."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def check_keys(array: pa.Array) -> Checked:
+    """Integers, strings, or a dictionary of either; whole floats (a data frame's nullable integers) become integers."""
+    names = array.dictionary if pa.types.is_dictionary(array.type) else array
+    if pa.types.is_floating(names.type) and pc.all(pc.equal(pc.floor(names), names)).as_py() in (True, None):
+        array = array.cast(pa.int64())
+    elif pa.types.is_null(names.type):
+        array = array.cast(pa.string())
+    elif not (pa.types.is_integer(names.type) or is_text(names.type)):
+        return wrong_type(array, "keys: integers or strings", "cast the column to one of these")
+    return first_bad(array, pc.is_null(array), "a key in every row", "drop these rows or name the missing keys")
+
+
+def check_skills(array: pa.Array) -> Checked:
+    """One key a row, or a list of keys a row; strings are split at ``;``."""
+    if pa.types.is_dictionary(array.type) and is_text(array.type.value_type):
+        array = array.dictionary_decode()
+    if is_text(array.type):
+        array = pc.split_pattern(array, LIST_SEPARATOR)
+    if not (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
+        return check_keys(array)
+    array = array.cast(pa.list_(array.type.value_type))
+    empty = pc.fill_null(pc.equal(pc.list_value_length(array), 0), True)
+    rows = first_bad(array, empty, "at least one skill in every row", "drop these rows or give them a skill")
+    if rows.array is None:
+        return rows
+    keys = check_keys(array.flatten())
+    if keys.array is None:
+        parent = pc.list_parent_indices(array)
+        located = (Problem(p.got, p.expected, p.remedy, row=_row_of(parent, p.row), more=p.more) for p in keys.problems)
+        return Checked(problems=tuple(located))
+    return Checked(pa.ListArray.from_arrays(_offsets(array), keys.array))
+
+
+def _row_of(parent: pa.Array, entry: int | None) -> int | None:
+    return None if entry is None else parent[entry - 1].as_py() + 1
+
+
+def _offsets(array: pa.ListArray) -> pa.Array:
+    """Offsets of a list array that start at 0 even where it is a slice."""
+    return pc.subtract(array.offsets, array.offsets[0]) if len(array.offsets) else pa.array([0], pa.int32())
+
+
+def check_correct(array: pa.Array) -> Checked:
+    """0/1 as uint8, or fractions in [0, 1] as float64."""
+    expected = "0, 1, true, false or a fraction between 0 and 1"
+    remedy = "map other grades to this range first, e.g. points / most points"
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+    if pa.types.is_null(array.type):
+        array = array.cast(pa.float64())
+    if is_text(array.type):
+        bad = pc.invert(pc.match_substring_regex(array, r"^\s*(0|1|[01]?\.\d+|[01]\.\d*)([eE][-+]?\d+)?\s*$"))
+        checked = first_bad(array, pc.fill_null(bad, True), expected, remedy)
+        if checked.array is None:
+            return checked
+        array = pc.utf8_trim_whitespace(array).cast(pa.float64())
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_decimal(array.type)):
+        return wrong_type(array, expected, remedy)
+    inside = pc.and_(pc.greater_equal(array, 0), pc.less_equal(array, 1))
+    checked = first_bad(array, pc.invert(pc.fill_null(inside, False)), expected, remedy)
+    if checked.array is None:
+        return checked
+    whole = pa.types.is_integer(array.type) or pc.all(pc.equal(pc.floor(array), array)).as_py() in (True, None)
+    return Checked(array.cast(pa.uint8() if whole else pa.float64()))
+
+
+def check_time(array: pa.Array) -> Checked:
+    """Timestamps as microseconds in UTC (a time without a zone is UTC); text is read as ISO 8601."""
+    remedy = "give ISO 8601 times, or pass columns={'order': ...} for a mere order"
+    if is_text(array.type):
+        bad = pa.array([not _is_iso(text) for text in array.to_pylist()], pa.bool_())
+        checked = first_bad(array, bad, "an ISO 8601 time in every row", remedy)
+        if checked.array is None:
+            return checked
+        array = pa.array([_from_iso(text) for text in array.to_pylist()], TIME)
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.timestamp("us"))
+    if not pa.types.is_timestamp(array.type):
+        return wrong_type(array, "timestamps", remedy)
+    array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=False)
+    if array.type.tz != "UTC":
+        array = array.cast(TIME) if array.type.tz else pc.assume_timezone(array, "UTC")
+    return first_bad(array, pc.is_null(array), "a time in every row", remedy)
+
+
+def _from_iso(text: str) -> datetime.datetime:
+    time = datetime.datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+
+
+def _is_iso(text: str | None) -> bool:
+    try:
+        return text is not None and _from_iso(text) is not None
+    except ValueError:
+        return False
+
+
+def check_order(array: pa.Array) -> Checked:
+    """Whole numbers that grow with time; their unit does not matter."""
+    remedy = "number the rows of each student in the order of answering"
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
+        return wrong_type(array, "whole numbers", remedy)
+    whole = pc.fill_null(pc.equal(pc.floor(array), array), False)
+    checked = first_bad(array, pc.invert(whole), "a whole number in every row", remedy)
+    return Checked(checked.array.cast(pa.int64())) if checked.array is not None else checked
+
+
+def check_amount(array: pa.Array) -> Checked:
+    """A quantity that is not negative; null where unknown."""
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_null(array.type)):
+        return wrong_type(array, "numbers", "cast the column to a number, or leave it out")
+    array = array.cast(pa.float64())
+    bad = pc.invert(pc.fill_null(pc.greater_equal(array, 0), True))
+    return first_bad(array, bad, "a number that is not negative, or null", "clear these cells")
+
+
+def check_label(array: pa.Array) -> Checked:
+    """Text; null where unknown."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if not (is_text(array.type) or pa.types.is_null(array.type)):
+        return wrong_type(array, "text", "cast the column to strings")
+    return Checked(array.cast(pa.string()))
+
+
+# ---- the tables -------------------------------------------------------------
+
+STUDENT = Column("student", "who answered", check_keys, ("student_id", "user_id", "user", "learner", "learner_id"))
+ITEM = Column("item", "what was answered", check_keys, ("item_id", "problem", "problem_id", "question", "question_id"))
+SKILL = Column("skill", "what is mastered; one a row", check_keys, ("skill_id", "skill_name", "kc", "concept"))
+SKILLS = Column("skills", "what is mastered; a list a row", check_skills, ("skill_ids", "kcs", "concepts"))
+CORRECT = Column("correct", "0, 1 or a fraction: partial credit", check_correct, ("outcome", "score", "is_correct"))
+TIMES = Column("time", "when it was answered (UTC)", check_time, ("timestamp", "start_time", "answered_at", "datetime"))
+ORDER = Column("order", "whole numbers that grow with time", check_order, ("order_id", "sequence", "position"))
+KIND = Column("kind", "sort of evidence: practice, project, ...", check_label, ("evidence_kind",))
+RESPONSE_MS = Column("response_ms", "time taken (ms)", check_amount, ("response_time_ms", "ms_first_response"))
+EVENT_ID = Column("event_id", "same in all rows of one event", check_keys, ("event", "uuid"))
+MINUTES = Column("minutes", "time an item is expected to take (min)", check_amount, ("duration_minutes",))
+PROVIDER = Column("provider", "who offers the item", check_label, ("source",))
+TITLE = Column("title", "what people call it", check_label, ("name",))
+PREREQUISITES = Column("prerequisites", "skills to master first", check_label, ("requires", "prerequisite"))
+
+RESPONSES = (STUDENT, ITEM, SKILL, SKILLS, CORRECT, TIMES, ORDER, KIND, RESPONSE_MS, EVENT_ID)
+CATALOG_ITEMS = (ITEM, SKILL, SKILLS, KIND, MINUTES, PROVIDER, TITLE)
+
+
+def resolve(names: list[str], columns: tuple[Column, ...], given: Mapping[str, str] | None) -> dict[str, str]:
+    """Which source column is which canonical one: as given, else by name, else by alias (case aside)."""
+    found = dict(given or {})
+    plain = {name.strip().lower(): name for name in reversed(names)}
+    for column in columns:
+        if column.name not in found:
+            for alias in (column.name, *column.aliases):
+                if alias in plain and plain[alias] not in found.values():
+                    found[column.name] = plain[alias]
+                    break
+    if "skill" in found and "skills" in found and "skills" not in (given or {}):
+        del found["skills"]
+    elif "skill" in found and "skills" in found and "skill" not in (given or {}):
+        del found["skill"]
+    return found
+
+
+def missing(names: list[str], columns: tuple[Column, ...], found: Mapping[str, str], need: tuple[str, ...]) -> list[Problem]:
+    """Problems of columns that are needed, or were named by the caller, and are not there."""
+    known = {column.name: column for column in columns}
+    problems = []
+    for name in dict.fromkeys((*need, *found)):
+        source = found.get(name)
+        if source in names:
+            continue
+        other = ", ".join(known[name].aliases) if name in known else ""
+        remedy = f"rename a column, or pass columns={{'{name}': 'its name here'}}" + (
+            f" (also known as: {other})" if other else ""
+        )
+        if name not in known:
+            remedy = f"map one of: {', '.join(known)}"
+        problems.append(Problem(f"the columns {', '.join(names)}", f"column '{source or name}'", remedy, column=name))
+    return problems
+
+
+def conform(
+    table: pa.Table,
+    columns: tuple[Column, ...],
+    given: Mapping[str, str] | None,
+    need: tuple[str, ...],
+    source: str,
+) -> dict[str, pa.Array]:
+    """Find, check and cast the columns of a table.
+
+    Parameters
+    ----------
+    table
+        Any Arrow table.
+    columns
+        What to look for.
+    given
+        Canonical name -> name in the table, where they differ.
+    need
+        Canonical names that must be there.
+    source
+        What to call the table in an error.
+
+    Raises
+    ------
+    DataError
+        Listing every problem of every column.
+    """
+    found = resolve(table.column_names, columns, given)
+    problems = missing(table.column_names, columns, found, need)
+    checked: dict[str, pa.Array] = {}
+    for column in columns:
+        name = found.get(column.name)
+        if name is None or name not in table.column_names:
+            continue
+        result = column.check(combined(table[name]))
+        problems += [_at_column(problem, name) for problem in result.problems]
+        checked[column.name] = result.array
+    if problems:
+        raise DataError(source, problems)
+    return checked
+
+
+def combined(column: pa.ChunkedArray) -> pa.Array:
+    """One array from a column of any number of chunks, none included."""
+    array = column.combine_chunks()
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _at_column(problem: Problem, column: str) -> Problem:
+    return Problem(problem.got, problem.expected, problem.remedy, column, problem.row, problem.more, problem.file)
+
+
+# ---- names ------------------------------------------------------------------
+
+
+def as_text(names: pa.Array) -> pa.StringArray:
+    """Names as strings. Names are the same if their texts are: 7 in a Parquet file is ``7`` in a CSV."""
+    return names.cast(pa.string())
+
+
+def find(names: pa.Array, among: pa.Array) -> Any:
+    """Position of each name in ``among`` by its text, int64 (n,); -1 where there is none."""
+    return pc.fill_null(pc.index_in(as_text(names), as_text(among)), -1).to_numpy().astype("int64")
