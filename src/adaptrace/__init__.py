@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from adaptrace.models import BKT, load
     from adaptrace.policy import LowestMastery, Recommendation, TargetSuccess, recommend
     from adaptrace.sample import sample_catalog, sample_log
-    from adaptrace.simulate import simulate
+    from adaptrace.simulation import simulate
     from adaptrace.stats import Stats
     from adaptrace.student import Student
 
@@ -37,7 +37,7 @@ _HOME = {
     "recommend": "policy",
     "sample_catalog": "sample",
     "sample_log": "sample",
-    "simulate": "simulate",
+    "simulate": "simulation",
 }
 
 __all__ = [

@@ -91,13 +91,13 @@ class Stats:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Stats({len(self.skills):,} skills, {int(self.trie.students.sum()):,} responses in {len(self.trie.parent):,} prefixes)"
+        return f"Stats({len(self.skills):,} skills, {self.responses.sum():,} responses in {len(self.trie.parent):,} prefixes)"
 
     @property
     def responses(self) -> NDArray[np.int64]:
         """Responses on each skill, (n_skills,)."""
         total = np.concatenate([[0], np.cumsum(self.trie.students)])
-        return total[self.trie.start[1:]] - total[self.trie.start[:-1]]
+        return np.asarray(np.diff(total[self.trie.start]))
 
 
 def _bits(n_levels: int) -> int:

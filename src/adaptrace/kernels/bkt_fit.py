@@ -93,8 +93,10 @@ def score(
     """Log-likelihood of nodes [begin, end), with its gradient (5,) and information (5, 5) in theta."""
     prior, learn, forget, guess, slip = theta[0], theta[1], theta[2], theta[3], theta[4]
     state = space.state
-    slope[:] = 0.0
-    curve[:, :] = 0.0
+    for a in range(SIZE):
+        slope[a] = 0.0
+        for b in range(SIZE):
+            curve[a, b] = 0.0
     stay = 1.0 - learn - forget
     total = 0.0
     for node in range(end - begin):
@@ -157,6 +159,13 @@ def score(
 
 
 # ---- the box ----------------------------------------------------------------
+
+
+@kernel
+def copy(source: FloatArray, target: FloatArray) -> None:
+    """Copy a point; a slice assignment would take Numba four seconds longer to compile."""
+    for a in range(SIZE):
+        target[a] = source[a]
 
 
 @kernel
@@ -240,7 +249,8 @@ def newton(slope: FloatArray, curve: FloatArray, free: NDArray[np.bool_], dampin
 @kernel
 def climb(x: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, space: Space, most_steps: int) -> float:
     """Raise the log-likelihood of nodes [begin, end) from x, in place; return the value reached."""
-    theta, step, trial, low, high = np.empty((5, SIZE))
+    theta, step, trial = np.empty(SIZE), np.empty(SIZE), np.empty(SIZE)
+    low, high = np.empty(SIZE), np.empty(SIZE)
     slope, curve = np.empty(SIZE), np.empty((SIZE, SIZE))
     new_slope, new_curve = np.empty(SIZE), np.empty((SIZE, SIZE))
     free = np.ones(SIZE, np.bool_)
@@ -262,7 +272,8 @@ def climb(x: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, spa
         place(trial, problem, theta)
         reached = score(theta, problem.levels, trie, begin, end, space, new_slope, new_curve)
         if reached > value:
-            x[:], value = trial, reached
+            value = reached
+            copy(trial, x)
             pull_back(x, problem, new_slope, new_curve)
             slope, new_slope = new_slope, slope
             curve, new_curve = new_curve, curve
@@ -288,10 +299,11 @@ def search(problem: Problem, trie: Trie, skill: int, space: Space, best: FloatAr
     for _ in range(min(climbs, len(promise))):
         index = int(np.argmax(promise))
         promise[index] = -np.inf
-        x[:] = problem.starts[index]
+        copy(problem.starts[index], x)
         reached = climb(x, problem, trie, begin, shallow, space, FIRST_STEPS)
         if reached > value:
-            best[:], value = x, reached
+            value = reached
+            copy(x, best)
     return climb(best, problem, trie, begin, end, space, MOST_STEPS)
 
 

@@ -1,0 +1,102 @@
+"""The likelihood, its gradient and the climb."""
+
+import numpy as np
+import pytest
+
+from adaptrace.kernels import bkt_fit
+from adaptrace.kernels.rows import Trie
+from reference import bkt as reference
+
+THETA = (0.35, 0.12, 0.01, 0.22, 0.09)
+LEVELS = np.array([[0.0, 1.0], [1.0, 1.0], [0.5, 1.0], [0.0, 0.75]])
+
+
+def trie_of(sequences: dict[tuple[int, ...], int]) -> Trie:
+    """A trie of level sequences, the obvious way."""
+    prefixes = sorted({s[:n] for s in sequences for n in range(1, len(s) + 1)}, key=lambda p: (len(p), p))
+    place = {prefix: index for index, prefix in enumerate(prefixes)}
+    parent = [place.get(prefix[:-1], -1) for prefix in prefixes]
+    students = [sum(n for s, n in sequences.items() if s[: len(p)] == p) for p in prefixes]
+    arrays = np.array(parent, np.int32), np.array([p[-1] for p in prefixes], np.int32), np.array(students)
+    return Trie(np.array([0, len(prefixes)]), *arrays)
+
+
+TRIE = trie_of({(0, 1, 1): 5, (0, 0, 1, 1): 3, (1,): 4, (1, 1, 2): 2, (3, 1): 2, (0, 3, 0): 1})
+
+
+def score(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    space = bkt_fit.Space(np.empty(99), np.empty((99, 6)))
+    slope, curve = np.empty(5), np.empty((5, 5))
+    return bkt_fit.score(theta, LEVELS, TRIE, 0, len(TRIE.parent), space, slope, curve), slope, curve
+
+
+def test_likelihood_equals_the_sum_over_hidden_paths() -> None:
+    trie = trie_of({(0, 1, 1): 5, (0, 0, 1, 1): 3, (1,): 4, (1, 1, 2): 2})
+    space = bkt_fit.Space(np.empty(99), np.empty((99, 6)))
+    got = bkt_fit.log_likelihood(np.array(THETA), LEVELS, trie, 0, len(trie.parent), space)
+    sequences = {(0.0, 1.0, 1.0): 5, (0.0, 0.0, 1.0, 1.0): 3, (1.0,): 4, (1.0, 1.0, 0.5): 2}
+    expected = sum(n * np.log(reference.likelihood(s, THETA)) for s, n in sequences.items())
+    assert got == pytest.approx(expected, rel=1e-12)
+    assert bkt_fit.score(np.array(THETA), LEVELS, trie, 0, len(trie.parent), space, np.empty(5), np.empty((5, 5))) == got
+
+
+def test_gradient_equals_central_differences() -> None:
+    _, slope, _ = score(np.array(THETA))
+    for a in range(5):
+        up, down = np.array(THETA), np.array(THETA)
+        up[a] += 1e-6
+        down[a] -= 1e-6
+        assert slope[a] == pytest.approx((score(up)[0] - score(down)[0]) / 2e-6, rel=1e-6)  # second-order differences
+
+
+def test_information_is_the_outer_product_of_node_scores() -> None:
+    _, _, curve = score(np.array(THETA))
+    expected = np.zeros((5, 5))
+    for node in range(len(TRIE.parent)):
+        alone = TRIE._replace(students=np.where(np.arange(len(TRIE.parent)) == node, 1, 0))
+        slope = np.empty(5)
+        space = bkt_fit.Space(np.empty(99), np.empty((99, 6)))
+        bkt_fit.score(np.array(THETA), LEVELS, alone, 0, len(TRIE.parent), space, slope, np.empty((5, 5)))
+        expected += TRIE.students[node] * np.outer(slope, slope)
+    np.testing.assert_allclose(curve, expected, rtol=1e-10)
+
+
+def test_pull_back_is_the_chain_rule() -> None:
+    problem = bkt_fit.Problem(np.full(5, 1e-9), np.full(5, 1 - 1e-9), LEVELS, np.empty((0, 5)))
+    x, theta = np.array([0.3, 0.2, 0.01, 0.4, 0.1]), np.empty(5)
+
+    def value(point: np.ndarray) -> float:
+        bkt_fit.place(point, problem, theta)
+        return score(theta)[0]
+
+    value(x)
+    _, slope, curve = score(theta)
+    bkt_fit.pull_back(x, problem, slope, curve)
+    for a in range(5):
+        step = np.zeros(5)
+        step[a] = 1e-6
+        assert slope[a] == pytest.approx((value(x + step) - value(x - step)) / 2e-6, rel=1e-6)  # second-order differences
+
+
+def test_every_point_of_the_box_is_a_model_in_which_knowing_helps() -> None:
+    problem = bkt_fit.Problem(np.full(5, 1e-9), np.full(5, 1 - 1e-9), LEVELS, np.empty((0, 5)))
+    random, theta = np.random.default_rng(0), np.empty(5)
+    for _ in range(1000):
+        bkt_fit.place(random.uniform(1e-9, 1 - 1e-9, 5), problem, theta)
+        assert theta[bkt_fit.GUESS] + theta[bkt_fit.SLIP] < 1.0
+
+
+def test_a_climb_never_goes_down_and_ends_where_no_start_goes_higher() -> None:
+    starts = np.random.default_rng(1).uniform(0.02, 0.98, (50, 5))
+    starts[:, 2] = 0.0
+    low, high = np.full(5, 1e-9), np.full(5, 1 - 1e-9)
+    low[2] = high[2] = 0.0
+    problem = bkt_fit.Problem(low, high, LEVELS, starts)
+    space = bkt_fit.Space(np.empty(99), np.empty((99, 6)))
+    best, theta = np.empty(5), np.empty(5)
+    reached = bkt_fit.search(problem, TRIE, 0, space, best)
+    for start in starts:
+        bkt_fit.place(start, problem, theta)
+        before = bkt_fit.log_likelihood(theta, LEVELS, TRIE, 0, len(TRIE.parent), space)
+        after = bkt_fit.climb(start.copy(), problem, TRIE, 0, len(TRIE.parent), space, 500)
+        assert before <= after <= reached + 1e-6

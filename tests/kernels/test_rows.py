@@ -1,0 +1,75 @@
+"""Grouping, pairs and sequences, against dictionaries."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import adaptrace as at
+from adaptrace.kernels import rows as kernels
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 4), st.sets(st.integers(0, 3), min_size=1, max_size=3), st.sampled_from([0, 1, 0.5]), st.integers(0, 5)
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def log_of(rows: list[tuple[int, set[int], float, int]]) -> at.Log:
+    student, skills, correct, order = zip(*rows, strict=True)
+    columns = {"student": student, "item": order, "skills": [list(s) for s in skills], "correct": correct, "order": order}
+    return at.Log.from_arrow(pa.table(columns))
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS)
+def test_rows_are_grouped_and_stable_in_time(rows: list[tuple[int, set[int], float, int]]) -> None:
+    log = log_of(rows)
+    met = {student: place for place, student in reversed(list(enumerate(row[0] for row in rows)))}
+    expected = sorted(range(len(rows)), key=lambda row: (met[rows[row][0]], rows[row][3]))
+    assert log.source_row.tolist() == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS)
+def test_pairs_count_opportunities(rows: list[tuple[int, set[int], float, int]]) -> None:
+    log = log_of(rows)
+    numbers, seen = log.rows, Counter()
+    for row, original in enumerate(log.source_row):
+        student, skills, _, _ = rows[original]
+        for at_entry in range(numbers.skill_start[row], numbers.skill_start[row + 1]):
+            skill = int(log.skills[numbers.pair_skill[numbers.pair[at_entry]]].as_py())
+            assert skill in skills
+            seen[student, skill] += 1
+            assert numbers.opportunity[at_entry] == seen[student, skill]
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS)
+def test_a_trie_counts_every_prefix_of_every_sequence(rows: list[tuple[int, set[int], float, int]]) -> None:
+    rows = [(student, {min(skills)}, correct, order) for student, skills, correct, order in rows]
+    log = log_of(rows)
+    stats = at.Stats.from_log(log)
+    sequences = defaultdict(tuple)
+    for original in log.source_row:
+        student, skills, correct, _ = rows[original]
+        sequences[student, min(skills)] += (correct,)
+    for skill, name in enumerate(stats.skills.to_pylist()):
+        expected = Counter(s[:n] for (_, k), s in sequences.items() if str(k) == name for n in range(1, len(s) + 1))
+        begin, end = stats.trie.start[skill : skill + 2]
+        prefix: list[tuple[float, ...]] = []
+        for node in range(begin, end):
+            above = stats.trie.parent[node]
+            prefix.append((prefix[above] if above >= 0 else ()) + (stats.levels[stats.trie.level[node], 0],))
+        assert dict(zip(prefix, stats.trie.students[begin:end].tolist(), strict=True)) == dict(expected)
+
+
+@pytest.mark.parametrize(("time", "first"), [([1, 2, 2, 9], -1), ([1, 3, 2, 9], 2), ([5, 6, 7, 0], -1)])
+def test_first_disorder_is_the_row_that_goes_back(time: list[int], first: int) -> None:
+    student = np.array([0, 0, 0, 1], np.int32)
+    assert kernels.first_disorder(student, np.array(time)) == first

@@ -1,0 +1,1 @@
+"""Slow, obviously right versions, independent in method of what they check."""
