@@ -19,7 +19,8 @@ from adaptrace.files import replacing, write_table
 
 HERE = Path(__file__).parent
 SEED = 20250901
-STUDENTS, RESPONSES, CLASSES = 300, 90, 12
+STUDENTS, CLASSES = 300, 12
+LEAST, MORE = 40, 7  # responses of a student in the first class; how many more in each further one
 
 # skill: what must be mastered first
 CURRICULUM: dict[str, list[str]] = {
@@ -91,11 +92,13 @@ def make_catalog() -> dict[str, list[dict[str, object]]]:
 
 
 def make_responses(catalog: at.Catalog) -> pa.Table:
-    """The log, with the class of each student."""
-    table = at.simulate(make_truth(), catalog, students=STUDENTS, responses=RESPONSES, seed=SEED).table
-    number = table["student"].chunk(0).indices.to_numpy()
-    classes = [f"6{'ABCDEFGHIJKL'[code % CLASSES]}" for code in number]
-    return table.append_column("class", pa.array(classes).dictionary_encode())
+    """The log, with the class of each student; the classes have come differently far."""
+    table = at.simulate(make_truth(), catalog, students=STUDENTS, responses=LEAST + MORE * (CLASSES - 1), seed=SEED).table
+    student = table["student"].chunk(0).indices.to_numpy()
+    place = student % CLASSES
+    number = np.arange(len(table)) - np.searchsorted(student, student)
+    table = table.append_column("class", pa.array([f"6{'ABCDEFGHIJKL'[code]}" for code in place]).dictionary_encode())
+    return table.filter(pa.array(number < LEAST + MORE * place))
 
 
 def main() -> None:

@@ -63,6 +63,8 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the mastery table.")] = Path("mastery.parquet"),
 ) -> None:
     """Fit the bundled school, show its classes and what three students should do next."""
+    from rich.console import Console
+
     from adaptrace import demonstration, models, sample
     from adaptrace.files import write_table
 
@@ -70,9 +72,8 @@ def demo(
         log, catalog = sample.sample_log(), sample.sample_catalog()
     with fitting() as progress:
         model = models.BKT().fit(log, progress=progress)
-    mastery = model.score(log)
-    write_table(mastery, output)
-    demonstration.show(log, catalog, model, mastery, output)
+    write_table(model.score(log), output)
+    demonstration.show(Console(highlight=False), log, catalog, model, output)
 
 
 @app.command()

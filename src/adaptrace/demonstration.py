@@ -16,18 +16,18 @@ from adaptrace.policy import recommend
 from adaptrace.student import Student
 
 MASTERED = 0.95
-BAR = 20  # characters
+BAR, ITEM_WIDTH = 20, 40  # characters
 
 
-def show(log: Log, catalog: Catalog, model: BKT, mastery: pa.Table, output: Path) -> None:
-    """Print the demonstration to stdout."""
-    console = Console(highlight=False)
+def show(console: Console, log: Log, catalog: Catalog, model: BKT, output: Path) -> None:
+    """Print the demonstration: the classes, three students, and what to type next."""
+    mastery = model.score(log)
     console.print(f"[bold]A simulated school:[/] {log}\n")
     console.print(class_table(log, mastery, len(catalog.skills)))
     for student in example_students(log, mastery):
         console.print(next_table(student, Student.from_log(model, log, student, catalog), catalog))
-    console.print(f"Mastery of every student on every skill: [bold]{output}[/] ({len(mastery):,} rows)")
-    console.print("\nNow your own log (columns student, item, skill, correct; in order, or with a time column):")
+    console.print(f"\nMastery of every student on every skill: [bold]{output}[/] ({len(mastery):,} rows)")
+    console.print("\nNow your own log (columns student, item, skill, correct; and time, if the rows are not in order):")
     console.print("  [bold green]adaptrace fit responses.csv -o model.json[/]", soft_wrap=True)
 
 
@@ -36,7 +36,7 @@ def class_table(log: Log, mastery: pa.Table, n_skills: int) -> Table:
     classes = classes_of(log)[mastery["student"].chunk(0).indices.to_numpy()]
     skill = mastery["skill"].chunk(0).indices.to_numpy()
     known, names = mastery["mastery"].to_numpy(), log.skills.to_pylist()
-    table = Table(title="Classes", title_justify="left", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
     for heading, justify in (
         ("class", "left"),
         ("students", "right"),
@@ -49,7 +49,7 @@ def class_table(log: Log, mastery: pa.Table, n_skills: int) -> Table:
         students = len(np.unique(mastery["student"].chunk(0).indices.to_numpy()[own]))
         mastered = (known[own] >= MASTERED).sum() / students
         filled = round(BAR * mastered / n_skills)
-        bar = f"[green]{'█' * filled}[/][dim]{'░' * (BAR - filled)}[/] {mastered:4.1f}"
+        bar = f"{mastered:4.1f} [green]{'━' * filled}[/][dim]{'━' * (BAR - filled)}[/]"
         stuck = np.bincount(skill[own & (known < MASTERED)], minlength=len(names))
         table.add_row(str(name), str(students), bar, f"{names[int(stuck.argmax())]} ({stuck.max()})")
     return table
@@ -73,7 +73,7 @@ def next_table(name: str, student: Student, catalog: Catalog) -> Table:
     mastered = sum(student.mastered(skill, at=MASTERED) for skill in catalog.skills)
     title = f"\n{name}: {mastered} of {len(catalog.skills)} skills mastered; next, one of"
     table = Table(title=title, title_justify="left", box=None, show_header=False, title_style="bold")
-    table.add_column("item", style="cyan")
+    table.add_column("item", style="cyan", min_width=ITEM_WIDTH)
     table.add_column("because", style="dim")
     for choice in recommend(student, catalog, 3):
         table.add_row(choice.item.label, str(choice.reason))

@@ -123,7 +123,7 @@ class BKT:
         Examples
         --------
         >>> BKT.from_parameters(["fractions"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
-        BKT(1 skill)
+        BKT(1 skill, forget=False)
         """
         wrong = set(parameters) ^ {"prior", "learn", "guess", "slip"} - {"forget"}
         if wrong - {"forget"}:
@@ -214,8 +214,8 @@ class BKT:
         return pa.table({"skill": names, **{name: values[:-1] for name, values in parameters._asdict().items()}})
 
     def __repr__(self) -> str:
-        skills = "not fitted" if self.skills is None else f"{len(self.skills):,} skill{'s' * (len(self.skills) != 1)}"
-        return f"BKT({skills}{', forget=True' * self.forget})"
+        skills = "" if self.skills is None else f"{len(self.skills):,} skill{'s' * (len(self.skills) != 1)}, "
+        return f"BKT({skills}forget={self.forget})"
 
     def _fitted(self) -> tuple[pa.StringArray, Parameters]:
         if self.skills is None or self.parameters is None:

@@ -1,0 +1,154 @@
+"""Seeded logs for all benchmarks, and what their setups share."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from functools import cache
+from pathlib import Path
+
+import numba
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+import adaptrace as at
+
+SKILLS = 200
+SKILLS_EACH = 20  # that one student practises
+MEAN_LENGTH = 12  # responses per student and skill
+ITEMS_PER_SKILL = 10
+LONGEST_BLOCK = 4  # responses on one skill before another one's turn
+
+SLOW = 5_000_000  # a quick run, ASV_SKIP_SLOW=1, leaves out logs of more responses
+SIZES = [100_000, 1_000_000, 10_000_000]
+
+
+# ---- simulated logs ---------------------------------------------------------
+
+
+def truth(skills: int = SKILLS, *, seed: int = 0) -> at.BKT:
+    """The model that simulated students follow."""
+    random = np.random.default_rng(seed)
+    return at.BKT.from_parameters(
+        [str(skill) for skill in range(skills)],
+        prior=random.uniform(0.1, 0.6, skills),
+        learn=random.uniform(0.05, 0.3, skills),
+        guess=random.uniform(0.1, 0.3, skills),
+        slip=random.uniform(0.05, 0.2, skills),
+    )
+
+
+def simulated(
+    responses: int, *, skills: int = SKILLS, fixed_length: bool = False, shuffled: bool = False, seed: int = 0
+) -> pa.Table:
+    """A log of so many responses: ``student``, ``item``, ``skill``, ``correct`` and ``order``.
+
+    Each student practises 20 skills in short interleaved blocks. The number of responses on each is geometric with
+    mean 12, or with ``fixed_length`` always 12. Rows are grouped by student and in order, or ``shuffled``.
+    """
+    random = np.random.default_rng(seed + 1)
+    parameters = truth(skills, seed=seed).parameters_of(pa.array(range(skills)))
+    student, skill = np.empty(responses, np.int32), np.empty(responses, np.int32)
+    correct = np.empty(responses, np.int8)
+    _practise(
+        random, fixed_length, parameters.prior, parameters.learn, parameters.guess, parameters.slip, student, skill, correct
+    )
+    item = skill * ITEMS_PER_SKILL + random.integers(0, ITEMS_PER_SKILL, responses, np.int32)
+    order = np.arange(responses)
+    columns = {"student": student, "item": item, "skill": skill, "correct": correct, "order": order}
+    if shuffled:
+        rows = random.permutation(responses)
+        columns = {name: column[rows] for name, column in columns.items()}
+    return pa.table(columns)
+
+
+@numba.njit(cache=True)
+def _practise(
+    random: np.random.Generator,
+    fixed_length: bool,
+    prior: NDArray[np.float64],
+    learn: NDArray[np.float64],
+    guess: NDArray[np.float64],
+    slip: NDArray[np.float64],
+    student: NDArray[np.int32],
+    skill: NDArray[np.int32],
+    correct: NDArray[np.int8],
+) -> None:
+    """Let one student after another practise until the columns are full."""
+    deck, left = np.arange(len(prior)), np.empty(SKILLS_EACH, np.int64)
+    known = np.empty(SKILLS_EACH, np.bool_)
+    number, active = -1, 0
+    row = 0
+    while row < len(student):
+        if active == 0:  # the next student draws skills from the deck
+            number, active = number + 1, SKILLS_EACH
+            for at_hand in range(SKILLS_EACH):
+                other = random.integers(at_hand, len(deck))
+                deck[at_hand], deck[other] = deck[other], deck[at_hand]
+                left[at_hand] = MEAN_LENGTH if fixed_length else random.geometric(1.0 / MEAN_LENGTH)
+                known[at_hand] = random.random() < prior[deck[at_hand]]
+        now = random.integers(0, active)
+        mine = deck[now]
+        for _ in range(min(random.integers(1, LONGEST_BLOCK + 1), left[now], len(student) - row)):
+            student[row], skill[row] = number, mine
+            correct[row] = random.random() < (1.0 - slip[mine] if known[now] else guess[mine])
+            known[now] = known[now] or random.random() < learn[mine]
+            left[now] -= 1
+            row += 1
+        if left[now] == 0:  # done with this skill: it goes behind the active ones
+            active -= 1
+            deck[now], deck[active] = deck[active], deck[now]
+            left[now], known[now] = left[active], known[active]
+
+
+# ---- what setups share ------------------------------------------------------
+
+
+def setup_cache() -> None:
+    """Write every log once: ``shuffled-SIZE.parquet``, and ``SIZE.log``, the ordered Log as a pickle."""
+    compile_all()
+    for size in SIZES:
+        if not is_left_out(size):
+            pq.write_table(simulated(size, shuffled=True), parquet(size))
+            Path(f"{size}.log").write_bytes(pickle.dumps(at.Log.from_arrow(simulated(size))))
+
+
+setup_cache.timeout = 600
+
+
+def parquet(size: int) -> str:
+    """The shuffled log of that size on disk."""
+    return f"shuffled-{size}.parquet"
+
+
+def load(size: int) -> at.Log:
+    """The ordered log of that size."""
+    skip_slow(size)
+    return pickle.loads(Path(f"{size}.log").read_bytes())
+
+
+def fresh(log: at.Log) -> at.Log:
+    """The log as if just read: nothing that it keeps for later calls is there yet."""
+    return at.Log(log.table, log.source_row)
+
+
+def is_left_out(size: int) -> bool:
+    """Whether this run leaves out logs of that size."""
+    return size > SLOW and os.environ.get("ASV_SKIP_SLOW", "0") != "0"
+
+
+def skip_slow(size: int) -> None:
+    """In a setup: leave the benchmark out of a quick run."""
+    if is_left_out(size):
+        raise NotImplementedError(f"{size:,} responses: left out by ASV_SKIP_SLOW")
+
+
+@cache
+def compile_all() -> None:
+    """Compile or load every kernel, by using each once on a small log."""
+    log = at.Log.from_arrow(simulated(2_000, shuffled=True))
+    model = at.BKT(forget=False).fit(log)
+    model.predict(log)
+    model.score(log)

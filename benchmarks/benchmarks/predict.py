@@ -1,0 +1,20 @@
+"""P(correct) before each response of a log."""
+
+from __future__ import annotations
+
+from . import data
+from .data import setup_cache  # noqa: F401  (asv runs it once for all files)
+
+
+class Predict:
+    """A log that was just read."""
+
+    params = data.SIZES
+    param_names = ("responses",)
+
+    def setup(self, size: int) -> None:
+        self.log, self.model = data.load(size), data.truth()
+        data.compile_all()
+
+    def time_predict(self, size: int) -> None:
+        self.model.predict(data.fresh(self.log))

@@ -1,0 +1,20 @@
+"""Mastery of every student on every skill of a log."""
+
+from __future__ import annotations
+
+from . import data
+from .data import setup_cache  # noqa: F401  (asv runs it once for all files)
+
+
+class Score:
+    """A log that was just read."""
+
+    params = data.SIZES
+    param_names = ("responses",)
+
+    def setup(self, size: int) -> None:
+        self.log, self.model = data.load(size), data.truth()
+        data.compile_all()
+
+    def time_score(self, size: int) -> None:
+        self.model.score(data.fresh(self.log))

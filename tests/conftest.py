@@ -1,0 +1,99 @@
+"""What many tests share: small tables, a small model and catalog, and the command line as a function."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pytest
+
+import adaptrace as at
+from adaptrace.cli import main
+
+
+class Outcome(NamedTuple):
+    """What a command gave."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real logs, for measuring only; none of its rows may stand in a test."""
+    place = os.environ.get("ADAPTRACE_DATA")
+    if not place:
+        pytest.skip("ADAPTRACE_DATA is not set: it names the folder of real logs")
+    return Path(place)
+
+
+@pytest.fixture
+def responses() -> Callable[..., pa.Table]:
+    """Make a table of two good responses of Ada, its columns replaced or joined by the given ones."""
+
+    def make(**columns: Any) -> pa.Table:
+        size = len(next(iter(columns.values()), [0, 0]))
+        good = {"student": ["Ada"], "item": ["q1"], "skill": ["halves"], "correct": [1]}
+        if "skills" in columns:
+            del good["skill"]
+        return pa.table({**{name: values * size for name, values in good.items()}, **columns})
+
+    return make
+
+
+@pytest.fixture
+def csv_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a text file of these lines."""
+
+    def write(*lines: str, name: str = "log.csv") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def model() -> at.BKT:
+    """Knowledge of halves is likelier than of quarters."""
+    return at.BKT.from_parameters(["halves", "quarters"], prior=[0.5, 0.3], learn=0.2, guess=0.1, slip=0.1)
+
+
+@pytest.fixture
+def catalog() -> at.Catalog:
+    """Two items of halves, then two of quarters, which need halves."""
+    items = {"item": ["h1", "h2", "q1", "q2"], "skill": ["halves", "halves", "quarters", "quarters"]}
+    return at.Catalog.from_arrow(items, [{"skill": "quarters", "prerequisites": ["halves"]}])
+
+
+@pytest.fixture(scope="session")
+def sample_log() -> at.Log:
+    """The bundled school."""
+    return at.sample_log()
+
+
+@pytest.fixture(scope="session")
+def sample_model(sample_log: at.Log) -> at.BKT:
+    """A model of the bundled school."""
+    return at.BKT().fit(sample_log)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run ``adaptrace`` with these arguments in this process."""
+
+    def command(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["adaptrace", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        return Outcome(code if isinstance(code, int) else int(code is not None), *capsys.readouterr())
+
+    return command

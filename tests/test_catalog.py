@@ -1,0 +1,154 @@
+"""Catalog: items, skills and what must be mastered first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+import adaptrace as at
+
+ITEMS: list[dict[str, Any]] = [
+    {"item": "007", "skills": ["b", "a"], "title": "Both", "kind": "project", "minutes": 30, "provider": "Us"},
+    {"item": "008", "skills": ["c"]},
+]
+SKILLS = [{"skill": "a", "prerequisites": ["c"]}, {"skill": "c", "prerequisites": []}]
+EXPECTED = (at.Item("007", ("b", "a"), "Both", "project", 30.0, "Us"), at.Item("008", ("c",)))
+
+
+def as_json(folder: Path) -> at.Catalog:
+    (folder / "c.json").write_text(json.dumps({"items": ITEMS, "skills": SKILLS}))
+    return at.Catalog.read(folder / "c.json")
+
+
+def as_csv(folder: Path) -> at.Catalog:
+    (folder / "c.csv").write_text("item_id,skills,title,kind,minutes,provider\n007,b;a,Both,project,30,Us\n008,c,,,,\n")
+    (folder / "s.csv").write_text("skill,prerequisites\na,c\nc,\n")
+    return at.Catalog.read(folder / "c.csv", skills=folder / "s.csv")
+
+
+def as_parquet(folder: Path) -> at.Catalog:
+    pyarrow.parquet.write_table(pa.Table.from_pylist(ITEMS), folder / "c.parquet")
+    pyarrow.parquet.write_table(pa.Table.from_pylist(SKILLS), folder / "s.parquet")
+    return at.Catalog.read(folder / "c.parquet", skills=folder / "s.parquet")
+
+
+@pytest.mark.parametrize("read", [as_json, as_csv, as_parquet])
+def test_every_format_gives_the_same_catalog(tmp_path: Path, read) -> None:
+    catalog = read(tmp_path)
+    assert catalog.items == EXPECTED
+    assert dict(catalog.prerequisites) == {"a": ("c",), "c": ()}
+
+
+def test_skills_stand_after_what_they_need(tmp_path: Path) -> None:
+    skills = as_json(tmp_path).skills
+    assert sorted(skills) == ["a", "b", "c"]
+    assert skills.index("c") < skills.index("a")
+
+
+def test_a_catalog_says_its_size(catalog: at.Catalog) -> None:
+    assert len(catalog) == 4
+    assert repr(catalog) == "Catalog(4 items, 2 skills)"
+
+
+def test_an_item_is_found_by_the_text_of_its_name() -> None:
+    assert at.Catalog.from_arrow({"item": [7], "skill": [1]}).item(7) == at.Item("7", ("1",))
+
+
+def test_an_item_is_labelled_by_its_title_or_else_its_name() -> None:
+    assert [item.label for item in EXPECTED] == ["Both", "008"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("fraction-2", "; did you mean 'fractions-2'?"), ("x", "")], ids=["near", "far from all"]
+)
+def test_an_unknown_item_is_told_with_the_nearest(name: str, hint: str) -> None:
+    catalog = at.Catalog.from_arrow({"item": ["fractions-2", "ratios-1"], "skill": ["f", "r"]})
+    with pytest.raises(at.UnknownItemError) as raised:
+        catalog.item(name)
+    assert str(raised.value) == f"item '{name}' is not in the catalog of 2 items{hint}"
+
+
+def test_blanks_and_empty_names_in_a_cell_of_skills_are_no_skills() -> None:
+    catalog = at.Catalog.from_arrow({"item": ["q1"], "skills": ["a; b;"]}, [{"skill": "a", "prerequisites": "b; "}])
+    assert catalog.items[0].skills == ("a", "b")
+    assert catalog.prerequisites == {"a": ("b",)}
+
+
+def test_an_empty_catalog_has_no_items_and_no_skills() -> None:
+    catalog = at.Catalog.from_arrow({"item": [], "skill": []})
+    assert (len(catalog), catalog.skills) == (0, ())
+
+
+def problems(items: object, skills: object = ()) -> list[str]:
+    """What is told of a catalog with these items and skills."""
+    with pytest.raises(at.DataError) as raised:
+        at.Catalog.from_arrow(items, skills, source="here")
+    assert str(raised.value).startswith("here: ")
+    return [f"{problem.column} {problem.row}: {problem.got}" for problem in raised.value.problems]
+
+
+def test_a_circle_of_prerequisites_is_told_with_all_its_skills() -> None:
+    items = {"item": ["1", "2", "3"], "skill": ["a", "b", "c"]}
+    needs = [{"skill": skill, "prerequisites": [need]} for skill, need in ("ab", "bc", "ca")]
+    (problem,) = problems(items, needs)
+    assert problem.startswith("prerequisites None: the circle ")
+    assert all(f" {skill}" in problem for skill in "abc")
+
+
+def test_a_skill_that_needs_itself_is_a_circle() -> None:
+    assert problems({"item": ["1"], "skill": ["a"]}, [{"skill": "a", "prerequisites": ["a"]}]) == [
+        "prerequisites None: the circle a <- a"
+    ]
+
+
+def test_repeats_and_unknown_prerequisites_and_circles_are_told_together() -> None:
+    needs = [{"skill": "a", "prerequisites": ["zz", "b"]}, {"skill": "b", "prerequisites": ["a"]}]
+    repeat, unknown, circle = problems({"item": ["1", "2", "1"], "skill": ["a", "b", "a"]}, needs)
+    assert repeat == "item 3: '1' again"
+    assert unknown == "prerequisites None: 'zz' before 'a'"
+    assert "circle" in circle
+
+
+def test_a_row_of_skills_without_a_skill_is_told(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("item,skill\nq1,a\n")
+    (tmp_path / "s.csv").write_text("ability,prerequisites\na,\n")
+    with pytest.raises(at.DataError, match=r"s\.csv: column 'skill': "):
+        at.Catalog.read(tmp_path / "c.csv", skills=tmp_path / "s.csv")
+
+
+def test_a_row_of_skills_is_found_by_alias(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("item,kc\nq1,a\nq2,b\n")
+    (tmp_path / "s.csv").write_text("kc,requires\na,b\n")
+    assert at.Catalog.read(tmp_path / "c.csv", skills=tmp_path / "s.csv").prerequisites == {"a": ("b",)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[1]",
+        '{"items": 5}',
+        '{"items": []}',
+        '{"items": [1, 2]}',
+        '{"items": [{"skills": ["a"]}]}',
+        '{"items": [{"item": "q1", "skills": []}]}',
+        '{"items": [{"item": "q1", "skills": ["a"]}, {"item": 2, "skills": ["a"]}]}',
+        '{"items": [{"item": "q1", "skills": ["a"]}], "skills": [{"prerequisites": []}]}',
+        '{"items": [{"item": "q1", "skills": ["a"]}], "skills": [{"skill": "a", "prerequisites": 5}]}',
+    ],
+)
+def test_json_that_is_no_catalog_is_a_data_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(at.DataError, match=r"bad\.json: "):
+        at.Catalog.read(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize("name", ["none.json", "none.csv"])
+def test_a_catalog_that_is_not_there_is_a_data_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(at.DataError, match=name.replace(".", r"\.")):
+        at.Catalog.read(tmp_path / name)
