@@ -55,7 +55,7 @@ def test_1_nothing_of_the_callers_changes(model: at.BKT) -> None:
     assert table.equals(before)
     assert log.table.to_pydict() == frozen
     assert fitted.to_dict() == parameters
-    assert model.parameters is None
+    assert model.table is None
 
 
 @settings(max_examples=25, deadline=None)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from reference.bkt import baum_welch
 
 import adaptrace as at
 from adaptrace import metrics
+from reference.bkt import baum_welch
 
 DATA = Path(os.environ.get("ADAPTRACE_DATA", ""))
 pytestmark = pytest.mark.skipif("ADAPTRACE_DATA" not in os.environ, reason="ADAPTRACE_DATA is not set: no real logs here")

@@ -28,16 +28,16 @@ SIZES = [100_000, 1_000_000, 10_000_000]
 # ---- simulated logs ---------------------------------------------------------
 
 
-def truth(skills: int = SKILLS, *, seed: int = 0) -> at.BKT:
-    """The model that simulated students follow."""
+def parameters(skills: int = SKILLS, *, seed: int = 0) -> dict[str, NDArray[np.float64]]:
+    """What simulated students follow, one value per skill."""
     random = np.random.default_rng(seed)
-    return at.BKT.from_parameters(
-        [str(skill) for skill in range(skills)],
-        prior=random.uniform(0.1, 0.6, skills),
-        learn=random.uniform(0.05, 0.3, skills),
-        guess=random.uniform(0.1, 0.3, skills),
-        slip=random.uniform(0.05, 0.2, skills),
-    )
+    ranges = {"prior": (0.1, 0.6), "learn": (0.05, 0.3), "guess": (0.1, 0.3), "slip": (0.05, 0.2)}
+    return {name: random.uniform(low, high, skills) for name, (low, high) in ranges.items()}
+
+
+def truth(skills: int = SKILLS, *, seed: int = 0) -> at.BKT:
+    """The model of these parameters."""
+    return at.BKT.from_parameters([str(skill) for skill in range(skills)], **parameters(skills, seed=seed))
 
 
 def simulated(
@@ -49,12 +49,9 @@ def simulated(
     mean 12, or with ``fixed_length`` always 12. Rows are grouped by student and in order, or ``shuffled``.
     """
     random = np.random.default_rng(seed + 1)
-    parameters = truth(skills, seed=seed).parameters_of(pa.array(range(skills)))
     student, skill = np.empty(responses, np.int32), np.empty(responses, np.int32)
     correct = np.empty(responses, np.int8)
-    _practise(
-        random, fixed_length, parameters.prior, parameters.learn, parameters.guess, parameters.slip, student, skill, correct
-    )
+    _practise(random, fixed_length, *parameters(skills, seed=seed).values(), student, skill, correct)
     item = skill * ITEMS_PER_SKILL + random.integers(0, ITEMS_PER_SKILL, responses, np.int32)
     order = np.arange(responses)
     columns = {"student": student, "item": item, "skill": skill, "correct": correct, "order": order}

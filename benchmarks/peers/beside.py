@@ -20,7 +20,7 @@ __all__ = ["clock", "data", "fresh", "in_turns", "leave", "print_likelihoods", "
 
 TOLERANCE = 1e-6  # relative: log-likelihoods nearer than this are equal
 
-Row = tuple[str, *tuple[float | None, ...]]  # what was measured; seconds of ours, seconds of the others
+Row = tuple[str, *tuple[float, ...]]  # what was measured; seconds of ours, seconds of the others
 
 
 def leave(message: str) -> None:
@@ -47,18 +47,13 @@ def print_table(names: Iterable[str], rows: Iterable[Row]) -> None:
     """One line per row: seconds of each tool; a ratio is how many times as long as adaptrace it took."""
     ours, *others = names
     heads = ["seconds", ours, *(column for other in others for column in (other, "ratio"))]
-    lines = [[what, _seconds(mine), *(cell for each in theirs for cell in _compared(mine, each))] for what, mine, *theirs in rows]
+    lines = []
+    for what, mine, *theirs in rows:
+        compared = ((f"{each:.3f}", f"{each / mine:.1f}x") for each in theirs)
+        lines.append([what, f"{mine:.3f}", *(cell for pair in compared for cell in pair)])
     widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
     for first, *cells in (heads, *lines):
         print("  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))]))
-
-
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _compared(mine: float | None, other: float | None) -> tuple[str, str]:
-    return _seconds(other), "" if mine is None or other is None else f"{other / mine:.1f}x"
 
 
 # ---- the same likelihood for every tool -------------------------------------
@@ -75,8 +70,8 @@ def print_likelihoods(ours: at.BKT, theirs: at.BKT, log: at.Log, name: str) -> b
     """Compare two fits skill by skill under the same likelihood; False if ours is below on any."""
     mine, other = skill_log_likelihoods(ours, log), skill_log_likelihoods(theirs, log)
     gain = (mine - other) / np.abs(other)
-    parameters = theirs.parameters_of(log.skills)
-    turned = parameters.guess + parameters.slip >= 1.0  # where knowing hurts
+    fitted = theirs.summary()
+    turned = fitted["guess"].to_numpy() + fitted["slip"].to_numpy() >= 1.0  # where knowing hurts
     above, below = (gain > TOLERANCE).sum(), (gain < -TOLERANCE).sum()
     print(f"log-likelihood: adaptrace {mine.sum():,.1f}, {name} {other.sum():,.1f}")
     print(f"  adaptrace above on {above}, below on {below} of {len(gain)} skills (by more than {TOLERANCE:g} of the value)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from adaptrace import parallel
 from adaptrace.kernels import bkt_fit
+from adaptrace.kernels.bkt_fit import FORGET, GUESS, SIZE
 from adaptrace.kernels.rows import Trie
 from adaptrace.stats import Stats
 
@@ -19,6 +21,7 @@ Progress = Callable[[float], None]  # called with the share that is done, 0 to 1
 FloatArray = NDArray[np.float64]
 
 PIECES = 64  # of a fit: enough to share out and to show progress
+WIDEST = 5.0  # standard deviation on the logit scale of a parameter that the data say nothing of
 
 # a coarse grid over the box of the search: prior, learn, slip, and guess as a share of 1 - slip
 STARTS = np.array(
@@ -29,22 +32,36 @@ STARTS = np.array(
 )
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a fit may do, in the order prior, learn, forget, guess, slip.
+
+    Equal bounds fix a parameter; ``smoothing`` (5, 2) holds pseudo-counts of the event and of its absence.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    smoothing: FloatArray
+
+    def problem(self, levels: FloatArray) -> bkt_fit.Problem:
+        """The search within these limits."""
+        starts = np.clip(STARTS, self.low, self.high)
+        starts[:, GUESS] = STARTS[:, GUESS] if self.low[GUESS] < self.high[GUESS] else 0.0
+        starts[:, FORGET] = 0.5 * (self.low + self.high)[FORGET]
+        return bkt_fit.Problem(self.low, self.high, levels, self.smoothing, np.unique(starts, axis=0))
+
+
 def maximise(
-    stats: Stats,
-    low: FloatArray,
-    high: FloatArray,
-    *,
-    executor: Executor | None = None,
-    progress: Progress | None = None,
+    stats: Stats, limits: Limits, *, executor: Executor | None = None, progress: Progress | None = None
 ) -> tuple[FloatArray, FloatArray]:
-    """Maximum-likelihood parameters of every skill.
+    """Most likely parameters of every skill.
 
     Parameters
     ----------
     stats
         The counts to fit.
-    low, high
-        Bounds (5,) of prior, learn, forget, guess, slip; equal bounds fix a parameter.
+    limits
+        Bounds and smoothing.
     executor
         Where the pieces run; by default one thread per core.
     progress
@@ -52,25 +69,37 @@ def maximise(
 
     Returns
     -------
-    theta, value
-        (n_skills, 5) parameters and (n_skills,) log-likelihoods.
+    theta, covariance
+        (n_skills, 5) parameters, and (n_skills, 5, 5) covariances of their logits.
     """
-    starts = np.clip(STARTS, low, high)
-    starts[:, bkt_fit.GUESS] = STARTS[:, bkt_fit.GUESS] if low[bkt_fit.GUESS] < high[bkt_fit.GUESS] else 0.0
-    starts[:, bkt_fit.FORGET] = 0.5 * (low + high)[bkt_fit.FORGET]
-    problem = bkt_fit.Problem(low, high, stats.levels, np.unique(starts, axis=0))
-    theta, value = np.empty((len(stats.skills), bkt_fit.SIZE)), np.empty(len(stats.skills))
+    problem = limits.problem(stats.levels)
+    theta, curve = np.empty((len(stats.skills), SIZE)), np.empty((len(stats.skills), SIZE, SIZE))
     pieces = parallel.spans(stats.trie.start, PIECES)
-    done = [0]
+    done: list[int] = []
 
     def fit_piece(first: int, last: int) -> None:
-        bkt_fit.fit_skills(problem, _slice(stats.trie, first, last), theta[first:last], value[first:last])
-        done[0] += 1
+        bkt_fit.fit_skills(problem, _slice(stats.trie, first, last), theta[first:last], curve[first:last])
+        done.append(last - first)
         if progress is not None:
-            progress(done[0] / len(pieces))
+            progress(sum(done) / len(theta))
 
     parallel.run(fit_piece, pieces, executor)
-    return theta, value
+    return theta, covariance(theta, curve, limits)
+
+
+def covariance(theta: FloatArray, curve: FloatArray, limits: Limits) -> FloatArray:
+    """Covariances (n_skills, 5, 5) of the logits of theta, from its information; zero for what is fixed or at a bound.
+
+    The inverse information (Fisher, 1925), with :data:`WIDEST` as the spread where there is none.
+    """
+    margin = 1e-4 * (limits.high - limits.low)
+    free = (theta > limits.low + margin) & (theta < limits.high - margin)
+    scale = np.where(free, theta * (1.0 - theta), 0.0)
+    information = curve * scale[:, :, None] * scale[:, None, :]
+    diagonal = np.where(free, WIDEST**-2, 1.0)
+    information[:, range(SIZE), range(SIZE)] += diagonal
+    inverse = np.linalg.inv(information) if len(theta) else information
+    return np.asarray(inverse * free[:, :, None] * free[:, None, :])
 
 
 def _slice(trie: Trie, first: int, last: int) -> Trie:

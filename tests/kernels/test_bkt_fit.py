@@ -24,29 +24,41 @@ def trie_of(sequences: dict[tuple[int, ...], int]) -> Trie:
 TRIE = trie_of({(0, 1, 1): 5, (0, 0, 1, 1): 3, (1,): 4, (1, 1, 2): 2, (3, 1): 2, (0, 3, 0): 1})
 
 
-def score(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def problem_of(starts: np.ndarray, smoothing: np.ndarray, low: np.ndarray | float = 1e-9) -> bkt_fit.Problem:
+    low, high = np.broadcast_to(low, 5).copy(), np.full(5, 1 - 2e-9)
+    return bkt_fit.Problem(low, high, LEVELS, smoothing, starts)
+
+
+PLAIN = problem_of(np.empty((0, 5)), np.zeros((5, 2)))
+SMOOTHED = problem_of(np.empty((0, 5)), np.array([[1.0, 2.0], [0.0, 3.0], [0.5, 9.0], [2.0, 4.0], [1.0, 1.0]]))
+
+
+def score(theta: np.ndarray, problem: bkt_fit.Problem = PLAIN) -> tuple[float, np.ndarray, np.ndarray]:
     space = bkt_fit.Space(np.empty(99), np.empty((99, 6)))
     slope, curve = np.empty(5), np.empty((5, 5))
-    return bkt_fit.score(theta, LEVELS, TRIE, 0, len(TRIE.parent), space, slope, curve), slope, curve
+    return bkt_fit.score(theta, problem, TRIE, 0, len(TRIE.parent), space, slope, curve), slope, curve
 
 
 def test_likelihood_equals_the_sum_over_hidden_paths() -> None:
     trie = trie_of({(0, 1, 1): 5, (0, 0, 1, 1): 3, (1,): 4, (1, 1, 2): 2})
     space = bkt_fit.Space(np.empty(99), np.empty((99, 6)))
-    got = bkt_fit.log_likelihood(np.array(THETA), LEVELS, trie, 0, len(trie.parent), space)
+    got = bkt_fit.log_likelihood(np.array(THETA), PLAIN, trie, 0, len(trie.parent), space)
     sequences = {(0.0, 1.0, 1.0): 5, (0.0, 0.0, 1.0, 1.0): 3, (1.0,): 4, (1.0, 1.0, 0.5): 2}
     expected = sum(n * np.log(reference.likelihood(s, THETA)) for s, n in sequences.items())
     assert got == pytest.approx(expected, rel=1e-12)
-    assert bkt_fit.score(np.array(THETA), LEVELS, trie, 0, len(trie.parent), space, np.empty(5), np.empty((5, 5))) == got
+    assert bkt_fit.score(np.array(THETA), PLAIN, trie, 0, len(trie.parent), space, np.empty(5), np.empty((5, 5))) == got
 
 
-def test_gradient_equals_central_differences() -> None:
-    _, slope, _ = score(np.array(THETA))
+@pytest.mark.parametrize("problem", [PLAIN, SMOOTHED], ids=["plain", "smoothed"])
+def test_gradient_equals_central_differences(problem: bkt_fit.Problem) -> None:
+    _, slope, _ = score(np.array(THETA), problem)
     for a in range(5):
         up, down = np.array(THETA), np.array(THETA)
         up[a] += 1e-6
         down[a] -= 1e-6
-        assert slope[a] == pytest.approx((score(up)[0] - score(down)[0]) / 2e-6, rel=1e-6)  # second-order differences
+        assert slope[a] == pytest.approx(
+            (score(up, problem)[0] - score(down, problem)[0]) / 2e-6, rel=1e-6
+        )  # second-order differences
 
 
 def test_information_is_the_outer_product_of_node_scores() -> None:
@@ -56,13 +68,20 @@ def test_information_is_the_outer_product_of_node_scores() -> None:
         alone = TRIE._replace(students=np.where(np.arange(len(TRIE.parent)) == node, 1, 0))
         slope = np.empty(5)
         space = bkt_fit.Space(np.empty(99), np.empty((99, 6)))
-        bkt_fit.score(np.array(THETA), LEVELS, alone, 0, len(TRIE.parent), space, slope, np.empty((5, 5)))
+        bkt_fit.score(np.array(THETA), PLAIN, alone, 0, len(TRIE.parent), space, slope, np.empty((5, 5)))
         expected += TRIE.students[node] * np.outer(slope, slope)
     np.testing.assert_allclose(curve, expected, rtol=1e-10)
 
 
+def test_smoothing_adds_its_pseudo_counts() -> None:
+    theta = np.array(THETA)
+    counts = SMOOTHED.smoothing
+    expected = float((counts[:, 0] * np.log(theta) + counts[:, 1] * np.log(1 - theta)).sum())
+    assert score(theta, SMOOTHED)[0] - score(theta)[0] == pytest.approx(expected, rel=1e-10)
+
+
 def test_pull_back_is_the_chain_rule() -> None:
-    problem = bkt_fit.Problem(np.full(5, 1e-9), np.full(5, 1 - 1e-9), LEVELS, np.empty((0, 5)))
+    problem = PLAIN
     x, theta = np.array([0.3, 0.2, 0.01, 0.4, 0.1]), np.empty(5)
 
     def value(point: np.ndarray) -> float:
@@ -79,7 +98,7 @@ def test_pull_back_is_the_chain_rule() -> None:
 
 
 def test_every_point_of_the_box_is_a_model_in_which_knowing_helps() -> None:
-    problem = bkt_fit.Problem(np.full(5, 1e-9), np.full(5, 1 - 1e-9), LEVELS, np.empty((0, 5)))
+    problem = PLAIN
     random, theta = np.random.default_rng(0), np.empty(5)
     for _ in range(1000):
         bkt_fit.place(random.uniform(1e-9, 1 - 1e-9, 5), problem, theta)
@@ -89,14 +108,13 @@ def test_every_point_of_the_box_is_a_model_in_which_knowing_helps() -> None:
 def test_a_climb_never_goes_down_and_ends_where_no_start_goes_higher() -> None:
     starts = np.random.default_rng(1).uniform(0.02, 0.98, (50, 5))
     starts[:, 2] = 0.0
-    low, high = np.full(5, 1e-9), np.full(5, 1 - 1e-9)
-    low[2] = high[2] = 0.0
-    problem = bkt_fit.Problem(low, high, LEVELS, starts)
+    problem = problem_of(starts, np.zeros((5, 2)))
+    problem.low[2] = problem.high[2] = 0.0
     space = bkt_fit.Space(np.empty(99), np.empty((99, 6)))
     best, theta = np.empty(5), np.empty(5)
     reached = bkt_fit.search(problem, TRIE, 0, space, best)
     for start in starts:
         bkt_fit.place(start, problem, theta)
-        before = bkt_fit.log_likelihood(theta, LEVELS, TRIE, 0, len(TRIE.parent), space)
+        before = bkt_fit.log_likelihood(theta, PLAIN, TRIE, 0, len(TRIE.parent), space)
         after = bkt_fit.climb(start.copy(), problem, TRIE, 0, len(TRIE.parent), space, 500)
         assert before <= after <= reached + 1e-6

@@ -42,6 +42,7 @@ class Problem(NamedTuple):
     low: FloatArray  # (5,) of theta
     high: FloatArray  # (5,) of theta
     levels: FloatArray  # (n_levels, 2) of each level: `correct`, and P(the event's other skills are right)
+    smoothing: FloatArray  # (5, 2) pseudo-counts: of the event, and of its absence (a Beta prior, less one)
     starts: FloatArray  # (n_starts, 5) points x of the box to start from
 
 
@@ -62,14 +63,14 @@ def blend(correct: float, right: float) -> float:
 
 
 @kernel
-def log_likelihood(theta: FloatArray, levels: FloatArray, trie: Trie, begin: int, end: int, space: Space) -> float:
+def log_likelihood(theta: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, space: Space) -> float:
     """Log-likelihood of nodes [begin, end)."""
     prior, learn, forget, guess, slip = theta[0], theta[1], theta[2], theta[3], theta[4]
     total = 0.0
     for node in range(end - begin):
         above = trie.parent[begin + node]
         p = prior if above < 0 else space.mastery[above]
-        correct, others = levels[trie.level[begin + node], 0], levels[trie.level[begin + node], 1]
+        correct, others = problem.levels[trie.level[begin + node], 0], problem.levels[trie.level[begin + node], 1]
         known = blend(correct, (1.0 - slip) * others)
         unknown = blend(correct, guess * others)
         outcome = p * known + (1.0 - p) * unknown
@@ -82,7 +83,7 @@ def log_likelihood(theta: FloatArray, levels: FloatArray, trie: Trie, begin: int
 @kernel
 def score(
     theta: FloatArray,
-    levels: FloatArray,
+    problem: Problem,
     trie: Trie,
     begin: int,
     end: int,
@@ -90,7 +91,7 @@ def score(
     slope: FloatArray,
     curve: FloatArray,
 ) -> float:
-    """Log-likelihood of nodes [begin, end), with its gradient (5,) and information (5, 5) in theta."""
+    """Smoothed log-likelihood of nodes [begin, end), with its gradient (5,) and information (5, 5) in theta."""
     prior, learn, forget, guess, slip = theta[0], theta[1], theta[2], theta[3], theta[4]
     state = space.state
     for a in range(SIZE):
@@ -106,7 +107,7 @@ def score(
         else:
             p, p0, p1 = state[above, 0], state[above, 1], state[above, 2]
             p2, p3, p4 = state[above, 3], state[above, 4], state[above, 5]
-        correct, others = levels[trie.level[begin + node], 0], levels[trie.level[begin + node], 1]
+        correct, others = problem.levels[trie.level[begin + node], 0], problem.levels[trie.level[begin + node], 1]
         known = blend(correct, (1.0 - slip) * others)
         unknown = blend(correct, guess * others)
         outcome = p * known + (1.0 - p) * unknown
@@ -155,6 +156,11 @@ def score(
     for a in range(SIZE):
         for b in range(a):
             curve[b, a] = curve[a, b]
+        with_it, without = problem.smoothing[a, 0], problem.smoothing[a, 1]
+        if with_it + without > 0.0:
+            total += with_it * math.log(theta[a]) + without * math.log(1.0 - theta[a])
+            slope[a] += with_it / theta[a] - without / (1.0 - theta[a])
+            curve[a, a] += with_it / theta[a] ** 2 + without / (1.0 - theta[a]) ** 2
     return total
 
 
@@ -256,7 +262,7 @@ def climb(x: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, spa
     free = np.ones(SIZE, np.bool_)
     box(problem, low, high)
     place(x, problem, theta)
-    value = score(theta, problem.levels, trie, begin, end, space, slope, curve)
+    value = score(theta, problem, trie, begin, end, space, slope, curve)
     pull_back(x, problem, slope, curve)
     damping = 1e-3
     for _ in range(most_steps):
@@ -270,7 +276,7 @@ def climb(x: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, spa
             break
         advance(x, step, low, high, trial)
         place(trial, problem, theta)
-        reached = score(theta, problem.levels, trie, begin, end, space, new_slope, new_curve)
+        reached = score(theta, problem, trie, begin, end, space, new_slope, new_curve)
         if reached > value:
             value = reached
             copy(trial, x)
@@ -294,7 +300,7 @@ def search(problem: Problem, trie: Trie, skill: int, space: Space, best: FloatAr
     x, theta, promise = np.empty(SIZE), np.empty(SIZE), np.empty(len(problem.starts))
     for index in range(len(promise)):
         place(problem.starts[index], problem, theta)
-        promise[index] = log_likelihood(theta, problem.levels, trie, begin, shallow, space)
+        promise[index] = log_likelihood(theta, problem, trie, begin, shallow, space)
     value = -np.inf
     for _ in range(min(climbs, len(promise))):
         index = int(np.argmax(promise))
@@ -308,24 +314,14 @@ def search(problem: Problem, trie: Trie, skill: int, space: Space, best: FloatAr
 
 
 @kernel
-def fit_skills(problem: Problem, trie: Trie, thetas: FloatArray, values: FloatArray) -> None:
-    """Fit every skill of a trie: theta into ``thetas`` (n_skills, 5), log-likelihood into ``values``."""
+def fit_skills(problem: Problem, trie: Trie, thetas: FloatArray, curves: FloatArray) -> None:
+    """Fit every skill of a trie: theta into ``thetas`` (n_skills, 5), its information into ``curves`` (n_skills, 5, 5)."""
     largest = 0
-    for skill in range(len(values)):
+    for skill in range(len(thetas)):
         largest = max(largest, trie.start[skill + 1] - trie.start[skill])
     space = Space(np.empty(largest), np.empty((largest, 6)))
-    x = np.empty(SIZE)
-    for skill in range(len(values)):
-        values[skill] = search(problem, trie, skill, space, x)
+    x, slope = np.empty(SIZE), np.empty(SIZE)
+    for skill in range(len(thetas)):
+        search(problem, trie, skill, space, x)
         place(x, problem, thetas[skill])
-
-
-@kernel
-def value_skills(thetas: FloatArray, levels: FloatArray, trie: Trie, values: FloatArray) -> None:
-    """Log-likelihood of every skill of a trie under ``thetas`` (n_skills, 5)."""
-    largest = 0
-    for skill in range(len(values)):
-        largest = max(largest, trie.start[skill + 1] - trie.start[skill])
-    space = Space(np.empty(largest), np.empty((0, 6)))
-    for skill in range(len(values)):
-        values[skill] = log_likelihood(thetas[skill], levels, trie, trie.start[skill], trie.start[skill + 1], space)
+        score(thetas[skill], problem, trie, trie.start[skill], trie.start[skill + 1], space, slope, curves[skill])

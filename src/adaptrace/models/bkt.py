@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -15,19 +15,18 @@ from numpy.typing import NDArray
 
 from adaptrace import codec, parallel, schema
 from adaptrace.errors import ModelError
-from adaptrace.fit import Progress, maximise
+from adaptrace.fit import Limits, Progress, maximise
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Parameters, Traced
 from adaptrace.log import Log
+from adaptrace.models.skills import SMALLEST, Z90, Row, SkillTable
 from adaptrace.stats import Stats
 
 FloatArray = NDArray[np.float64]
 
 MOST_FORGETTING = 0.02
+LONGEST_SHIFT = 200.0  # on the logit scale: from any odds to certainty
 MOST_ROUNDS, ROUND_TOLERANCE = 20, 1e-5  # of a fit with several skills per event
-SMALLEST = 1e-9  # a probability nearer to 0 or 1 is moved here: certainty could never be revised
-UNKNOWN_SKILL = None  # stands after the last skill
-UNKNOWN = Parameters(*map(np.array, ([0.4], [0.1], [0.0], [0.2], [0.1])))  # a skill when nothing was fitted
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,29 +38,42 @@ class BKT:
     forget
         Also fit the probability that a known skill is unknown at the next opportunity (Khajah, Lindsey &
         Mozer, 2016), up to 0.02, so that 0.95 stays within reach of every skill. ``False`` is the classic model.
+    bounds
+        Parameter -> (lowest, highest), e.g. ``{"guess": (0, 0.4), "slip": (0, 0.3)}``.
+    fixed
+        Parameter -> value, e.g. ``{"slip": 0.1}``.
+    smoothing
+        Parameter -> (pseudo-count of the event, of its absence), a Beta prior less one: ``{"learn": (1, 9)}`` pulls
+        P(learn) towards 0.1 with the weight of ten observed transitions.
 
     Attributes
     ----------
-    skills
-        Names of the fitted skills as text, sorted.
-    parameters
-        prior, learn, forget, guess and slip, each (n_skills + 1,): one value per skill, the last for
-        skills that the fit never saw (the mean of the others on the logit scale, by their responses).
+    table
+        Parameters per skill and their covariances (:class:`~adaptrace.models.skills.SkillTable`); None before the fit.
+
+    Raises
+    ------
+    ModelError
+        If an option names no parameter, bounds cross, or a fixed value lies outside its bounds.
 
     Examples
     --------
     >>> import adaptrace as at
     >>> log = at.sample_log()
-    >>> model = at.BKT().fit(log)
-    >>> bool(model.log_likelihood(log) > at.BKT().fit(log.split(0.5, seed=1)[0]).log_likelihood(log))
-    True
+    >>> at.BKT(bounds={"guess": (0, 0.3)}).fit(log)
+    BKT(24 skills, forget=True)
     """
 
     forget: bool = True
-    skills: pa.StringArray | None = None
-    parameters: Parameters | None = None
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    smoothing: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    table: SkillTable | None = None
 
     family: ClassVar[str] = "bkt"
+
+    def __post_init__(self) -> None:
+        self._limits()
 
     # ---- making one ---------------------------------------------------------
 
@@ -71,7 +83,7 @@ class BKT:
         Where an event has several skills, what it says of one depends on the chances of the others:
         a fitted model uses its own, an unfitted one the share of right answers.
         """
-        if self.parameters is None or not log.has_several_skills:
+        if self.table is None or not log.has_several_skills:
             return Stats.from_log(log)
         return Stats.from_log(log, self._trace(log).others)
 
@@ -95,7 +107,7 @@ class BKT:
         BKT
             A fitted model; this one stays as it is.
         """
-        stats = data if isinstance(data, Stats) else self.stats(data)
+        stats = data if isinstance(data, Stats) else replace(self, table=None).stats(data)
         model = self._fit_stats(stats, executor, progress)
         if isinstance(data, Stats) or not data.has_several_skills:
             return model
@@ -111,10 +123,36 @@ class BKT:
         return model
 
     def _fit_stats(self, stats: Stats, executor: Executor | None, progress: Progress | None) -> BKT:
-        low, high = np.full(5, SMALLEST), np.full(5, 1.0 - SMALLEST)
-        low[2], high[2] = 0.0, MOST_FORGETTING if self.forget else 0.0
-        theta, _ = maximise(stats, low, high, executor=executor, progress=progress)
-        return replace(self, skills=stats.skills, parameters=_with_unknown(theta, stats.responses))
+        theta, covariance = maximise(stats, self._limits(), executor=executor, progress=progress)
+        return replace(self, table=SkillTable.build(stats.skills, stats.responses, theta, covariance))
+
+    def _limits(self) -> Limits:
+        """The options as arrays, checked."""
+        options = {"bounds": self.bounds, "fixed": self.fixed, "smoothing": self.smoothing}
+        known = Parameters._fields
+        problems = [
+            f"{option}: got '{name}'; expected one of {', '.join(known)}"
+            for option, values in options.items()
+            for name in values
+            if name not in known
+        ]
+        limits = {"forget": (0.0, MOST_FORGETTING if self.forget else 0.0), **self.bounds}
+        for name, (low, high) in limits.items():
+            if not 0.0 <= low <= high <= 1.0:
+                problems.append(f"bounds of {name}: got ({low}, {high}); expected 0 <= lowest <= highest <= 1")
+        for name, value in self.fixed.items():
+            low, high = limits.get(name, (0.0, 1.0))
+            if not low <= value <= high:
+                problems.append(f"fixed {name}: got {value}; expected a value in its bounds ({low}, {high})")
+            limits[name] = (value, value)
+        if limits.get("guess", (0.0, 1.0))[0] + limits.get("slip", (0.0, 1.0))[0] >= 1.0:
+            problems.append("guess and slip: their lowest values add up to 1 or more; expected less, so that knowing helps")
+        if problems:
+            raise ModelError("; ".join(problems))
+        edges = np.array([limits.get(name, (0.0, 1.0)) for name in known], float)
+        low, high = np.clip(edges, SMALLEST, 1.0 - 2.0 * SMALLEST).T
+        low[2], high[2] = edges[2]  # forgetting may be none at all
+        return Limits(low, high, np.array([self.smoothing.get(name, (0.0, 0.0)) for name in known], float))
 
     @classmethod
     def from_parameters(cls, skills: Sequence[str], **parameters: Sequence[float] | float) -> BKT:
@@ -125,17 +163,18 @@ class BKT:
         >>> BKT.from_parameters(["fractions"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
         BKT(1 skill, forget=False)
         """
-        wrong = set(parameters) ^ {"prior", "learn", "guess", "slip"} - {"forget"}
-        if wrong - {"forget"}:
-            raise ModelError(f"parameters {sorted(parameters)}: expected prior, learn, guess, slip and, if any, forget")
-        forget = parameters.get("forget", 0.0)
-        columns = [{"forget": 0.0, **parameters}[name] for name in Parameters._fields]
-        theta = np.stack([np.broadcast_to(np.asarray(column, float), len(skills)) for column in columns], axis=1)
+        given = {"forget": 0.0, **parameters}
+        if set(given) != set(Parameters._fields):
+            raise ModelError(f"parameters {', '.join(parameters)}: expected prior, learn, guess, slip and, if any, forget")
+        theta = np.stack([np.broadcast_to(np.asarray(given[name], float), len(skills)) for name in Parameters._fields], axis=1)
         if not ((theta >= 0.0) & (theta <= 1.0)).all():
-            raise ModelError(f"parameters must be probabilities: got {theta[~((theta >= 0) & (theta <= 1))][0]}; expected 0 to 1")
+            raise ModelError(f"parameters: got {theta[~((theta >= 0.0) & (theta <= 1.0))][0]}; expected probabilities, 0 to 1")
+        if np.any(theta[:, 3] + theta[:, 4] >= 1.0):
+            raise ModelError("parameters: got guess + slip of 1 or more; expected less, so that knowing helps")
         order = np.argsort(np.asarray(skills, dtype=str), kind="stable")
-        names = pa.array(skills, pa.string()).take(pa.array(order))
-        return cls(bool(np.any(forget)), names, _with_unknown(theta[order], np.ones(len(skills))))
+        names = pa.array([str(skill) for skill in skills], pa.string()).take(pa.array(order))
+        table = SkillTable.build(names, np.zeros(len(skills), np.int64), theta[order], np.zeros((len(skills), 5, 5)))
+        return cls(bool(np.any(theta[:, 2])), table=table)
 
     # ---- using it -----------------------------------------------------------
 
@@ -160,21 +199,23 @@ class BKT:
         Returns
         -------
         pyarrow.Table
-            ``student``, ``skill`` (the log's own names), ``mastery`` = P(known), ``opportunities``,
+            ``student``, ``skill`` (the log's own names), ``mastery`` = P(known) with ``low`` and ``high``, the
+            90 % interval that the uncertainty of the skill's parameters leaves, ``opportunities``,
             ``last_time`` (or ``last_order``), and ``fitted``: whether the fit knew the skill.
         """
-        rows = log.rows
-        odds = self._trace(log).odds
+        rows, odds = log.rows, self._trace(log).odds
         owner = np.repeat(np.arange(len(log.students), dtype=np.int32), np.diff(rows.pair_start))
         last_entry = np.zeros(len(odds), np.int64)
         last_entry[rows.pair] = np.arange(len(rows.pair))
-        fitted = self.knows(log.skills)[rows.pair_skill] if len(odds) else np.empty(0, bool)
+        spread = self._spread(log)
         columns = {
             "student": pa.DictionaryArray.from_arrays(owner, log.students),
             "skill": pa.DictionaryArray.from_arrays(rows.pair_skill, log.skills),
-            "mastery": np.minimum(odds / (1.0 + odds), kernels.MAX_MASTERY),
+            "mastery": _mastery(odds),
+            "low": _mastery(odds, -Z90 * spread),
+            "high": _mastery(odds, Z90 * spread),
             "opportunities": rows.opportunity[last_entry],
-            "fitted": fitted,
+            "fitted": self.knows(log.skills)[rows.pair_skill],
         }
         last_row = pa.array(np.searchsorted(rows.skill_start, last_entry, side="right") - 1)
         for name in ("time", "order"):
@@ -187,63 +228,71 @@ class BKT:
         predicted, correct = self.predict(log), log.rows.correct
         return float(np.log(correct * predicted + (1.0 - correct) * (1.0 - predicted)).sum())
 
+    @property
+    def skills(self) -> pa.StringArray:
+        """Names of the fitted skills as text, sorted."""
+        return self._fitted.names
+
+    @property
+    def parameters(self) -> Parameters:
+        """prior, learn, forget, guess and slip, each (n_skills + 1,): the last is for skills never seen."""
+        return self._fitted.parameters
+
+    def row(self, skill: str) -> Row:
+        """prior, learn, forget, guess and slip of one skill; of an unknown one the values for unknown skills."""
+        return self._fitted.row(skill)
+
     def knows(self, skills: pa.Array) -> NDArray[np.bool_]:
         """Which of these skills the fit saw."""
-        return np.asarray(schema.find(skills, self._fitted()[0]) >= 0)
-
-    def parameters_of(self, skills: pa.Array) -> Parameters:
-        """Parameters of the named skills, each (n,); unknown ones get the values for unknown skills."""
-        names, parameters = self._fitted()
-        index = schema.find(skills, names)  # -1, the last row, where unknown
-        return Parameters(*(values[index] for values in parameters))
-
-    def row(self, skill: str) -> tuple[float, float, float, float, float]:
-        """prior, learn, forget, guess and slip of one skill; of an unknown one the values for unknown skills."""
-        return self._rows.get(skill, self._rows[UNKNOWN_SKILL])
-
-    @cached_property
-    def _rows(self) -> dict[str | None, tuple[float, float, float, float, float]]:
-        names, parameters = self._fitted()
-        return dict(
-            zip([*names.to_pylist(), UNKNOWN_SKILL], zip(*(values.tolist() for values in parameters), strict=True), strict=True)
-        )
+        return np.asarray(self._fitted.index(skills) >= 0)
 
     def summary(self) -> pa.Table:
-        """One row per skill: its name and parameters."""
-        names, parameters = self._fitted()
-        return pa.table({"skill": names, **{name: values[:-1] for name, values in parameters._asdict().items()}})
+        """One row per skill: its responses, every parameter with its 90 % interval, and notes on what is doubtful."""
+        return self._fitted.summary()
 
     def __repr__(self) -> str:
-        skills = "" if self.skills is None else f"{len(self.skills):,} skill{'s' * (len(self.skills) != 1)}, "
+        skills = "" if self.table is None else f"{len(self.table):,} skill{'s' * (len(self.table) != 1)}, "
         return f"BKT({skills}forget={self.forget})"
 
-    def _fitted(self) -> tuple[pa.StringArray, Parameters]:
-        if self.skills is None or self.parameters is None:
+    @property
+    def _fitted(self) -> SkillTable:
+        if self.table is None:
             raise ModelError("this model is not fitted; use the one that fit(log) returns, or from_parameters(...)")
-        return self.skills, self.parameters
+        return self.table
+
+    def _parameters_of(self, skills: pa.Array) -> Parameters:
+        index = self._fitted.index(skills)
+        return Parameters(*(values[index] for values in self.parameters))
 
     def _trace(self, log: Log) -> Traced:
-        parameters, rows = self.parameters_of(log.skills), log.rows
-        traced = Traced(
-            np.empty(len(log)), np.empty(len(rows.pair_skill)), np.ones(len(rows.pair) if log.has_several_skills else 0)
-        )
+        parameters, rows = self._parameters_of(log.skills), log.rows
+        others = np.ones(len(rows.pair) if log.has_several_skills else 0)
+        traced = Traced(np.empty(len(log)), np.empty(len(rows.pair_skill)), others)
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
         parallel.run(kernels.trace, [(rows, parameters, *piece, traced) for piece in pieces])
         return traced
+
+    def _spread(self, log: Log) -> FloatArray:
+        """Standard deviation of each pair's log-odds of mastery, (n_pairs,), from the covariance of the parameters."""
+        rows, parameters = log.rows, self._parameters_of(log.skills)
+        covariance = self._fitted.covariance[self._fitted.index(log.skills)]
+        variance = np.empty(len(rows.pair_skill))
+        pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
+        parallel.run(kernels.spread, [(rows, parameters, covariance, *piece, variance) for piece in pieces])
+        return np.sqrt(variance)
 
     # ---- keeping it ---------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """The model as plain data, exact to the last bit."""
-        names, parameters = self._fitted()
-        values = {name: array.tolist() for name, array in parameters._asdict().items()}
-        return {"family": self.family, "forget": self.forget, "skills": names.to_pylist(), "parameters": values}
+        options = {name: dict(getattr(self, name)) for name in ("bounds", "fixed", "smoothing")}
+        return {"family": self.family, "forget": self.forget, **options, "skills": self._fitted.to_dict()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> BKT:
         """The model that :meth:`to_dict` described."""
-        parameters = Parameters(**{name: np.array(values, float) for name, values in content["parameters"].items()})
-        return cls(content["forget"], pa.array(content["skills"], pa.string()), parameters)
+        pairs = {name: {key: tuple(pair) for key, pair in content[name].items()} for name in ("bounds", "smoothing")}
+        return cls(content["forget"], **pairs, fixed=content["fixed"], table=SkillTable.from_dict(content["skills"]))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -255,16 +304,7 @@ class BKT:
         codec.write(path, "model", self.to_dict())
 
 
-def _with_unknown(theta: FloatArray, weight: NDArray[Any]) -> Parameters:
-    """Parameters from theta (n_skills, 5), with the row for unknown skills added."""
-    forgetting = theta[:, 2] > 0.0
-    inside = np.clip(theta, SMALLEST, 1.0 - SMALLEST)
-    if not len(theta) or not np.sum(weight):
-        return Parameters(*(np.concatenate([column, unknown]) for column, unknown in zip(inside.T, UNKNOWN, strict=True)))
-    moderate = np.clip(theta, 0.01, 0.99)  # a skill at a bound says "extreme", not how extreme
-    logit: Callable[[Any], Any] = lambda p: np.log(p / (1.0 - p))  # noqa: E731
-    mean = 1.0 / (1.0 + np.exp(-np.average(logit(moderate), axis=0, weights=weight)))
-    inside[:, 2] = np.where(forgetting, inside[:, 2], 0.0)
-    if not forgetting.any():
-        mean[2] = 0.0
-    return Parameters(*np.vstack([inside, mean]).T.copy())
+def _mastery(odds: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:
+    """P(known) from odds, moved by ``shift`` on the logit scale."""
+    moved = odds * np.exp(np.clip(shift, -LONGEST_SHIFT, LONGEST_SHIFT))
+    return np.asarray(np.where(moved < 1e300, np.minimum(moved / (1.0 + moved), kernels.MAX_MASTERY), kernels.MAX_MASTERY))

@@ -1,0 +1,157 @@
+"""Student: one response at a time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pyarrow as pa
+import pytest
+
+import adaptrace as at
+
+PRIOR, LEARN, GUESS, SLIP = 0.3, 0.2, 0.1, 0.1
+
+
+@pytest.fixture
+def student(model: at.BKT, catalog: at.Catalog) -> at.Student:
+    return at.Student(model, catalog)
+
+
+@pytest.mark.parametrize(
+    ("correct", "mastery"),
+    [
+        (1, 0.27 / 0.34 + 0.07 / 0.34 * 0.2),
+        (0, 0.03 / 0.66 + 0.63 / 0.66 * 0.2),
+        (0.5, 0.3 + 0.7 * 0.2),  # half right says nothing, and practice teaches
+    ],
+)
+def test_one_response_moves_mastery_by_bayes_and_learning(student: at.Student, correct: float, mastery: float) -> None:
+    student.observe("q1", correct)
+    assert student.mastery("quarters") == pytest.approx(mastery, rel=1e-12)
+    assert student.mastery("halves") == 0.5
+
+
+def test_a_new_student_is_at_the_prior(student: at.Student) -> None:
+    assert student.mastery("quarters") == pytest.approx(PRIOR, rel=1e-15)
+    assert student.predict("q1") == pytest.approx(PRIOR * (1 - SLIP) + (1 - PRIOR) * GUESS, rel=1e-15)
+
+
+@pytest.mark.parametrize("correct", [0, 1])
+def test_an_item_of_two_skills_updates_each_as_enumeration_says(model: at.BKT, correct: int) -> None:
+    """Right means both answered right; summed over the four states of knowing."""
+    student = at.Student(model)
+    student.observe("both", correct, skills=["quarters", "halves"])
+    prior, total, knowing = {"halves": 0.5, "quarters": 0.3}, 0.0, {"halves": 0.0, "quarters": 0.0}
+    for known in itertools.product((True, False), repeat=2):
+        weight = right = 1.0
+        for skill, is_known in zip(prior, known, strict=True):
+            weight *= prior[skill] if is_known else 1 - prior[skill]
+            right *= 1 - SLIP if is_known else GUESS
+        weight *= right if correct else 1 - right
+        total += weight
+        for skill, is_known in zip(prior, known, strict=True):
+            knowing[skill] += weight * is_known
+    for skill, share in knowing.items():
+        posterior = share / total
+        assert student.mastery(skill) == pytest.approx(posterior + (1 - posterior) * LEARN, rel=1e-12)
+
+
+def test_predict_of_two_skills_is_their_product_and_the_order_of_skills_is_no_matter(student: at.Student) -> None:
+    both = student.predict("x", skills=["halves", "quarters"])
+    assert both == pytest.approx(student.predict("h1") * student.predict("q1"), rel=1e-15)
+    assert student.predict("x", skills=["quarters", "halves", "halves"]) == both
+
+
+def test_predict_changes_nothing(student: at.Student) -> None:
+    student.observe("h1", 1)
+    before = student.to_dict()
+    student.predict("q1")
+    student.mastery("quarters")
+    assert student.to_dict() == before
+
+
+def test_a_student_counts_responses_by_skill_and_item(student: at.Student) -> None:
+    for item in ("h1", "h1", "h2"):
+        student.observe(item, 1)
+    assert student.opportunities == {"halves": 3}
+    assert student.answered == {"h1": 2, "h2": 1}
+
+
+def test_mastered_is_a_verdict_at_a_threshold(student: at.Student) -> None:
+    assert not student.mastered("halves")
+    assert student.mastered("halves", at=0.5)
+
+
+@pytest.mark.parametrize("correct", [2, -0.1, float("nan"), float("inf")])
+def test_an_outcome_that_is_none_is_refused_and_changes_nothing(student: at.Student, correct: float) -> None:
+    before = student.to_dict()
+    with pytest.raises(ValueError, match=f"correct: got {float(correct)}; expected 0, 1 or a fraction"):
+        student.observe("h1", correct)
+    assert student.to_dict() == before
+
+
+def test_an_unknown_item_is_refused_with_the_nearest_and_changes_nothing(student: at.Student) -> None:
+    before = student.to_dict()
+    with pytest.raises(at.UnknownItemError, match=r"'h11' is not in the catalog of 4 items; did you mean 'h1'\?"):
+        student.observe("h11", 1)
+    assert student.to_dict() == before
+
+
+def test_without_catalog_or_skills_the_remedy_is_told(model: at.BKT) -> None:
+    with pytest.raises(ValueError, match=r"skills of item 'h1'.*pass skills=\[\.\.\.\], or make Student\(model, catalog\)"):
+        at.Student(model).observe("h1", 1)
+
+
+def test_a_skill_the_model_does_not_know_has_the_values_for_unknown_skills(model: at.BKT) -> None:
+    student = at.Student(model)
+    assert student.mastery("thirds") == pytest.approx(model.parameters.prior[-1], rel=1e-15)
+    student.observe("t1", 1, skills=["thirds"])
+    assert model.parameters.prior[-1] < student.mastery("thirds") < 1.0
+
+
+def test_a_student_from_a_log_is_in_the_state_of_the_score(sample_log: at.Log, sample_model: at.BKT) -> None:
+    student = at.Student.from_log(sample_model, sample_log, "student-007")
+    scores = [row for row in sample_model.score(sample_log).to_pylist() if row["student"] == "student-007"]
+    assert {row["skill"]: row["mastery"] for row in scores} == {skill: student.mastery(skill) for skill in student.odds}
+    assert {row["skill"]: row["opportunities"] for row in scores} == student.opportunities
+
+
+def test_a_student_is_found_by_the_text_of_their_name(model: at.BKT, responses) -> None:
+    log = at.Log.from_arrow(responses(student=[7, 9], item=[1, 2]))
+    assert at.Student.from_log(model, log, "9").answered == at.Student.from_log(model, log, 9).answered == {"2": 1}
+
+
+def test_a_student_the_log_does_not_hold_is_new(model: at.BKT, responses) -> None:
+    assert at.Student.from_log(model, at.Log.from_arrow(responses()), "Ben") == at.Student(model)
+
+
+def test_a_state_comes_back_from_json_to_the_last_bit(student: at.Student, model: at.BKT, catalog: at.Catalog) -> None:
+    for item, correct in [("h1", 1), ("q1", 0), ("h2", 1 / 3)]:
+        student.observe(item, correct)
+    assert at.Student.from_dict(json.loads(json.dumps(student.to_dict())), model, catalog) == student
+
+
+def test_a_restored_state_is_independent_of_what_it_came_from(student: at.Student, model: at.BKT, catalog: at.Catalog) -> None:
+    content = student.to_dict()
+    at.Student.from_dict(content, model, catalog).observe("h1", 1)
+    assert content["odds"] == {}
+
+
+def test_a_state_of_another_model_is_refused(student: at.Student) -> None:
+    other = at.BKT.from_parameters(["halves"], prior=0.5, learn=0.2, guess=0.1, slip=0.1)
+    with pytest.raises(at.ModelError, match=f"of model {student.model.fingerprint}, not of this model {other.fingerprint}"):
+        at.Student.from_dict(student.to_dict(), other)
+
+
+def test_a_state_of_a_newer_schema_is_refused(student: at.Student, model: at.BKT) -> None:
+    with pytest.raises(at.ModelError, match="schema 2, this version reads up to 1; upgrade adaptrace"):
+        at.Student.from_dict({**student.to_dict(), "schema": 2}, model)
+
+
+def test_a_students_answers_with_several_skills_are_folded_from_a_log(model: at.BKT, responses) -> None:
+    log = at.Log.from_arrow(responses(skills=pa.array([["halves", "quarters"], ["halves"]]), correct=[0, 1]))
+    by_hand = at.Student(model)
+    by_hand.observe("q1", 0, skills=["halves", "quarters"])
+    by_hand.observe("q1", 1, skills=["halves"])
+    assert at.Student.from_log(model, log, "Ada") == by_hand
