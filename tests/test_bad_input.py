@@ -321,7 +321,7 @@ def test_a_csv_of_a_header_alone_is_an_empty_log(csv_file, extra: str) -> None:
 def test_an_empty_log_goes_through_every_command(csv_file, run, tmp_path: Path) -> None:
     path, model = csv_file(HEADER), tmp_path / "model.json"
     assert run("fit", path, "-o", model).code == 0
-    assert run("score", path, "-m", model)[:2] == (0, '"student","skill","mastery","opportunities","fitted"\n')
+    assert run("score", path, "-m", model)[:2] == (0, '"student","skill","mastery","low","high","opportunities","fitted"\n')
     assert run("predict", path, "-m", model)[:2] == (0, '"student","item","skill","correct","prediction","source_row"\n')
 
 

@@ -40,8 +40,20 @@ def test_the_threshold_of_mastery_belongs_to_the_policy(catalog: at.Catalog) -> 
 
 def test_a_prerequisite_that_no_item_practises_does_not_block() -> None:
     needs = [{"skill": "quarters", "prerequisites": ["halves"]}, {"skill": "halves", "prerequisites": []}]
-    catalog = at.Catalog.from_arrow({"item": ["q1"], "skill": ["quarters"]}, needs)
-    assert items_of(at.recommend(new_student({"halves": 0.1, "quarters": 0.1}), catalog)) == ["q1"]
+    catalog = at.Catalog.from_arrow({"item": ["q1", "m1"], "skill": ["quarters", "maps"]}, needs)
+    choices = at.recommend(new_student({"halves": 0.1, "quarters": 0.1, "maps": 0.96}), catalog, 9)
+    assert items_of(choices) == ["q1"]
+    assert "review" not in str(choices[0].reason)
+
+
+def test_a_reason_names_no_prerequisite_that_is_not_mastered() -> None:
+    catalog = at.Catalog.from_arrow(
+        {"item": ["q1"], "skill": ["quarters"]},
+        [{"skill": "quarters", "prerequisites": ["halves"]}, {"skill": "halves", "prerequisites": []}],
+    )
+    (choice,) = at.recommend(new_student({"halves": 0.1, "quarters": 0.1}), catalog)
+    assert choice.reason.prerequisites == ()
+    assert "opened by" not in str(choice.reason)
 
 
 def test_an_item_that_practises_a_skill_with_its_prerequisite_is_open() -> None:

@@ -199,5 +199,9 @@ def test_every_problem_of_every_column_is_raised_at_once() -> None:
     ]
 
 
+def test_a_column_that_the_caller_gave_to_one_is_not_taken_for_another() -> None:
+    assert schema.resolve(["user", "problem"], schema.RESPONSES, {"item": "user"}) == {"item": "user"}
+
+
 def test_names_are_the_same_if_their_texts_are() -> None:
     assert schema.find(pa.array(["7", "x", "9"]), pa.array([9, 8, 7])).tolist() == [2, -1, 0]

@@ -35,11 +35,6 @@ def parameters(skills: int = SKILLS, *, seed: int = 0) -> dict[str, NDArray[np.f
     return {name: random.uniform(low, high, skills) for name, (low, high) in ranges.items()}
 
 
-def truth(skills: int = SKILLS, *, seed: int = 0) -> at.BKT:
-    """The model of these parameters."""
-    return at.BKT.from_parameters([str(skill) for skill in range(skills)], **parameters(skills, seed=seed))
-
-
 def simulated(
     responses: int, *, skills: int = SKILLS, fixed_length: bool = False, shuffled: bool = False, seed: int = 0
 ) -> pa.Table:
@@ -105,7 +100,7 @@ def _practise(
 
 def setup_cache() -> None:
     """Write every log once: ``shuffled-SIZE.parquet``, and ``SIZE.log``, the ordered Log as a pickle."""
-    compile_all()
+    warmed_up()
     for size in SIZES:
         if not is_left_out(size):
             pq.write_table(simulated(size, shuffled=True), parquet(size))
@@ -143,9 +138,10 @@ def skip_slow(size: int) -> None:
 
 
 @cache
-def compile_all() -> None:
-    """Compile or load every kernel, by using each once on a small log."""
-    log = at.Log.from_arrow(simulated(2_000, shuffled=True))
+def warmed_up() -> at.BKT:
+    """Compile or load every kernel, by using each once on a small log; the model fitted on the way."""
+    log = at.Log.from_arrow(simulated(100_000, shuffled=True))
     model = at.BKT(forget=False).fit(log)
     model.predict(log)
     model.score(log)
+    return model

@@ -18,7 +18,7 @@ class Fit:
 
     def setup(self, size: int, forget: bool) -> None:
         self.log = data.load(size)
-        data.compile_all()
+        data.warmed_up()
 
     def time_fit(self, size: int, forget: bool) -> None:
         at.BKT(forget=forget).fit(data.fresh(self.log))
@@ -43,7 +43,7 @@ class FitStats:
     def setup(self, stats: dict[int, at.Stats], times: int) -> None:
         if times not in stats:
             raise NotImplementedError("left out by ASV_SKIP_SLOW")
-        data.compile_all()
+        data.warmed_up()
 
     def time_fit(self, stats: dict[int, at.Stats], times: int) -> None:
         at.BKT(forget=False).fit(stats[times])

@@ -14,8 +14,7 @@ class Memory:
 
     def setup(self, size: int) -> None:
         data.skip_slow(size)
-        data.compile_all()
-        self.model = data.truth()
+        self.model = data.warmed_up()
 
     def peakmem_reference(self, size: int) -> None:
         """Nothing."""

@@ -9,7 +9,7 @@ from . import data
 
 class Observe:
     def setup(self) -> None:
-        self.student = at.Student(data.truth())
+        self.student = at.Student(data.warmed_up())
         self.student.observe("first", 1, skills=["7"])
 
     def time_observe(self) -> None:
@@ -29,7 +29,7 @@ class Restore:
     """A student's state from the log of all students, and from what was kept of it."""
 
     def setup(self) -> None:
-        self.model, self.log = data.truth(), at.Log.from_arrow(data.simulated(100_000))
+        self.model, self.log = data.warmed_up(), at.Log.from_arrow(data.simulated(100_000))
         self.kept = at.Student.from_log(self.model, self.log, 100).to_dict()
 
     def time_from_log(self) -> None:

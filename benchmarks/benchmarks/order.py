@@ -16,7 +16,7 @@ class Order:
 
     def setup(self, size: int, rows: str) -> None:
         data.skip_slow(size)
-        data.compile_all()
+        data.warmed_up()
         self.table = pq.read_table(data.parquet(size))
         if rows == "ordered":
             self.table = self.table.sort_by("order")

@@ -14,7 +14,7 @@ class Read:
 
     def setup(self, size: int) -> None:
         data.skip_slow(size)
-        data.compile_all()
+        data.warmed_up()
 
     def time_read(self, size: int) -> None:
         at.Log.read(data.parquet(size))

@@ -22,7 +22,7 @@ class Recommend:
         later = [number for number in range(data.SKILLS) if number % STRAND and prerequisites == "strands"]
         needs = [{"skill": str(number), "prerequisites": [str(number - 1)]} for number in later]
         self.catalog = at.Catalog.from_arrow(items, needs)
-        self.student = at.Student(data.truth(), self.catalog)
+        self.student = at.Student(data.warmed_up(), self.catalog)
         for number in range(0, data.SKILLS, 2):
             self.student.observe(number * data.ITEMS_PER_SKILL, number % 4 == 0)
 

@@ -13,8 +13,7 @@ class Score:
     param_names = ("responses",)
 
     def setup(self, size: int) -> None:
-        self.log, self.model = data.load(size), data.truth()
-        data.compile_all()
+        self.log, self.model = data.load(size), data.warmed_up()
 
     def time_score(self, size: int) -> None:
         self.model.score(data.fresh(self.log))

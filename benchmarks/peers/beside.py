@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ import adaptrace as at
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import data, fresh
 
-__all__ = ["clock", "data", "fresh", "in_turns", "leave", "print_likelihoods", "print_table", "skill_log_likelihoods"]
+__all__ = ["clock", "data", "fresh", "in_turns", "leave", "machine", "print_likelihoods", "print_table", "skill_log_likelihoods"]
 
 TOLERANCE = 1e-6  # relative: log-likelihoods nearer than this are equal
 
@@ -27,6 +28,11 @@ def leave(message: str) -> None:
     """End the script: what it needs is missing."""
     print(message, file=sys.stderr)
     sys.exit(2)
+
+
+def machine() -> str:
+    """Cores, and how busy they were before the run: on a busy machine tools with spinning threads suffer most."""
+    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
 
 
 def clock(call: Callable[[], Any]) -> tuple[float, Any]:

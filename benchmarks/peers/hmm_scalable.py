@@ -12,7 +12,7 @@ from statistics import median
 
 import pyarrow as pa
 import pyarrow.csv
-from beside import data, in_turns, leave, print_likelihoods, print_table
+from beside import data, in_turns, leave, machine, print_likelihoods, print_table
 
 import adaptrace as at
 
@@ -65,11 +65,11 @@ def main() -> int:
         table = data.simulated(options.responses)
         pa.csv.write_csv(table, ours, pa.csv.WriteOptions(delimiter="\t"))
         write_theirs(table, theirs)
-        data.compile_all()
+        data.warmed_up()
         log = at.Log.read(ours)
         command = [options.trainhmm, "-s", "1.1", "-P", "1", "-q", "1", "-u", NO_CAPS, theirs, model]
         calls = [lambda: at.BKT(forget=False).fit(at.Log.read(ours)), lambda: subprocess.run(command, check=True)]
-        print(f"{log}; {os.cpu_count()} cores; medians of {options.repeat}")
+        print(f"{log}; {machine()}; medians of {options.repeat}")
         seconds = [median(times) for times in in_turns(calls, options.repeat)]
         print_table(["adaptrace", "trainhmm"], [("read text, fit", *seconds)])
         passed = print_likelihoods(at.BKT(forget=False).fit(log), adopted(model), log, "trainhmm")

@@ -6,13 +6,12 @@ adaptrace also checks every value and numbers students, items and skills; the ot
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from statistics import median
 
 import numpy as np
 import pyarrow as pa
-from beside import data, in_turns, leave, print_table
+from beside import data, in_turns, leave, machine, print_table
 
 import adaptrace as at
 
@@ -44,7 +43,7 @@ def main() -> int:
         import duckdb
     except ImportError:
         leave("DuckDB cannot be imported here; get it with: python -m pip install duckdb")
-    data.compile_all()
+    data.warmed_up()
     table = shuffled(options.rows, options.students)
     database = duckdb.connect()
     database.register("responses", table)
@@ -53,7 +52,7 @@ def main() -> int:
         "DuckDB": lambda: database.sql("SELECT * FROM responses ORDER BY student, time").to_arrow_table(),
         "pyarrow": lambda: table.sort_by([("student", "ascending"), ("time", "ascending")]),
     }
-    print(f"{options.rows:,} shuffled rows, {options.students:,} students; {os.cpu_count()} cores; medians of {options.repeat}")
+    print(f"{options.rows:,} shuffled rows, {options.students:,} students; {machine()}; medians of {options.repeat}")
     seconds = [median(times) for times in in_turns(calls.values(), options.repeat)]
     print_table(calls, [("order by student and time", *seconds)])
     return 0

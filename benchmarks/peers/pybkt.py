@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 import pyarrow.parquet as pq
-from beside import clock, data, fresh, in_turns, leave, print_likelihoods, print_table
+from beside import clock, data, fresh, in_turns, leave, machine, print_likelihoods, print_table
 
 import adaptrace as at
 
@@ -100,6 +100,7 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=5, help="random starts of pyBKT (its default: 5)")
     parser.add_argument("--repeat", type=int, default=5, help="runs of adaptrace; pyBKT runs once")
     options = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would cost pyBKT dearly on a shared machine
     try:
         from pyBKT.models import Model
     except (ImportError, AttributeError) as error:
@@ -109,10 +110,10 @@ def main() -> int:
         for place, responses in ((path, options.responses), (small, 10_000)):
             table = data.simulated(responses, skills=options.skills, shuffled=True)
             pq.write_table(table.rename_columns({**{name: name for name in table.column_names}, **NAMES}), place)
-        data.compile_all()
+        data.warmed_up()
         time_theirs(Model(seed=0, parallel=True, num_fits=1), small)
         log, model = at.Log.read(path), Model(seed=0, parallel=True, num_fits=options.starts)
-        print(f"{log}; {os.cpu_count()} cores; adaptrace: median of {options.repeat}; pyBKT: one run of {options.starts} starts")
+        print(f"{log}; {machine()}; adaptrace: median of {options.repeat}; pyBKT: one run of {options.starts} starts")
         compare(model, path, options.repeat)
         passed = print_likelihoods(at.BKT(forget=False).fit(log), adopted(model), log, "pyBKT")
         cold, warm = fresh.cold_and_warm()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -73,23 +73,31 @@ class Catalog:
             or skill names, a circle of prerequisites.
         """
         if Path(path).suffix.lower() == ".json":
-            document = _read_json(path)
-            return cls.from_arrow(pa.Table.from_pylist(document["items"]), document.get("skills", ()), source=os.fspath(path))
-        rows: Iterable[Mapping[str, Any]] = ()
-        if skills is not None:
-            rows = read_table(skills, KEY_NAMES | {"prerequisites"}).to_pylist()
-        return cls.from_arrow(read_table(path, KEY_NAMES), rows, source=os.fspath(path))
+            items, rows = _read_json(path)
+            return cls.from_arrow(items, rows, source=os.fspath(path))
+        read = read_table(path, KEY_NAMES)
+        if skills is None:
+            with read.located():
+                return cls.from_arrow(read.table, source=read.name)
+        needs = read_table(skills, KEY_NAMES.union(("prerequisites", *schema.PREREQUISITES.aliases)))
+        with needs.located():
+            schema.conform(needs.table, schema.CATALOG_SKILLS, None, ("skill", "prerequisites"), needs.name)
+        with read.located():
+            return cls.from_arrow(read.table, needs.table, source=read.name)
 
     @classmethod
-    def from_arrow(cls, data: Any, skills: Iterable[Mapping[str, Any]] = (), *, source: str = "catalog") -> Catalog:
-        """Make a catalog of a table of items and rows of ``skill`` and ``prerequisites`` (a list, or text with ``;``)."""
+    def from_arrow(cls, data: Any, skills: Any = None, *, source: str = "catalog") -> Catalog:
+        """Make a catalog of a table of items, and a table or rows of ``skill`` and ``prerequisites``.
+
+        ``prerequisites`` is a list, or text with ``;``; rows are mappings.
+        """
         table = pa.table(data)
         found = schema.resolve(table.column_names, schema.CATALOG_ITEMS, None)
         need = ("item", "skills" if "skills" in found else "skill")
         checked = schema.conform(table, schema.CATALOG_ITEMS, None, need, source)
         columns = {name: array.to_pylist() for name, array in checked.items()}
         items = tuple(_item({name: values[row] for name, values in columns.items()}) for row in range(len(table)))
-        before = {str(row["skill"]): _listed(row.get("prerequisites")) for row in skills}
+        before = _prerequisites(skills, source)
         problems = _repeats(items) + _bad_prerequisites(items, before)
         if problems:
             raise DataError(source, problems)
@@ -138,28 +146,45 @@ class Catalog:
         return lists.take(names.indices)
 
 
-def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    expected = '{"items": [{"item": ..., "skills": [...]}, ...], "skills": [...]}'
+def _read_json(path: str | os.PathLike[str]) -> tuple[pa.Table, pa.Table | None]:
+    """The items and, if there are any, the skills of a JSON catalog."""
+    expected = '{"items": [{"item": ..., "skills": [...]}, ...], "skills": [{"skill": ..., "prerequisites": [...]}, ...]}'
     try:
-        document = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(document, dict) or not document.get("items"):
+            raise ValueError("no list of items")
+        items, skills = _rows(document["items"]), document.get("skills")
+        return items, _rows(skills) if skills else None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(os.fspath(path), [Problem(str(error), expected, "check the path and the file")]) from error
-    if not isinstance(document, dict) or not document.get("items"):
-        raise DataError(os.fspath(path), [Problem("no list of items", expected, "wrap the items in such an object")])
-    return document
+
+
+def _rows(rows: Any) -> pa.Table:
+    """Mappings as a table; names may be numbers."""
+    return pa.Table.from_pylist([{key: _named(value) for key, value in row.items()} for row in rows])
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, list):
+        return [str(each) for each in value]
+    return value
+
+
+def _prerequisites(skills: Any, source: str) -> dict[str, tuple[str, ...]]:
+    if skills is None:
+        return {}
+    table = _rows(skills) if isinstance(skills, (list, tuple)) else pa.table(skills)
+    if not table.num_columns:
+        return {}
+    checked = schema.conform(table, schema.CATALOG_SKILLS, None, ("skill", "prerequisites"), source)
+    names, needs = (checked[name].to_pylist() for name in ("skill", "prerequisites"))
+    return {str(name): tuple(dict.fromkeys(map(str, need))) for name, need in zip(names, needs, strict=True)}
 
 
 def _item(row: dict[str, Any]) -> Item:
     skills = row.pop("skills", None) or [row.pop("skill")]
     row.pop("skill", None)
     return Item(str(row.pop("item")), tuple(dict.fromkeys(map(str, skills))), **row)
-
-
-def _listed(value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    names = value.split(schema.LIST_SEPARATOR) if isinstance(value, str) else value
-    return tuple(str(name).strip() for name in names if str(name).strip())  # type: ignore[attr-defined]
 
 
 def _repeats(items: tuple[Item, ...]) -> list[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -50,9 +51,6 @@ def main() -> None:
     except AdaptraceError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:  # the reader of our stdout has seen enough
-        sys.stderr.close()
-        sys.exit(0)
 
 
 # ---- commands ---------------------------------------------------------------
@@ -208,7 +206,11 @@ def write(table: pa.Table, output: Path | None) -> None:
     from adaptrace.files import plain_columns, write_table
 
     if output is None:
-        pyarrow.csv.write_csv(plain_columns(table), sys.stdout.buffer)
+        with contextlib.suppress(BrokenPipeError):  # a reader who has seen enough
+            pyarrow.csv.write_csv(plain_columns(table), sys.stdout.buffer)
+            sys.stdout.flush()
+            return
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
         write_table(table, output)
         say(f"{output}: {len(table):,} rows")

@@ -43,9 +43,11 @@ def read(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
         raise ModelError(f"{path}: not JSON ({error}); expected a {what} written by adaptrace") from error
     if not isinstance(document, dict) or document.get("adaptrace") != what:
         raise ModelError(f"{path}: not a {what}; expected a file written by adaptrace's save()")
-    if document["schema"] > SCHEMA:
-        raise ModelError(f"{path}: schema {document['schema']}, this version reads up to {SCHEMA}; upgrade adaptrace")
-    content: dict[str, Any] = document["content"]
-    if fingerprint(content) != document["fingerprint"]:
+    number, content = document.get("schema"), document.get("content")
+    if not isinstance(number, int) or not isinstance(content, dict):
+        raise ModelError(f"{path}: no schema number or no content; it was edited or damaged: save it again")
+    if number > SCHEMA:
+        raise ModelError(f"{path}: schema {number}, this version reads up to {SCHEMA}; upgrade adaptrace")
+    if fingerprint(content) != document.get("fingerprint"):
         raise ModelError(f"{path}: its content does not match its fingerprint; it was edited or damaged: save it again")
     return content

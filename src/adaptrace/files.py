@@ -8,13 +8,16 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.feather
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from adaptrace.errors import DataError, OutputError, Problem
 
@@ -27,7 +30,35 @@ FORMATS = "Parquet (.parquet), Arrow/Feather (.arrow, .feather), CSV (.csv), TSV
 # ---- reading ----------------------------------------------------------------
 
 
-def read_table(path: str | os.PathLike[str], text: frozenset[str] = frozenset()) -> pa.Table:
+@dataclass(frozen=True)
+class Source:
+    """A table, and where each of its rows came from."""
+
+    name: str
+    table: pa.Table
+    files: tuple[Path, ...]
+    sizes: tuple[int, ...]  # rows of each file
+    rows: NDArray[np.int64] | None = None  # source row of each row of the table, where some were left out
+
+    @contextlib.contextmanager
+    def located(self) -> Iterator[None]:
+        """Give the problems found in the block the file and row of the source."""
+        try:
+            yield
+        except DataError as error:
+            raise DataError(self.name, [self._located(problem) for problem in error.problems]) from None
+
+    def _located(self, problem: Problem) -> Problem:
+        if problem.row is None:
+            return problem
+        row = problem.row - 1 if self.rows is None else int(self.rows[problem.row - 1])
+        ends = np.cumsum(self.sizes)
+        file = int(np.searchsorted(ends, row, side="right"))
+        within = row - (int(ends[file - 1]) if file else 0)
+        return replace(problem, row=within + 1, file=str(self.files[file]) if len(self.files) > 1 else None)
+
+
+def read_table(path: str | os.PathLike[str], text: frozenset[str] = frozenset()) -> Source:
     """Read a file, a folder (also hive-partitioned) or a glob as one table.
 
     Parameters
@@ -41,17 +72,33 @@ def read_table(path: str | os.PathLike[str], text: frozenset[str] = frozenset())
     Raises
     ------
     DataError
-        If there is no such file, it is cut short, or a CSV row is broken.
+        If there is no such file, one is cut short, or CSV rows are broken: all of them at once.
     """
-    files = find_files(path)
-    tables = [_read_file(file, text) for file in files]
+    files, tables, problems = find_files(path), [], []
+    for file in files:
+        try:
+            tables.append(_read_file(file, text))
+        except DataError as error:
+            problems += [replace(problem, file=str(file) if len(files) > 1 else None) for problem in error.problems]
+    if problems:
+        raise DataError(str(files[0]) if len(files) == 1 else os.fspath(path), problems)
+    sizes = tuple(len(table) for table in tables)
+    return Source(os.fspath(path), _together(tables), tuple(files), sizes)
+
+
+def _together(tables: list[pa.Table]) -> pa.Table:
+    """One table; a column whose types do not mix becomes text, for the schema's checks to judge."""
     if len(tables) == 1:
         return tables[0]
-    try:
-        return pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowInvalid as error:
-        remedy = "give all files the same columns and types"
-        raise DataError(os.fspath(path), [Problem(str(error), "files of one schema", remedy)]) from error
+    for name in dict.fromkeys(name for table in tables for name in table.column_names):
+        holders = [at for at, table in enumerate(tables) if name in table.column_names]
+        try:
+            pa.unify_schemas([tables[at].select([name]).schema for at in holders], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            for at in holders:
+                place = tables[at].column_names.index(name)
+                tables[at] = tables[at].set_column(place, name, tables[at][name].cast(pa.string()))
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def find_files(path: str | os.PathLike[str]) -> list[Path]:
@@ -90,6 +137,8 @@ def _read_file(path: Path, text: frozenset[str]) -> pa.Table:
     except pa.ArrowInvalid as error:
         remedy = "the file is damaged or cut short: export or copy it again"
         raise DataError(str(path), [Problem(_brief(error), f"a whole {ending[1:]} file", remedy)]) from error
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), [Problem(_brief(error), "text in UTF-8", "save the file as UTF-8")]) from error
     except OSError as error:
         raise DataError(str(path), [Problem(_brief(error), "a readable file", "check the file and its rights")]) from error
     raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "rename or convert the file")])
@@ -184,9 +233,10 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
     OutputError
         If the place cannot be written or the ending is none of these.
     """
-    ending = _ending(Path(path))
-    if ending not in (*PARQUET, *ARROW, *DELIMITED, ".json"):
-        raise OutputError(f"{path}: unknown ending '{ending}'; use .parquet, .arrow, .csv, .tsv or .json")
+    ending, zipped = _ending(Path(path)), Path(path).suffix.lower() == ".gz"
+    if ending not in (*DELIMITED, *(() if zipped else (*PARQUET, *ARROW, ".json"))):
+        shown = ending + ".gz" * zipped
+        raise OutputError(f"{path}: unknown ending '{shown}'; use .parquet, .arrow, .csv, .tsv or .json (CSV and TSV also .gz)")
     with replacing(path) as temporary:
         if ending in PARQUET:
             pyarrow.parquet.write_table(table, temporary, compression="zstd")
@@ -196,14 +246,15 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
             temporary.write_text(json.dumps(table.to_pylist(), default=str, indent=1))
         else:
             options = pyarrow.csv.WriteOptions(delimiter=DELIMITED[ending])
-            pyarrow.csv.write_csv(plain_columns(table), temporary, options)
+            with pa.CompressedOutputStream(temporary, "gzip") if zipped else pa.OSFile(str(temporary), "wb") as stream:
+                pyarrow.csv.write_csv(plain_columns(table), stream, options)
 
 
 def plain_columns(table: pa.Table) -> pa.Table:
     """Decode dictionaries and join lists: what a text file can hold."""
     columns = []
     for column in table.columns:
-        if pa.types.is_list(column.type):
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
             column = pa.array([None if row is None else ";".join(map(str, row)) for row in column.to_pylist()])
         elif pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)

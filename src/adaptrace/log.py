@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from adaptrace.kernels.rows import Rows
 if TYPE_CHECKING:
     from adaptrace.catalog import Catalog
 
+TIME_UNITS = ("s", "ms", "us", "ns")
 KEY_COLUMNS = (schema.STUDENT, schema.ITEM, schema.SKILL, schema.SKILLS, schema.EVENT_ID)
 KEY_NAMES = frozenset(name for column in KEY_COLUMNS for name in (column.name, *column.aliases))
 
@@ -77,20 +78,22 @@ class Log:
         notes: tuple[str, ...] = ()
         if format is not None:
             foreign = formats.read(format, path)
-            table, columns, notes = foreign.table, {**foreign.columns, **(columns or {})}, foreign.notes
+            source, columns, notes = foreign.source, {**foreign.columns, **(columns or {})}, foreign.notes
         else:
-            text = KEY_NAMES | {name.strip().lower() for key, name in (columns or {}).items() if key in _key_fields()}
-            table = read_table(path, text)
-        log = cls.from_arrow(
-            table,
-            columns=columns,
-            catalog=catalog,
-            time_unit=time_unit,
-            ordered=ordered,
-            keep=keep,
-            source=os.fspath(path),
-        )
-        return cls(log.table, log.source_row, notes + log.notes)
+            text = KEY_NAMES | {name.strip().lower() for key, name in (columns or {}).items() if key in KEY_NAMES}
+            source = read_table(path, text)
+        with source.located():
+            log = cls.from_arrow(
+                source.table,
+                columns=columns,
+                catalog=catalog,
+                time_unit=time_unit,
+                ordered=ordered,
+                keep=keep,
+                source=source.name,
+            )
+        rows = log.source_row if source.rows is None else source.rows[log.source_row]
+        return cls(log.table, rows, notes)
 
     @classmethod
     def from_arrow(
@@ -138,15 +141,14 @@ class Log:
         (2, ['fractions'])
         """
         table = pa.table(data)
-        table, columns = _clock_or_order(table, columns, time_unit)
+        table, columns = _clock_or_order(table, columns, time_unit, source)
         found = schema.resolve(table.column_names, schema.RESPONSES, columns)
         skill = "skills" if "skills" in found else "skill"
         need = ("student", "item", "correct", *(() if catalog and skill not in found else (skill,)))
         checked = schema.conform(table, schema.RESPONSES, columns, need, source)
         if catalog is not None and skill not in checked:
             checked["skills"] = catalog.skills_of(checked["item"], source)
-        extra = {name: schema.combined(table[name]) for name in keep}
-        return _build(checked, extra, ordered, source)
+        return _build(checked, _extra(table, keep, source), ordered, source)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -234,16 +236,23 @@ class Log:
         return [name for name in self.table.column_names if name not in known]
 
 
-def _key_fields() -> set[str]:
-    return {column.name for column in KEY_COLUMNS}
+def _extra(table: pa.Table, keep: Sequence[str], source: str) -> dict[str, pa.Array]:
+    """The further columns to carry along."""
+    absent = [name for name in keep if name not in table.column_names]
+    if absent:
+        got, remedy = f"the columns {', '.join(table.column_names)}", "correct the name in keep"
+        raise DataError(source, [Problem(got, f"column '{name}' to keep", remedy, name) for name in absent])
+    return {name: schema.plain(schema.combined(table[name])) for name in keep}
 
 
 def _clock_or_order(
-    table: pa.Table, columns: Mapping[str, str] | None, unit: str | None
+    table: pa.Table, columns: Mapping[str, str] | None, unit: str | None, source: str
 ) -> tuple[pa.Table, Mapping[str, str] | None]:
     """Integers in the time column are an order, unless a unit makes them a clock."""
+    if unit not in (None, *TIME_UNITS):
+        raise DataError(source, [Problem(f"time unit '{unit}'", f"one of {', '.join(TIME_UNITS)}", "correct time_unit")])
     name = schema.resolve(table.column_names, schema.RESPONSES, columns).get("time")
-    if name is None or name not in table.column_names or not pa.types.is_integer(table[name].type):
+    if name is None or table.column_names.count(name) != 1 or not pa.types.is_integer(table[name].type):
         return table, columns
     if unit is None:
         return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
@@ -269,7 +278,7 @@ def _build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: bo
     if len(rows) < len(table):
         table = table.take(pa.array(rows))
     table = table.add_column(2, "skills" if pa.types.is_list(skill.type) else "skill", skill)
-    order = _order(table, ordered, source)
+    order = _order(table, rows if ordered else None, source)
     if order is not None:
         table, rows = _take(table, order), rows[order]
     return Log(table.combine_chunks() if len(table) else _one_chunk(table), rows)
@@ -283,9 +292,10 @@ def _one_chunk(table: pa.Table) -> pa.Table:
 def encode(array: pa.Array) -> pa.DictionaryArray:
     """Dictionary-encode keys, the names in the order of first appearance."""
     if pa.types.is_integer(array.type) and len(array):
-        values = array.to_numpy().astype(np.int64)
+        values = array.to_numpy()
         low, size = int(values.min()), int(values.max()) - int(values.min()) + 1
-        if size <= 4 * len(values) + 1000:
+        if size <= 4 * len(values) + 1000 and int(values.max()) < 2**63:
+            values = values.astype(np.int64)
             codes = np.empty(len(values), np.int32)
             seen = kernels.recode(values, low, size, codes)
             return pa.DictionaryArray.from_arrays(codes, pa.array(seen.astype(np.int64) + low).cast(array.type))
@@ -357,8 +367,11 @@ def _merge_events(
     return first, _tidy(start, entries.take(pa.array(grouped)))
 
 
-def _order(table: pa.Table, promised: bool, source: str) -> NDArray[np.int64] | None:
-    """The permutation that groups students and orders time; None where the table already is so."""
+def _order(table: pa.Table, promised: NDArray[np.int64] | None, source: str) -> NDArray[np.int64] | None:
+    """The permutation that groups students and orders time; None where the table already is so.
+
+    Where order was promised, ``promised`` holds the source row of each row.
+    """
     student = schema.combined(table["student"])
     codes, n_students = student.indices.to_numpy(), len(student.dictionary)
     time = _time_numbers(table)
@@ -367,8 +380,9 @@ def _order(table: pa.Table, promised: bool, source: str) -> NDArray[np.int64] | 
     row = kernels.first_disorder(codes, time)
     if row < 0:
         return None
-    if promised:
-        raise DataError(source, [_disorder(table, codes, int(row))])
+    if promised is not None:
+        problem = _disorder(table, codes, int(row))
+        raise DataError(source, [replace(problem, row=int(promised[row]) + 1)])
     start = kernels.segment_starts(codes, n_students)
     permutation = np.empty(len(codes), np.int64)
     kernels.group(codes, start, permutation)

@@ -152,11 +152,12 @@ def _candidates(student: Student, catalog: Catalog, policy: Policy) -> Iterator[
         skill = min(item.skills, key=mastery.__getitem__)
         chance = student.predict(item.item, skills=item.skills)
         sentence = policy.why(skill, mastery[skill], chance)
-        if needs(item) and zone:
-            sentence += f"; opened by {_listing(needs(item))}"
+        opened = tuple(need for need in needs(item) if mastery[need] >= policy.at)
+        if opened and zone:
+            sentence += f"; opened by {_listing(opened)}"
         if not zone:
             sentence += "; everything is mastered, this is review"
-        reason = Reason(type(policy).__name__, skill, mastery[skill], chance, needs(item), sentence)
+        reason = Reason(type(policy).__name__, skill, mastery[skill], chance, opened, sentence)
         yield Recommendation(item, policy.utility(mastery[skill], chance), reason)
 
 
@@ -166,9 +167,9 @@ def _listing(names: tuple[str, ...]) -> str:
 
 def _diverse(ranked: list[Recommendation], k: int) -> list[Recommendation]:
     """The first k of different skills, filled up with the best of the rest."""
-    firsts: dict[tuple[str, ...], Recommendation] = {}
+    firsts: dict[frozenset[str], Recommendation] = {}
     for choice in ranked:
-        firsts.setdefault(choice.item.skills, choice)
+        firsts.setdefault(frozenset(choice.item.skills), choice)
     chosen = list(firsts.values())[:k]
     rest = (choice for choice in ranked if choice not in chosen)
     return chosen + [choice for choice, _ in zip(rest, range(k - len(chosen)), strict=False)]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -77,32 +78,47 @@ def check_keys(array: pa.Array) -> Checked:
 
 def check_skills(array: pa.Array) -> Checked:
     """One key a row, or a list of keys a row; strings are split at ``;``."""
+    array = _lists(array)
+    if not pa.types.is_list(array.type):
+        return check_keys(array)
+    empty = pc.fill_null(pc.equal(pc.list_value_length(array), 0), True)
+    rows = first_bad(array, empty, "at least one skill in every row", "drop these rows or give them a skill")
+    return rows if rows.array is None else _checked_entries(array)
+
+
+def check_prerequisites(array: pa.Array) -> Checked:
+    """A list of keys a row, also empty or null; strings are split at ``;``."""
+    array = _lists(array.cast(pa.string()) if pa.types.is_null(array.type) else array)
+    if not pa.types.is_list(array.type):
+        return wrong_type(array, "a list of skills in every row", "join them by ; or leave the cell empty")
+    return _checked_entries(pc.if_else(pc.is_null(array), pa.scalar([], array.type), array))
+
+
+def _lists(array: pa.Array) -> pa.Array:
+    """Text cells as lists of their trimmed, non-empty parts; lists as they are, from offset 0."""
     if pa.types.is_dictionary(array.type) and is_text(array.type.value_type):
         array = array.dictionary_decode()
     if is_text(array.type):
-        array = pc.split_pattern(array, LIST_SEPARATOR)
-    if not (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
-        return check_keys(array)
-    array = array.cast(pa.list_(array.type.value_type))
-    empty = pc.fill_null(pc.equal(pc.list_value_length(array), 0), True)
-    rows = first_bad(array, empty, "at least one skill in every row", "drop these rows or give them a skill")
-    if rows.array is None:
-        return rows
-    keys = check_keys(array.flatten())
+        split = pc.split_pattern(array.cast(pa.string()), LIST_SEPARATOR)
+        parts = pc.utf8_trim_whitespace(split.flatten())
+        real = pc.not_equal(parts, "")
+        row = pc.list_parent_indices(split).filter(real).to_numpy()
+        offsets = np.searchsorted(row, np.arange(len(array) + 1)).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), parts.filter(real))
+    if not pa.types.is_list(array.type):
+        return array
+    offsets = array.offsets if len(array.offsets) else pa.array([0], pa.int32())
+    return pa.ListArray.from_arrays(pc.subtract(offsets, offsets[0]), array.flatten(), mask=pc.is_null(array))
+
+
+def _checked_entries(lists: pa.ListArray) -> Checked:
+    """Lists whose entries are all good keys, or the rows of those that are not."""
+    keys = check_keys(lists.flatten())
     if keys.array is None:
-        parent = pc.list_parent_indices(array)
-        located = (Problem(p.got, p.expected, p.remedy, row=_row_of(parent, p.row), more=p.more) for p in keys.problems)
+        row = pc.list_parent_indices(lists)
+        located = (replace(each, row=None if each.row is None else row[each.row - 1].as_py() + 1) for each in keys.problems)
         return Checked(problems=tuple(located))
-    return Checked(pa.ListArray.from_arrays(_offsets(array), keys.array))
-
-
-def _row_of(parent: pa.Array, entry: int | None) -> int | None:
-    return None if entry is None else parent[entry - 1].as_py() + 1
-
-
-def _offsets(array: pa.ListArray) -> pa.Array:
-    """Offsets of a list array that start at 0 even where it is a slice."""
-    return pc.subtract(array.offsets, array.offsets[0]) if len(array.offsets) else pa.array([0], pa.int32())
+    return Checked(pa.ListArray.from_arrays(lists.offsets, keys.array))
 
 
 def check_correct(array: pa.Array) -> Checked:
@@ -140,6 +156,8 @@ def check_time(array: pa.Array) -> Checked:
         if checked.array is None:
             return checked
         array = pa.array([_from_iso(text) for text in array.to_pylist()], TIME)
+    if pa.types.is_null(array.type):
+        array = array.cast(TIME)
     if pa.types.is_date(array.type):
         array = array.cast(pa.timestamp("us"))
     if not pa.types.is_timestamp(array.type):
@@ -165,10 +183,15 @@ def _is_iso(text: str | None) -> bool:
 def check_order(array: pa.Array) -> Checked:
     """Whole numbers that grow with time; their unit does not matter."""
     remedy = "number the rows of each student in the order of answering"
-    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
+    expected = "a whole number in every row"
+    if pa.types.is_null(array.type):
+        array = array.cast(pa.int64())
+    if pa.types.is_integer(array.type):
+        return first_bad(array.cast(pa.int64()), pc.is_null(array), expected, remedy)
+    if not pa.types.is_floating(array.type):
         return wrong_type(array, "whole numbers", remedy)
     whole = pc.fill_null(pc.equal(pc.floor(array), array), False)
-    checked = first_bad(array, pc.invert(whole), "a whole number in every row", remedy)
+    checked = first_bad(array, pc.invert(whole), expected, remedy)
     return Checked(checked.array.cast(pa.int64())) if checked.array is not None else checked
 
 
@@ -205,10 +228,11 @@ EVENT_ID = Column("event_id", "same in all rows of one event", check_keys, ("eve
 MINUTES = Column("minutes", "time an item is expected to take (min)", check_amount, ("duration_minutes",))
 PROVIDER = Column("provider", "who offers the item", check_label, ("source",))
 TITLE = Column("title", "what people call it", check_label, ("name",))
-PREREQUISITES = Column("prerequisites", "skills to master first", check_label, ("requires", "prerequisite"))
+PREREQUISITES = Column("prerequisites", "skills to master first", check_prerequisites, ("requires", "prerequisite"))
 
 RESPONSES = (STUDENT, ITEM, SKILL, SKILLS, CORRECT, TIMES, ORDER, KIND, RESPONSE_MS, EVENT_ID)
 CATALOG_ITEMS = (ITEM, SKILL, SKILLS, KIND, MINUTES, PROVIDER, TITLE)
+CATALOG_SKILLS = (SKILL, PREREQUISITES)
 
 
 def resolve(names: list[str], columns: tuple[Column, ...], given: Mapping[str, str] | None) -> dict[str, str]:
@@ -233,16 +257,16 @@ def missing(names: list[str], columns: tuple[Column, ...], found: Mapping[str, s
     known = {column.name: column for column in columns}
     problems = []
     for name in dict.fromkeys((*need, *found)):
-        source = found.get(name)
-        if source in names:
-            continue
-        other = ", ".join(known[name].aliases) if name in known else ""
-        remedy = f"rename a column, or pass columns={{'{name}': 'its name here'}}" + (
-            f" (also known as: {other})" if other else ""
-        )
+        source = found.get(name, name)
         if name not in known:
-            remedy = f"map one of: {', '.join(known)}"
-        problems.append(Problem(f"the columns {', '.join(names)}", f"column '{source or name}'", remedy, column=name))
+            problems.append(Problem(f"a mapping of '{name}'", f"one of {', '.join(known)}", "correct the name in columns", name))
+        elif names.count(source) > 1:
+            expected = "every name once"
+            problems.append(Problem(f"{names.count(source)} columns of this name", expected, "rename all but one", source))
+        elif source not in names:
+            aliases = ", ".join(known[name].aliases)
+            remedy = f"rename a column, or pass columns={{'{name}': 'its name here'}} (also known as: {aliases})"
+            problems.append(Problem(f"the columns {', '.join(names)}", f"column '{source}'", remedy, name))
     return problems
 
 
@@ -278,24 +302,32 @@ def conform(
     checked: dict[str, pa.Array] = {}
     for column in columns:
         name = found.get(column.name)
-        if name is None or name not in table.column_names:
+        if name is None or table.column_names.count(name) != 1:
             continue
-        result = column.check(combined(table[name]))
-        problems += [_at_column(problem, name) for problem in result.problems]
+        result = column.check(plain(combined(table[name])))
+        problems += [replace(problem, column=name) for problem in result.problems]
         checked[column.name] = result.array
     if problems:
         raise DataError(source, problems)
     return checked
 
 
+def plain(array: pa.Array) -> pa.Array:
+    """Views and large lists (polars) as the types that every Arrow function takes."""
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.string())
+    if pa.types.is_large_list(array.type) or pa.types.is_fixed_size_list(array.type) or pa.types.is_list(array.type):
+        item = pa.string() if pa.types.is_string_view(array.type.value_type) else array.type.value_type
+        return array.cast(pa.list_(item))
+    if pa.types.is_dictionary(array.type) and pa.types.is_string_view(array.type.value_type):
+        return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), array.dictionary.cast(pa.string()))
+    return array
+
+
 def combined(column: pa.ChunkedArray) -> pa.Array:
     """One array from a column of any number of chunks, none included."""
     array = column.combine_chunks()
     return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
-
-
-def _at_column(problem: Problem, column: str) -> Problem:
-    return Problem(problem.got, problem.expected, problem.remedy, column, problem.row, problem.more, problem.file)
 
 
 # ---- names ------------------------------------------------------------------

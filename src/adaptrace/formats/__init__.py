@@ -8,16 +8,15 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-
 from adaptrace.errors import DataError, Problem
+from adaptrace.files import Source
 
 
 @dataclass(frozen=True)
 class Foreign:
     """A foreign file as a table, with what to call its columns and what a person should know."""
 
-    table: pa.Table
+    source: Source
     columns: Mapping[str, str] = field(default_factory=dict)  # canonical name -> name in the table
     notes: tuple[str, ...] = ()
 

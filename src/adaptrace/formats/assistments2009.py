@@ -7,10 +7,13 @@ one event (Log merges them). Rows without a skill are left out, and counted.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adaptrace import schema
 from adaptrace.files import read_table
 from adaptrace.formats import Foreign
 
@@ -28,21 +31,21 @@ KEYS = frozenset(("user_id", "problem_id", "skill_id", "skill_name"))
 
 def read(path: str | os.PathLike[str]) -> Foreign:
     """Read the CSV; a skill without a name is called by its id."""
-    table = read_table(path, KEYS)
-    notes = []
+    source, notes = read_table(path, KEYS), []
+    table = source.table
     if "skill_id" in table.column_names and "skill_name" in table.column_names:
-        name = pc.coalesce(table["skill_name"], table["skill_id"])
+        name = schema.combined(pc.coalesce(table["skill_name"], table["skill_id"]))
         table = table.set_column(table.column_names.index("skill_name"), "skill_name", name)
-        without = pc.sum(pc.is_null(name)).as_py() or 0
-        if without:
-            notes.append(f"{without:,} of {len(table):,} rows have no skill and were left out")
+        if name.null_count:
+            notes.append(f"{name.null_count:,} of {len(table):,} rows have no skill and were left out")
+            source = replace(source, rows=np.flatnonzero(pc.is_valid(name)))
             table = table.filter(pc.is_valid(name))
     if "order_id" in table.column_names:
         repeats = len(table) - len(table["order_id"].unique())
         if repeats:
             notes.append(f"{repeats:,} rows repeat an order_id for a further skill and were merged into one event each")
         table = table.append_column("event_id", table["order_id"])
-    return Foreign(table, _present(table), tuple(notes))
+    return Foreign(replace(source, table=table), _present(table), tuple(notes))
 
 
 def _present(table: pa.Table) -> dict[str, str]:

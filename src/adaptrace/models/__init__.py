@@ -23,6 +23,10 @@ def load(path: str | os.PathLike[str]) -> BKT:
         If the file is missing, damaged, not a model, or of a newer schema.
     """
     content = codec.read(path, "model")
-    if content["family"] not in FAMILIES:
-        raise ModelError(f"{path}: a model of family '{content['family']}'; this version knows {', '.join(FAMILIES)}")
-    return FAMILIES[content["family"]].from_dict(content)
+    family = content.get("family")
+    if family not in FAMILIES:
+        raise ModelError(f"{path}: a model of family '{family}'; this version knows {', '.join(FAMILIES)}")
+    try:
+        return FAMILIES[family].from_dict(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: a {family} model whose content is not whole ({error!r}); save it again") from error
