@@ -52,6 +52,16 @@ def prediction(outcomes: Sequence, theta: tuple[float, ...]) -> float:
     return known * (1 - theta[4]) + (1 - known) * theta[3]
 
 
+def in_hindsight(outcomes: Sequence, theta: tuple[float, ...]) -> list[tuple[float, float]]:
+    """P(known at t | all outcomes), and P(unknown at t and known at t + 1 | all outcomes), of each t."""
+    paths = list(product((0, 1), repeat=len(outcomes) + 1))
+    weights = np.array([joint(outcomes, path, theta) for path in paths])
+    table = np.array(paths)
+    known = [(weights * table[:, t]).sum() / weights.sum() for t in range(len(outcomes))]
+    learned = [(weights * (1 - table[:, t]) * table[:, t + 1]).sum() / weights.sum() for t in range(len(outcomes))]
+    return list(zip(known, learned, strict=True))
+
+
 def event_posteriors(correct: float, known: list[float], guess: list[float], slip: list[float]) -> tuple[float, list[float]]:
     """P(correct), and P(known_k | outcome) of each skill, of an event that is right when every skill is answered right."""
     total = right_total = 0.0

@@ -48,6 +48,13 @@ class Traced(NamedTuple):
     others: FloatArray  # (n_entries,) P(the event's other skills are right), before it; untouched where there are none
 
 
+class Smoothed(NamedTuple):
+    """What :func:`smooth` writes, both (n_entries,)."""
+
+    known: FloatArray  # P(known at the response | all responses)
+    learned: FloatArray  # P(unknown at the response and known after it | all responses)
+
+
 @kernel
 def initial(prior: float) -> float:
     """Odds of mastery before any response."""
@@ -156,3 +163,34 @@ def spread(rows: Rows, parameters: Parameters, covariance: FloatArray, first: in
             for b in range(5):
                 total += slope[place, a] * covariance[skill, a, b] * slope[place, b]
         variance[pair] = max(total, 0.0)
+
+
+@kernel
+def smooth(rows: Rows, parameters: Parameters, others: FloatArray, first: int, last: int, out: Smoothed) -> None:
+    """Forward-backward over students [first, last) (Rabiner, 1989, sec. III.B), given the ``others`` of a trace.
+
+    The backward pass is one number too: P(outcomes from here on | known) / P(the same | unknown).
+    """
+    prior, learn, forget, guess, slip = parameters
+    begin = rows.skill_start[rows.student_start[first]]
+    end = rows.skill_start[rows.student_start[last]]
+    begin_pair, n_pairs = rows.pair_start[first], rows.pair_start[last] - rows.pair_start[first]
+    odds, ahead = np.empty(n_pairs), np.ones(n_pairs)
+    before, ratio = np.empty(end - begin), np.empty(end - begin)
+    for place in range(n_pairs):
+        odds[place] = initial(prior[rows.pair_skill[begin_pair + place]])
+    for row in range(rows.student_start[first], rows.student_start[last]):
+        for at in range(rows.skill_start[row], rows.skill_start[row + 1]):
+            place, skill = rows.pair[at] - begin_pair, rows.pair_skill[rows.pair[at]]
+            rest = others[at] if len(others) else 1.0
+            before[at - begin] = odds[place]
+            ratio[at - begin] = evidence(rows.correct[row], rest, guess[skill], slip[skill])
+            odds[place] = update(odds[place], ratio[at - begin], learn[skill], forget[skill])
+    for at in range(end - 1, begin - 1, -1):
+        place, skill = rows.pair[at] - begin_pair, rows.pair_skill[rows.pair[at]]
+        if_known = (1.0 - forget[skill]) * ahead[place] + forget[skill]
+        if_unknown = learn[skill] * ahead[place] + (1.0 - learn[skill])
+        known = before[at - begin] * ratio[at - begin] * if_known
+        out.known[at] = mastery(known / if_unknown)
+        out.learned[at] = learn[skill] * ahead[place] / (known + if_unknown)
+        ahead[place] = min(max(ratio[at - begin] * if_known / if_unknown, MIN_ODDS), MAX_ODDS)

@@ -17,7 +17,7 @@ from adaptrace import codec, parallel, schema
 from adaptrace.errors import ModelError
 from adaptrace.fit import Limits, Progress, maximise
 from adaptrace.kernels import bkt as kernels
-from adaptrace.kernels.bkt import Parameters, Traced
+from adaptrace.kernels.bkt import Parameters, Smoothed, Traced
 from adaptrace.log import Log
 from adaptrace.models.skills import SMALLEST, Z90, Row, SkillTable
 from adaptrace.stats import Stats
@@ -222,6 +222,34 @@ class BKT:
             if name in log.table.column_names:
                 columns[f"last_{name}"] = schema.combined(log.table[name]).take(last_row)
         return pa.table(columns)
+
+    def smooth(self, log: Log) -> pa.Table:
+        """Mastery in hindsight: what the whole history says of each opportunity (forward-backward).
+
+        Returns
+        -------
+        pyarrow.Table
+            One row per response and skill, in the order of the log: ``student``, ``skill``, ``opportunity``,
+            ``correct``, ``known`` = P(known at this response | all responses of the student) and ``learned`` =
+            P(learned right after it | all responses).
+        """
+        rows, parameters = log.rows, self._parameters_of(log.skills)
+        smoothed = Smoothed(np.empty(len(rows.pair)), np.empty(len(rows.pair)))
+        others = self._trace(log).others
+        pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
+        parallel.run(kernels.smooth, [(rows, parameters, others, *piece, smoothed) for piece in pieces])
+        entries = np.diff(rows.skill_start)
+        student = log.table["student"].chunk(0).indices.to_numpy()
+        return pa.table(
+            {
+                "student": pa.DictionaryArray.from_arrays(np.repeat(student, entries), log.students),
+                "skill": pa.DictionaryArray.from_arrays(rows.pair_skill[rows.pair], log.skills),
+                "opportunity": rows.opportunity,
+                "correct": np.repeat(rows.correct, entries),
+                "known": smoothed.known,
+                "learned": smoothed.learned,
+            }
+        )
 
     def log_likelihood(self, log: Log) -> float:
         """Natural logarithm of the likelihood of the log's outcomes, summed over responses."""
