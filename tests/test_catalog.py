@@ -152,3 +152,14 @@ def test_json_that_is_no_catalog_is_a_data_error_that_names_the_file(tmp_path: P
 def test_a_catalog_that_is_not_there_is_a_data_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(at.DataError, match=name.replace(".", r"\.")):
         at.Catalog.read(tmp_path / name)
+
+
+def test_rows_of_one_skill_add_up_to_its_prerequisites() -> None:
+    rows = [{"skill": "a", "prerequisites": "b"}, {"skill": "a", "prerequisites": "c"}]
+    catalog = at.Catalog.from_arrow({"item": [1, 2, 3], "skill": ["a", "b", "c"]}, rows)
+    assert catalog.prerequisites == {"a": ("b", "c")}
+
+
+def test_a_title_of_digits_is_a_title(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("item,skill,title\nq1,a,2024\n")
+    assert at.Catalog.read(tmp_path / "c.csv").items[0].title == "2024"

@@ -155,3 +155,18 @@ def test_a_students_answers_with_several_skills_are_folded_from_a_log(model: at.
     by_hand.observe("q1", 0, skills=["halves", "quarters"])
     by_hand.observe("q1", 1, skills=["halves"])
     assert at.Student.from_log(model, log, "Ada") == by_hand
+
+
+def test_an_empty_list_of_skills_is_refused(model) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        at.Student(model).observe("q", 1, skills=[])
+
+
+def test_a_state_that_is_not_whole_is_refused(model) -> None:
+    with pytest.raises(at.ModelError, match="not whole"):
+        at.Student.from_dict({}, model)
+
+
+def test_parameters_of_one_skill_twice_are_refused() -> None:
+    with pytest.raises(at.ModelError, match="twice"):
+        at.BKT.from_parameters(["a", "a"], prior=0.3, learn=0.1, guess=0.2, slip=0.1)

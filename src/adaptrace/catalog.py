@@ -18,7 +18,8 @@ from adaptrace import schema
 from adaptrace.errors import DataError, Problem, UnknownItemError
 from adaptrace.files import read_table
 
-KEY_NAMES = frozenset(name for column in (schema.ITEM, schema.SKILL, schema.SKILLS) for name in (column.name, *column.aliases))
+TEXT_COLUMNS = (schema.ITEM, schema.SKILL, schema.SKILLS, schema.KIND, schema.PROVIDER, schema.TITLE, schema.PREREQUISITES)
+TEXT_NAMES = frozenset(name for column in TEXT_COLUMNS for name in (column.name, *column.aliases))
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ class Catalog:
         if Path(path).suffix.lower() == ".json":
             items, rows = _read_json(path)
             return cls.from_arrow(items, rows, source=os.fspath(path))
-        read = read_table(path, KEY_NAMES)
+        read = read_table(path, TEXT_NAMES)
         if skills is None:
             with read.located():
                 return cls.from_arrow(read.table, source=read.name)
-        needs = read_table(skills, KEY_NAMES.union(("prerequisites", *schema.PREREQUISITES.aliases)))
+        needs = read_table(skills, TEXT_NAMES)
         with needs.located():
             schema.conform(needs.table, schema.CATALOG_SKILLS, None, ("skill", "prerequisites"), needs.name)
         with read.located():
@@ -178,7 +179,10 @@ def _prerequisites(skills: Any, source: str) -> dict[str, tuple[str, ...]]:
         return {}
     checked = schema.conform(table, schema.CATALOG_SKILLS, None, ("skill", "prerequisites"), source)
     names, needs = (checked[name].to_pylist() for name in ("skill", "prerequisites"))
-    return {str(name): tuple(dict.fromkeys(map(str, need))) for name, need in zip(names, needs, strict=True)}
+    before: dict[str, dict[str, None]] = {}
+    for name, need in zip(names, needs, strict=True):
+        before.setdefault(str(name), {}).update(dict.fromkeys(map(str, need)))
+    return {name: tuple(need) for name, need in before.items()}
 
 
 def _item(row: dict[str, Any]) -> Item:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +23,10 @@ from adaptrace.kernels.rows import Rows
 if TYPE_CHECKING:
     from adaptrace.catalog import Catalog
 
+PARTS = 256  # of the students, when a log is ordered: each small enough for the cache
 TIME_UNITS = ("s", "ms", "us", "ns")
-KEY_COLUMNS = (schema.STUDENT, schema.ITEM, schema.SKILL, schema.SKILLS, schema.EVENT_ID)
-KEY_NAMES = frozenset(name for column in KEY_COLUMNS for name in (column.name, *column.aliases))
+TEXT_COLUMNS = (schema.STUDENT, schema.ITEM, schema.SKILL, schema.SKILLS, schema.EVENT_ID, schema.KIND)
+TEXT_NAMES = frozenset(name for column in TEXT_COLUMNS for name in (column.name, *column.aliases))
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,13 +40,13 @@ class Log:
         (or ``skills``, a list, where an event has several) as dictionaries, ``correct``, and
         ``time``, ``order``, ``kind``, ``response_ms``, ``event_id`` where the source has them.
     source_row
-        int64 (n_rows,): the 0-based row of the source that each response came from.
+        integers (n_rows,): the 0-based row of the source that each response came from.
     notes
         What a person should know about the reading, e.g. rows that were left out.
     """
 
     table: pa.Table
-    source_row: NDArray[np.int64]
+    source_row: NDArray[Any]
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -80,7 +82,7 @@ class Log:
             foreign = formats.read(format, path)
             source, columns, notes = foreign.source, {**foreign.columns, **(columns or {})}, foreign.notes
         else:
-            text = KEY_NAMES | {name.strip().lower() for key, name in (columns or {}).items() if key in KEY_NAMES}
+            text = TEXT_NAMES | {name.strip().lower() for key, name in (columns or {}).items() if key in TEXT_NAMES}
             source = read_table(path, text)
         with source.located():
             log = cls.from_arrow(
@@ -183,6 +185,11 @@ class Log:
         return self.skill_column == "skills"
 
     @property
+    def is_binary(self) -> bool:
+        """Whether every outcome is 0 or 1."""
+        return bool(pa.types.is_uint8(self.table["correct"].type))
+
+    @property
     def correct(self) -> NDArray[np.float64]:
         """Outcomes in [0, 1], float64 (n_rows,)."""
         return np.asarray(self.table["correct"].to_numpy(), np.float64)
@@ -267,9 +274,13 @@ def _build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: bo
     """Encode, merge the rows of one event, order by student and time."""
     columns = {name: array for name, array in checked.items() if name not in ("student", "item", "skill", "skills")}
     columns |= extra
-    student, item = encode(checked["student"]), encode(checked["item"])
-    skill = _encode_skills(checked)
-    rows = np.arange(len(student))
+    several = "skills" in checked
+    names = checked["skills"].values if several else checked["skill"]
+    student, item, skill = parallel.run(encode, [(checked["student"],), (checked["item"],), (names,)])
+    skill = _sorted_names(skill)
+    if several:
+        skill = _tidy(checked["skills"].offsets.to_numpy().astype(np.int64), skill)
+    rows = np.arange(len(student), dtype=np.int32 if len(student) < 2**31 else np.int64)
     if "event_id" in checked:
         events = encode(checked["event_id"])
         if len(events.dictionary) < len(events):
@@ -278,15 +289,12 @@ def _build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: bo
     if len(rows) < len(table):
         table = table.take(pa.array(rows))
     table = table.add_column(2, "skills" if pa.types.is_list(skill.type) else "skill", skill)
-    order = _order(table, rows if ordered else None, source)
-    if order is not None:
-        table, rows = _take(table, order), rows[order]
-    return Log(table.combine_chunks() if len(table) else _one_chunk(table), rows)
-
-
-def _one_chunk(table: pa.Table) -> pa.Table:
-    """An empty table whose columns still have a chunk, and so a dictionary."""
-    return pa.table([pa.chunked_array([schema.combined(column)]) for column in table.columns], names=table.column_names)
+    arrays = [*map(schema.combined, table.columns), pa.array(rows)]
+    ordering = _ordering(table, ordered, rows, source)
+    if ordering is not None:
+        arrays = ordering.apply_all(arrays)
+    ordered_table = pa.table([pa.chunked_array([array]) for array in arrays[:-1]], names=table.column_names)
+    return Log(ordered_table, arrays[-1].to_numpy())
 
 
 def encode(array: pa.Array) -> pa.DictionaryArray:
@@ -295,7 +303,6 @@ def encode(array: pa.Array) -> pa.DictionaryArray:
         values = array.to_numpy()
         low, size = int(values.min()), int(values.max()) - int(values.min()) + 1
         if size <= 4 * len(values) + 1000 and int(values.max()) < 2**63:
-            values = values.astype(np.int64)
             codes = np.empty(len(values), np.int32)
             seen = kernels.recode(values, low, size, codes)
             return pa.DictionaryArray.from_arrays(codes, pa.array(seen.astype(np.int64) + low).cast(array.type))
@@ -306,14 +313,6 @@ def encode(array: pa.Array) -> pa.DictionaryArray:
     codes = np.empty(len(array), np.int32)
     seen = kernels.recode(array.indices.to_numpy().astype(np.int64), 0, max(1, len(array.dictionary)), codes)
     return pa.DictionaryArray.from_arrays(codes, array.dictionary.take(pa.array(seen)))
-
-
-def _encode_skills(checked: dict[str, pa.Array]) -> pa.Array:
-    """Skills with sorted names; lists with each event's skills sorted and distinct."""
-    if "skills" not in checked:
-        return _sorted_names(encode(checked["skill"]))
-    lists = checked["skills"]
-    return _tidy(lists.offsets.to_numpy().astype(np.int64), _sorted_names(encode(lists.values)))
 
 
 def _sorted_names(array: pa.DictionaryArray) -> pa.DictionaryArray:
@@ -367,11 +366,43 @@ def _merge_events(
     return first, _tidy(start, entries.take(pa.array(grouped)))
 
 
-def _order(table: pa.Table, promised: NDArray[np.int64] | None, source: str) -> NDArray[np.int64] | None:
-    """The permutation that groups students and orders time; None where the table already is so.
+class Ordering(NamedTuple):
+    """How rows move: first to their part of the students, then to their place within it."""
 
-    Where order was promised, ``promised`` holds the source row of each row.
-    """
+    place: NDArray[np.int32]  # (n_rows,) of each row, in its part
+    origin: NDArray[np.int32]  # (n_rows,) of each final row, in its part
+
+    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values (n_rows,) in the final order."""
+        parted, out = np.empty_like(values), np.empty_like(values)
+        kernels.move(values, self.place, parted)
+        kernels.fetch(parted, self.origin, out)
+        return out
+
+    def apply_all(self, arrays: list[pa.Array]) -> list[pa.Array]:
+        """Arrays of one table in the final order, one thread an array."""
+        order = None if all(map(_is_plain, arrays)) else pa.array(self.apply(np.arange(len(self.place))))
+        return parallel.run(self._apply_array, [(array, order) for array in arrays])
+
+    def _apply_array(self, array: pa.Array, order: pa.Array | None) -> pa.Array:
+        if not _is_plain(array):
+            return array.take(order)
+        if pa.types.is_dictionary(array.type):
+            return pa.DictionaryArray.from_arrays(self.apply(array.indices.to_numpy()), array.dictionary)
+        unsigned = np.frombuffer(array.buffers()[1], f"u{array.type.byte_width}")
+        moved = self.apply(unsigned[array.offset : array.offset + len(array)])
+        return pa.Array.from_buffers(array.type, len(array), [None, pa.py_buffer(moved)])
+
+
+def _is_plain(array: pa.Array) -> bool:
+    """Whether an array is just numbers, or codes, in a row."""
+    kind = array.type
+    fixed = pa.types.is_dictionary(kind) or (pa.types.is_primitive(kind) and not pa.types.is_boolean(kind))
+    return bool(fixed and not array.null_count)
+
+
+def _ordering(table: pa.Table, promised: bool, rows: NDArray[Any], source: str) -> Ordering | None:
+    """How to group students and order time; None where the table already is so."""
     student = schema.combined(table["student"])
     codes, n_students = student.indices.to_numpy(), len(student.dictionary)
     time = _time_numbers(table)
@@ -380,15 +411,18 @@ def _order(table: pa.Table, promised: NDArray[np.int64] | None, source: str) -> 
     row = kernels.first_disorder(codes, time)
     if row < 0:
         return None
-    if promised is not None:
+    if promised:
         problem = _disorder(table, codes, int(row))
-        raise DataError(source, [replace(problem, row=int(promised[row]) + 1)])
+        raise DataError(source, [replace(problem, row=1 + int(rows[row]))])
     start = kernels.segment_starts(codes, n_students)
-    permutation = np.empty(len(codes), np.int64)
-    kernels.group(codes, start, permutation)
-    pieces = parallel.spans(start, 4 * parallel.cores())
-    parallel.run(kernels.order_within, [(time, start, permutation, *piece) for piece in pieces])
-    return permutation
+    width = n_students // PARTS + 1
+    place, origin = np.empty(len(codes), np.int32), np.empty(len(codes), np.int32)
+    kernels.part(codes, start, width, place)
+    parted_codes, parted_time = np.empty_like(codes), np.empty_like(time)
+    parallel.run(kernels.move, [(codes, place, parted_codes), (time, place, parted_time)])
+    edges = [*range(0, n_students, width), n_students]
+    parallel.run(kernels.order_parts, [(parted_codes, parted_time, start, *piece, origin) for piece in pairwise(edges)])
+    return Ordering(place, origin)
 
 
 def _time_numbers(table: pa.Table) -> NDArray[np.int64] | None:
@@ -406,9 +440,3 @@ def _disorder(table: pa.Table, codes: NDArray[np.int32], row: int) -> Problem:
     name = "time" if "time" in table.column_names else "order"
     got, before = str(table[name][row].as_py()), table[name][row - 1].as_py()
     return Problem(got, f"at least {before}, as in the row before", remedy, name, row + 1)
-
-
-def _take(table: pa.Table, order: NDArray[np.int64]) -> pa.Table:
-    indices = pa.array(order)
-    columns = parallel.run(lambda column: schema.combined(column).take(indices), [(column,) for column in table.columns])
-    return pa.table(columns, names=table.column_names)

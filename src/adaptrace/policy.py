@@ -7,8 +7,9 @@ item practises does not block. When nothing is left to master, the whole catalog
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from adaptrace.catalog import Catalog, Item
@@ -128,48 +129,64 @@ def recommend(student: Student, catalog: Catalog, k: int = 3, *, policy: Policy 
     if k < 1:
         raise ValueError(f"k: got {k}; expected at least 1")
     policy = policy or LowestMastery()
-    ranked = sorted(
-        _candidates(student, catalog, policy),
-        key=lambda choice: (-choice.utility, student.answered.get(choice.item.item, 0)),
-    )
-    return _diverse(ranked, k)
+    view = _View(student, catalog, policy.at)
+    wanted = [(policy.utility(*view.weakest(item)[1:]), item) for item in view.zone]
+    wanted.sort(key=lambda pair: (-pair[0], student.answered.get(pair[1].item, 0)))
+    return [Recommendation(item, utility, view.reason(item, policy)) for utility, item in _diverse(wanted, k)]
 
 
-def _candidates(student: Student, catalog: Catalog, policy: Policy) -> Iterator[Recommendation]:
-    mastery = {skill: student.mastery(skill) for skill in catalog.skills}
-    practised = {skill for item in catalog.items for skill in item.skills}
+class _View:
+    """What a policy may see of a student and a catalog."""
 
-    def needs(item: Item) -> tuple[str, ...]:
-        before = dict.fromkeys(need for skill in item.skills for need in catalog.prerequisites.get(skill, ()))
-        return tuple(need for need in before if need not in item.skills)
+    def __init__(self, student: Student, catalog: Catalog, at: float) -> None:
+        self.at = at
+        self.prerequisites = catalog.prerequisites
+        self.mastery = {skill: student.mastery(skill) for skill in catalog.skills}
+        self.chance = {skill: student.predict(None, skills=(skill,)) for skill in catalog.skills}
+        practised = {skill for item in catalog.items for skill in item.skills}
+        self.missing = {
+            skill: {need for need in self.prerequisites.get(skill, ()) if need in practised and self.mastery[need] < at}
+            for skill in catalog.skills
+        }
+        self.zone: Sequence[Item] = [item for item in catalog.items if self.is_open(item)]
+        self.is_review = not self.zone
+        self.zone = self.zone or catalog.items
 
-    def is_open(item: Item) -> bool:
-        blocked = any(mastery[need] < policy.at for need in needs(item) if need in practised)
-        return not blocked and any(mastery[skill] < policy.at for skill in item.skills)
+    def is_open(self, item: Item) -> bool:
+        """Whether an item has something to master and nothing to master first."""
+        blocked = any(self.missing[skill] and not self.missing[skill] <= set(item.skills) for skill in item.skills)
+        return not blocked and any(self.mastery[skill] < self.at for skill in item.skills)
 
-    zone = [item for item in catalog.items if is_open(item)]
-    for item in zone or catalog.items:
-        skill = min(item.skills, key=mastery.__getitem__)
-        chance = student.predict(item.item, skills=item.skills)
-        sentence = policy.why(skill, mastery[skill], chance)
-        opened = tuple(need for need in needs(item) if mastery[need] >= policy.at)
-        if opened and zone:
-            sentence += f"; opened by {_listing(opened)}"
-        if not zone:
+    def weakest(self, item: Item) -> tuple[str, float, float]:
+        """The item's weakest skill, its mastery, and P(correct) on the item."""
+        chance = 1.0
+        for skill in sorted(item.skills):
+            chance *= self.chance[skill]
+        skill = min(item.skills, key=self.mastery.__getitem__)
+        return skill, self.mastery[skill], chance
+
+    def reason(self, item: Item, policy: Policy) -> Reason:
+        """Why this item."""
+        skill, mastery, chance = self.weakest(item)
+        needs = dict.fromkeys(need for each in item.skills for need in self.prerequisites.get(each, ()))
+        opened = tuple(need for need in needs if need not in item.skills and self.mastery[need] >= self.at)
+        sentence = policy.why(skill, mastery, chance)
+        if self.is_review:
             sentence += "; everything is mastered, this is review"
-        reason = Reason(type(policy).__name__, skill, mastery[skill], chance, opened, sentence)
-        yield Recommendation(item, policy.utility(mastery[skill], chance), reason)
+        elif opened:
+            sentence += f"; opened by {_listing(opened)}"
+        return Reason(type(policy).__name__, skill, mastery, chance, opened, sentence)
 
 
 def _listing(names: tuple[str, ...]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
-def _diverse(ranked: list[Recommendation], k: int) -> list[Recommendation]:
+def _diverse(wanted: list[tuple[float, Item]], k: int) -> list[tuple[float, Item]]:
     """The first k of different skills, filled up with the best of the rest."""
-    firsts: dict[frozenset[str], Recommendation] = {}
-    for choice in ranked:
-        firsts.setdefault(frozenset(choice.item.skills), choice)
+    firsts: dict[frozenset[str], int] = {}
+    for place, (_, item) in enumerate(wanted):
+        firsts.setdefault(frozenset(item.skills), place)
     chosen = list(firsts.values())[:k]
-    rest = (choice for choice in ranked if choice not in chosen)
-    return chosen + [choice for choice, _ in zip(rest, range(k - len(chosen)), strict=False)]
+    rest = (place for place in range(len(wanted)) if place not in chosen)
+    return [wanted[place] for place in [*chosen, *islice(rest, k - len(chosen))]]

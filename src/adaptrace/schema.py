@@ -54,6 +54,14 @@ def first_bad(array: pa.Array, bad: pa.Array, expected: str, remedy: str) -> Che
     return Checked(problems=(Problem(text, expected, remedy, row=row + 1, more=count - 1),))
 
 
+def no_null(array: pa.Array, expected: str, remedy: str) -> Checked:
+    """The column as it is, or the problem of its first null."""
+    names = array.dictionary if pa.types.is_dictionary(array.type) else array
+    if not array.null_count and not names.null_count:
+        return Checked(array)
+    return first_bad(array, pc.is_null(array), expected, remedy)
+
+
 def wrong_type(array: pa.Array, expected: str, remedy: str) -> Checked:
     """The problem of a column that is not of a type that could be cast."""
     return Checked(problems=(Problem(f"type {array.type}", expected, remedy),))
@@ -73,7 +81,7 @@ def check_keys(array: pa.Array) -> Checked:
         array = array.cast(pa.string())
     elif not (pa.types.is_integer(names.type) or is_text(names.type)):
         return wrong_type(array, "keys: integers or strings", "cast the column to one of these")
-    return first_bad(array, pc.is_null(array), "a key in every row", "drop these rows or name the missing keys")
+    return no_null(array, "a key in every row", "drop these rows or name the missing keys")
 
 
 def check_skills(array: pa.Array) -> Checked:
@@ -139,11 +147,14 @@ def check_correct(array: pa.Array) -> Checked:
         array = pc.utf8_trim_whitespace(array).cast(pa.float64())
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_decimal(array.type)):
         return wrong_type(array, expected, remedy)
-    inside = pc.and_(pc.greater_equal(array, 0), pc.less_equal(array, 1))
-    checked = first_bad(array, pc.invert(pc.fill_null(inside, False)), expected, remedy)
-    if checked.array is None:
-        return checked
-    whole = pa.types.is_integer(array.type) or pc.all(pc.equal(pc.floor(array), array)).as_py() in (True, None)
+    integers = pa.types.is_integer(array.type)
+    lowest, highest = pc.min_max(array).as_py().values() if integers else (0, 2)
+    if array.null_count or (len(array) and not 0 <= lowest <= highest <= 1):
+        inside = pc.and_(pc.greater_equal(array, 0), pc.less_equal(array, 1))
+        checked = first_bad(array, pc.invert(pc.fill_null(inside, False)), expected, remedy)
+        if checked.array is None:
+            return checked
+    whole = integers or pc.all(pc.equal(pc.floor(array), array)).as_py() in (True, None)
     return Checked(array.cast(pa.uint8() if whole else pa.float64()))
 
 
@@ -163,9 +174,8 @@ def check_time(array: pa.Array) -> Checked:
     if not pa.types.is_timestamp(array.type):
         return wrong_type(array, "timestamps", remedy)
     array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=False)
-    if array.type.tz != "UTC":
-        array = array.cast(TIME) if array.type.tz else pc.assume_timezone(array, "UTC")
-    return first_bad(array, pc.is_null(array), "a time in every row", remedy)
+    array = array.cast(TIME) if array.type.tz else array.view(TIME)
+    return no_null(array, "a time in every row", remedy)
 
 
 def _from_iso(text: str) -> datetime.datetime:
@@ -187,7 +197,7 @@ def check_order(array: pa.Array) -> Checked:
     if pa.types.is_null(array.type):
         array = array.cast(pa.int64())
     if pa.types.is_integer(array.type):
-        return first_bad(array.cast(pa.int64()), pc.is_null(array), expected, remedy)
+        return no_null(array.cast(pa.int64()), expected, remedy)
     if not pa.types.is_floating(array.type):
         return wrong_type(array, "whole numbers", remedy)
     whole = pc.fill_null(pc.equal(pc.floor(array), array), False)

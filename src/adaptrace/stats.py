@@ -55,8 +55,9 @@ class Stats:
         """
         rows, names = log.rows, schema.as_text(log.skills)
         levels, level = _levels_of(log, others)
+        lengths = np.bincount(rows.pair, minlength=len(rows.pair_skill))
         entries = np.zeros(len(names) + 1, np.int64)
-        np.add.at(entries, rows.pair_skill + 1, np.bincount(rows.pair, minlength=len(rows.pair_skill)))
+        entries[1:] = np.bincount(rows.pair_skill, lengths, len(names))
         spans = parallel.spans(np.cumsum(entries), parallel.cores())
         tries = parallel.run(_count, [(rows, level, _bits(len(levels)), entries, *span) for span in spans])
         return cls(names, levels, _concatenate(tries))
@@ -120,7 +121,7 @@ def _ordered_levels(levels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _levels_of(log: Log, others: NDArray[np.float64] | None) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """The distinct outcomes, and which one each skill of each event had."""
-    correct = log.correct
+    correct = log.rows.correct
     if log.has_several_skills:
         several = np.diff(log.rows.skill_start)
         if others is None:  # all skills of an event equally likely right
@@ -128,7 +129,7 @@ def _levels_of(log: Log, others: NDArray[np.float64] | None) -> tuple[NDArray[np
         correct = np.repeat(correct, several)
         # a right answer says the same of a skill whatever the others' chances
         others = np.where(correct == 1.0, 1.0, np.maximum(np.round(others * OTHERS_STEPS), 1.0) / OTHERS_STEPS)
-    elif np.all((correct == 0.0) | (correct == 1.0)):
+    elif log.is_binary:
         return PLAIN, correct.astype(np.int32)
     each = np.stack([correct, np.ones(len(correct)) if others is None else others], axis=1)
     levels = _ordered_levels(each)

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
+from adaptrace import schema
 from adaptrace.catalog import Catalog
 from adaptrace.errors import ModelError
 from adaptrace.kernels import bkt as kernels
@@ -84,9 +87,8 @@ class Student:
     def from_log(cls, model: BKT, log: Log, student: object, catalog: Catalog | None = None) -> Student:
         """A student after all their responses in a log; a student the log does not hold is at the prior."""
         state = cls(model, catalog)
-        names = log.students.to_pylist()
-        code = next((code for code, name in enumerate(names) if str(name) == str(student)), None)
-        if code is None:
+        code = int(schema.find(pa.array([str(student)]), log.students)[0])
+        if code < 0:
             return state
         begin, end = log.rows.student_start[code : code + 2].tolist()
         own = log.table.slice(begin, end - begin).select(["item", log.skill_column, "correct"])
@@ -109,7 +111,10 @@ class Student:
 
     def _skills(self, item: object, skills: Iterable[object] | None) -> list[str]:
         if skills is not None:
-            return sorted({str(skill) for skill in skills})
+            names = sorted({str(skill) for skill in skills})
+            if not names:
+                raise ValueError(f"the skills of item '{item}': got an empty list; expected at least one")
+            return names
         if self.catalog is None:
             raise ValueError(f"the skills of item '{item}': got none; pass skills=[...], or make Student(model, catalog)")
         return sorted(self.catalog.item(item).skills)
@@ -140,6 +145,8 @@ class Student:
         ModelError
             If it was made by another model or a newer version.
         """
+        if not {"schema", "model", "odds", "opportunities", "answered"} <= set(content):
+            raise ModelError("a student's state that is not whole; expected what to_dict() gave")
         if content["schema"] > SCHEMA:
             raise ModelError(
                 f"a student's state of schema {content['schema']}, this version reads up to {SCHEMA}; upgrade adaptrace"

@@ -1,5 +1,7 @@
 """The model: options, intervals, hindsight."""
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -59,7 +61,7 @@ def test_hindsight_of_the_last_response_is_its_own_posterior() -> None:
 def test_bounds_fixed_values_and_smoothing_are_kept() -> None:
     log = drawn(300, 8, 0, **TRUTH)
     model = at.BKT(forget=False, bounds={"guess": (0.0, 0.12), "learn": (0.3, 1.0)}, fixed={"slip": 0.05}).fit(log)
-    prior, learn, forget, guess, slip = model.row("a")
+    _, learn, forget, guess, slip = model.row("a")
     assert guess == pytest.approx(0.12, abs=1e-6)
     assert learn == pytest.approx(0.3, abs=1e-6)
     assert (forget, slip) == (0.0, 0.05)
@@ -73,7 +75,7 @@ def test_a_tighter_bound_never_raises_the_likelihood() -> None:
     values = [
         at.BKT(forget=False, bounds={"guess": (0.0, high)}).fit(log).log_likelihood(log) for high in (0.05, 0.1, 0.15, 0.3, 1.0)
     ]
-    assert all(a <= b + 1e-6 for a, b in zip(values, values[1:], strict=False))
+    assert all(a <= b + 1e-6 for a, b in pairwise(values))
 
 
 @pytest.mark.parametrize(

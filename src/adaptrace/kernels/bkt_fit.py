@@ -31,9 +31,10 @@ FIRST_STEPS = 15  # of a climb that only has to show where it leads
 MOST_STEPS = 500
 SNAP = 1e-12  # a step that ends this close to a bound ends on it
 MARGIN = 1e-9  # how close to 0 and 1 the guess's share may come
+GLANCE = 512  # nodes by which the starts are ranked
 LARGE, SHALLOW = 4096, 2048  # a larger trie is first climbed on its first nodes: the first responses of all
-FEW_CLIMBS, SOME_CLIMBS, MANY_CLIMBS = 2, 6, 40  # on a large, a middling and a tiny trie
-START_WORK = 3000  # nodes x climbs that decide how tiny is tiny
+FEW_CLIMBS, SOME_CLIMBS, MANY_CLIMBS = 2, 6, 60  # on a large, a middling and a tiny trie
+START_WORK = 6000  # nodes x climbs that decide how tiny is tiny
 
 
 class Problem(NamedTuple):
@@ -300,7 +301,7 @@ def search(problem: Problem, trie: Trie, skill: int, space: Space, best: FloatAr
     x, theta, promise = np.empty(SIZE), np.empty(SIZE), np.empty(len(problem.starts))
     for index in range(len(promise)):
         place(problem.starts[index], problem, theta)
-        promise[index] = log_likelihood(theta, problem, trie, begin, shallow, space)
+        promise[index] = log_likelihood(theta, problem, trie, begin, min(shallow, begin + GLANCE), space)
     value = -np.inf
     for _ in range(min(climbs, len(promise))):
         index = int(np.argmax(promise))

@@ -83,25 +83,64 @@ def segment_starts(student: CodeArray, n_students: int) -> IntArray:
 
 
 @kernel
-def group(student: CodeArray, start: IntArray, permutation: IntArray) -> None:
-    """Stable bucket by student: ``permutation[new row] = old row``."""
-    place = start[:-1].copy()
+def part(student: CodeArray, start: IntArray, width: int, place: CodeArray) -> None:
+    """Where each row goes when rows are put, stably, into parts of ``width`` students each.
+
+    Moving rows part by part first keeps all later moves within a part, and so within the cache.
+    """
+    n_parts = (len(start) - 2) // width + 1
+    free = np.empty(n_parts, np.int64)
+    for number in range(n_parts):
+        free[number] = start[number * width]
     for row in range(len(student)):
-        code = student[row]
-        permutation[place[code]] = row
-        place[code] += 1
+        number = student[row] // width
+        place[row] = free[number]
+        free[number] += 1
 
 
 @kernel
-def order_within(time: IntArray, start: IntArray, permutation: IntArray, first: int, last: int) -> None:
-    """Stable sort by time inside the segments of students [first, last)."""
-    for student in range(first, last):
-        begin, end = start[student], start[student + 1]
+def order_parts(student: CodeArray, time: IntArray, start: IntArray, first: int, last: int, origin: CodeArray) -> None:
+    """Order the rows of students [first, last), already in their part: ``origin[new row] = row in the part``.
+
+    Stable: rows of equal time keep their order.
+    """
+    free = start[first:last].copy()
+    for row in range(start[first], start[last]):
+        place = free[student[row] - first]
+        free[student[row] - first] = place + 1
+        origin[place] = row
+    for code in range(first, last):
+        begin, end = start[code], start[code + 1]
         for at in range(begin + 1, end):
-            if time[permutation[at]] < time[permutation[at - 1]]:
-                mine = permutation[begin:end]
-                permutation[begin:end] = mine[np.argsort(time[mine], kind="mergesort")]
+            if time[origin[at]] < time[origin[at - 1]]:
+                mine = origin[begin:end].copy()
+                sequence = np.argsort(time[mine], kind="mergesort")
+                for rank in range(end - begin):
+                    origin[begin + rank] = mine[sequence[rank]]
                 break
+
+
+@kernel
+def move(values: CodeArray, place: CodeArray, out: CodeArray) -> None:
+    """Put values to their places."""
+    for row in range(len(values)):
+        out[place[row]] = values[row]
+
+
+@kernel
+def fetch(values: CodeArray, origin: CodeArray, out: CodeArray) -> None:
+    """Take values from their origins."""
+    for row in range(len(values)):
+        out[row] = values[origin[row]]
+
+
+@kernel
+def group(code: CodeArray, start: IntArray, permutation: IntArray) -> None:
+    """Stable bucket by code: ``permutation[new row] = old row``."""
+    free = start[:-1].copy()
+    for row in range(len(code)):
+        permutation[free[code[row]]] = row
+        free[code[row]] += 1
 
 
 @kernel

@@ -171,6 +171,8 @@ class BKT:
             raise ModelError(f"parameters: got {theta[~((theta >= 0.0) & (theta <= 1.0))][0]}; expected probabilities, 0 to 1")
         if np.any(theta[:, 3] + theta[:, 4] >= 1.0):
             raise ModelError("parameters: got guess + slip of 1 or more; expected less, so that knowing helps")
+        if len({str(skill) for skill in skills}) < len(skills):
+            raise ModelError("skills: got a name twice; expected every skill once")
         order = np.argsort(np.asarray(skills, dtype=str), kind="stable")
         names = pa.array([str(skill) for skill in skills], pa.string()).take(pa.array(order))
         table = SkillTable.build(names, np.zeros(len(skills), np.int64), theta[order], np.zeros((len(skills), 5, 5)))
