@@ -56,10 +56,10 @@ def first_bad(array: pa.Array, bad: pa.Array, expected: str, remedy: str) -> Che
 
 def no_null(array: pa.Array, expected: str, remedy: str) -> Checked:
     """The column as it is, or the problem of its first null."""
-    names = array.dictionary if pa.types.is_dictionary(array.type) else array
-    if not array.null_count and not names.null_count:
-        return Checked(array)
-    return first_bad(array, pc.is_null(array), expected, remedy)
+    values = array
+    if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
+        values = array.dictionary_decode()
+    return first_bad(array, pc.is_null(values), expected, remedy) if values.null_count else Checked(array)
 
 
 def wrong_type(array: pa.Array, expected: str, remedy: str) -> Checked:
