@@ -303,14 +303,14 @@ def encode(array: pa.Array) -> pa.DictionaryArray:
         values = array.to_numpy()
         low, size = int(values.min()), int(values.max()) - int(values.min()) + 1
         if size <= 4 * len(values) + 1000 and int(values.max()) < 2**63:
-            codes = np.empty(len(values), np.int32)
+            codes = space(len(values), np.int32)
             seen = kernels.recode(values, low, size, codes)
             return pa.DictionaryArray.from_arrays(codes, pa.array(seen.astype(np.int64) + low).cast(array.type))
     if not pa.types.is_dictionary(array.type):
         return array.dictionary_encode()
     if len(array.dictionary.unique()) < len(array.dictionary):
         return array.dictionary_decode().dictionary_encode()
-    codes = np.empty(len(array), np.int32)
+    codes = space(len(array), np.int32)
     seen = kernels.recode(array.indices.to_numpy().astype(np.int64), 0, max(1, len(array.dictionary)), codes)
     return pa.DictionaryArray.from_arrays(codes, array.dictionary.take(pa.array(seen)))
 
@@ -366,23 +366,30 @@ def _merge_events(
     return first, _tidy(start, entries.take(pa.array(grouped)))
 
 
+def space(n: int, dtype: Any) -> NDArray[Any]:
+    """An uninitialised array from Arrow's pool, which keeps memory that the system would be slow to give again."""
+    return np.frombuffer(pa.allocate_buffer(n * np.dtype(dtype).itemsize), dtype)
+
+
 class Ordering(NamedTuple):
     """How rows move: first to their part of the students, then to their place within it."""
 
     place: NDArray[np.int32]  # (n_rows,) of each row, in its part
     origin: NDArray[np.int32]  # (n_rows,) of each final row, in its part
+    scratch: NDArray[np.int64]  # (n_rows,) working space: fresh memory costs more than the moves
 
     def apply(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values (n_rows,) in the final order."""
-        parted, out = np.empty_like(values), np.empty_like(values)
-        kernels.move(values, self.place, parted)
-        kernels.fetch(parted, self.origin, out)
+        parted, out = self.scratch.view(values.dtype)[: len(values)], space(len(values), values.dtype)
+        pieces = parallel.ranges(len(values))
+        parallel.run(kernels.move, [(values, self.place, parted, *piece) for piece in pieces])
+        parallel.run(kernels.fetch, [(parted, self.origin, out, *piece) for piece in pieces])
         return out
 
     def apply_all(self, arrays: list[pa.Array]) -> list[pa.Array]:
-        """Arrays of one table in the final order, one thread an array."""
+        """Arrays of one table in the final order."""
         order = None if all(map(_is_plain, arrays)) else pa.array(self.apply(np.arange(len(self.place))))
-        return parallel.run(self._apply_array, [(array, order) for array in arrays])
+        return [self._apply_array(array, order) for array in arrays]
 
     def _apply_array(self, array: pa.Array, order: pa.Array | None) -> pa.Array:
         if not _is_plain(array):
@@ -416,13 +423,14 @@ def _ordering(table: pa.Table, promised: bool, rows: NDArray[Any], source: str) 
         raise DataError(source, [replace(problem, row=1 + int(rows[row]))])
     start = kernels.segment_starts(codes, n_students)
     width = n_students // PARTS + 1
-    place, origin = np.empty(len(codes), np.int32), np.empty(len(codes), np.int32)
+    place, origin, scratch = space(len(codes), np.int32), space(len(codes), np.int32), space(len(codes), np.int64)
     kernels.part(codes, start, width, place)
-    parted_codes, parted_time = np.empty_like(codes), np.empty_like(time)
-    parallel.run(kernels.move, [(codes, place, parted_codes), (time, place, parted_time)])
+    parted = space(len(codes), codes.dtype)
+    for values, out in ((codes, parted), (time, scratch)):
+        parallel.run(kernels.move, [(values, place, out, *piece) for piece in parallel.ranges(len(codes))])
     edges = [*range(0, n_students, width), n_students]
-    parallel.run(kernels.order_parts, [(parted_codes, parted_time, start, *piece, origin) for piece in pairwise(edges)])
-    return Ordering(place, origin)
+    parallel.run(kernels.order_parts, [(parted, scratch, start, *piece, origin) for piece in pairwise(edges)])
+    return Ordering(place, origin, scratch)
 
 
 def _time_numbers(table: pa.Table) -> NDArray[np.int64] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,4 +37,10 @@ def spans(start: NDArray[np.int64], pieces: int) -> list[tuple[int, int]]:
     total = start[-1] - start[0]
     cuts = np.searchsorted(start, start[0] + total * np.arange(1, pieces) // pieces)
     edges = np.unique(np.concatenate([[0], cuts, [len(start) - 1]]))
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+    return list(pairwise(edges.tolist()))
+
+
+def ranges(n: int) -> list[tuple[int, int]]:
+    """Cut [0, n) into one range per core."""
+    edges = [n * piece // cores() for piece in range(cores() + 1)]
+    return list(pairwise(edges))

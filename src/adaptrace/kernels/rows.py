@@ -121,16 +121,16 @@ def order_parts(student: CodeArray, time: IntArray, start: IntArray, first: int,
 
 
 @kernel
-def move(values: CodeArray, place: CodeArray, out: CodeArray) -> None:
-    """Put values to their places."""
-    for row in range(len(values)):
+def move(values: CodeArray, place: CodeArray, out: CodeArray, first: int, last: int) -> None:
+    """Put values [first, last) to their places."""
+    for row in range(first, last):
         out[place[row]] = values[row]
 
 
 @kernel
-def fetch(values: CodeArray, origin: CodeArray, out: CodeArray) -> None:
-    """Take values from their origins."""
-    for row in range(len(values)):
+def fetch(values: CodeArray, origin: CodeArray, out: CodeArray, first: int, last: int) -> None:
+    """Take values [first, last) of the result from their origins."""
+    for row in range(first, last):
         out[row] = values[origin[row]]
 
 
