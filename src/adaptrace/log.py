@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adaptrace import formats, parallel, schema
+from adaptrace.arrays import space
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import read_table
 from adaptrace.kernels import rows as kernels
@@ -195,12 +196,12 @@ class Log:
         return np.asarray(self.table["correct"].to_numpy(), np.float64)
 
     @property
-    def _skill_entries(self) -> tuple[pa.Array, pa.DictionaryArray]:
+    def _skill_entries(self) -> tuple[NDArray[np.int64], pa.DictionaryArray]:
         """Offsets (n_rows + 1,) into the skills of all events, and these skills."""
         column = self.table[self.skill_column].chunk(0)
         if pa.types.is_list(column.type):
-            return column.offsets, column.values
-        return pa.array(np.arange(len(self) + 1)), column
+            return column.offsets.to_numpy().astype(np.int64), column.values
+        return np.arange(len(self) + 1), column
 
     @cached_property
     def rows(self) -> Rows:
@@ -211,9 +212,9 @@ class Log:
         n_students, n_skills = len(self.students), len(entries.dictionary)
         rows = Rows(
             student_start=kernels.segment_starts(student, n_students),
-            skill_start=offsets.to_numpy().astype(np.int64),
-            pair=np.empty(len(skill), np.int32),
-            opportunity=np.empty(len(skill), np.int32),
+            skill_start=offsets,
+            pair=space(len(skill), np.int32),
+            opportunity=space(len(skill), np.int32),
             pair_start=np.zeros(n_students + 1, np.int64),
             pair_skill=np.empty(0, np.int32),
             correct=self.correct,
@@ -364,11 +365,6 @@ def _merge_events(
     grouped = np.empty(len(entry_event), np.int64)
     kernels.group(entry_event, start, grouped)
     return first, _tidy(start, entries.take(pa.array(grouped)))
-
-
-def space(n: int, dtype: Any) -> NDArray[Any]:
-    """An uninitialised array from Arrow's pool, which keeps memory that the system would be slow to give again."""
-    return np.frombuffer(pa.allocate_buffer(n * np.dtype(dtype).itemsize), dtype)
 
 
 class Ordering(NamedTuple):

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace import codec, parallel, schema
+from adaptrace.arrays import space
 from adaptrace.errors import ModelError
 from adaptrace.fit import Limits, Progress, maximise
 from adaptrace.kernels import bkt as kernels
@@ -297,7 +298,7 @@ class BKT:
     def _trace(self, log: Log) -> Traced:
         parameters, rows = self._parameters_of(log.skills), log.rows
         others = np.ones(len(rows.pair) if log.has_several_skills else 0)
-        traced = Traced(np.empty(len(log)), np.empty(len(rows.pair_skill)), others)
+        traced = Traced(space(len(log), np.float64), space(len(rows.pair_skill), np.float64), others)
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
         parallel.run(kernels.trace, [(rows, parameters, *piece, traced) for piece in pieces])
         return traced
