@@ -101,6 +101,7 @@ def main() -> int:
     parser.add_argument("--skills", type=int, default=data.SKILLS)
     parser.add_argument("--starts", type=int, default=5, help="random starts of pyBKT (its default: 5)")
     parser.add_argument("--repeat", type=int, default=5, help="runs of adaptrace; pyBKT runs once")
+    parser.add_argument("--in-order", action="store_true", help="the file's rows are in order, not shuffled")
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would cost pyBKT dearly on a shared machine
     try:
@@ -110,7 +111,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path, small = os.path.join(folder, "log.parquet"), os.path.join(folder, "small.parquet")
         for place, responses in ((path, options.responses), (small, 10_000)):
-            table = data.simulated(responses, skills=options.skills, shuffled=True)
+            table = data.simulated(responses, skills=options.skills, shuffled=not options.in_order)
             pq.write_table(table.rename_columns({**{name: name for name in table.column_names}, **NAMES}), place)
         data.warmed_up()
         time_theirs(Model(seed=0, parallel=True, num_fits=1), small)
