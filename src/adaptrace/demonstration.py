@@ -49,7 +49,7 @@ def class_table(log: Log, mastery: pa.Table, n_skills: int) -> Table:
         students = len(np.unique(mastery["student"].chunk(0).indices.to_numpy()[own]))
         mastered = (known[own] >= MASTERED).sum() / students
         filled = round(BAR * mastered / n_skills)
-        bar = f"{mastered:4.1f} [green]{'━' * filled}[/][dim]{'━' * (BAR - filled)}[/]"
+        bar = f"{mastered:4.1f} [green]{'━' * filled}[/][dim]{'┄' * (BAR - filled)}[/]"
         stuck = np.bincount(skill[own & (known < MASTERED)], minlength=len(names))
         table.add_row(str(name), str(students), bar, f"{names[int(stuck.argmax())]} ({stuck.max()})")
     return table
@@ -73,7 +73,7 @@ def next_table(name: str, student: Student, catalog: Catalog) -> Table:
     mastered = sum(student.mastered(skill, at=MASTERED) for skill in catalog.skills)
     title = f"\n{name}: {mastered} of {len(catalog.skills)} skills mastered; next, one of"
     table = Table(title=title, title_justify="left", box=None, show_header=False, title_style="bold")
-    table.add_column("item", style="cyan", min_width=ITEM_WIDTH)
+    table.add_column("item", style="cyan", width=ITEM_WIDTH)
     table.add_column("because", style="dim")
     for choice in recommend(student, catalog, 3):
         table.add_row(choice.item.label, str(choice.reason))
