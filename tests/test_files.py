@@ -117,3 +117,9 @@ def test_whole_and_fractional_numbers_in_different_files_are_one_column(tmp_path
     (tmp_path / "a.csv").write_text("correct\n1\n")
     (tmp_path / "b.csv").write_text("correct\n0.5\n")
     assert read_table(tmp_path).table["correct"].to_pylist() == [1.0, 0.5]
+
+
+def test_an_arrow_stream_is_read_like_an_arrow_file(tmp_path: Path) -> None:
+    with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as sink, pa.ipc.new_stream(sink, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    assert read_table(tmp_path / "t.arrow").table.to_pylist() == ROWS

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.feather
+import pyarrow.ipc
 import pyarrow.parquet
 from numpy.typing import NDArray
 
@@ -131,7 +132,7 @@ def _read_file(path: Path, text: frozenset[str]) -> pa.Table:
         if ending in PARQUET:
             return _with_partitions(pyarrow.parquet.read_table(path, partitioning=None), path)
         if ending in ARROW:
-            return pyarrow.feather.read_table(path)
+            return _read_arrow(path)
         if ending in DELIMITED:
             return _read_delimited(path, DELIMITED[ending], text)
     except pa.ArrowInvalid as error:
@@ -142,6 +143,13 @@ def _read_file(path: Path, text: frozenset[str]) -> pa.Table:
     except OSError as error:
         raise DataError(str(path), [Problem(_brief(error), "a readable file", "check the file and its rights")]) from error
     raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "rename or convert the file")])
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    """An Arrow file of either kind: the random-access one (Feather 2) or the stream."""
+    with path.open("rb") as file:
+        is_stream = file.read(4) == b"\xff\xff\xff\xff"  # how every stream begins (Arrow format, "Encapsulated message")
+    return pa.ipc.open_stream(path).read_all() if is_stream else pyarrow.feather.read_table(path)
 
 
 def _with_partitions(table: pa.Table, path: Path) -> pa.Table:
