@@ -12,14 +12,14 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from adaptrace import schema
 from adaptrace.errors import DataError, Problem, UnknownItemError
 from adaptrace.files import read_table
 
-TEXT_COLUMNS = (schema.ITEM, schema.SKILL, schema.SKILLS, schema.KIND, schema.PROVIDER, schema.TITLE, schema.PREREQUISITES)
-TEXT_NAMES = frozenset(name for column in TEXT_COLUMNS for name in (column.name, *column.aliases))
+TEXT_NAMES = schema.names_of(*schema.CATALOG_ITEMS, schema.PREREQUISITES) - schema.names_of(schema.MINUTES)
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,13 @@ class Catalog:
         if Path(path).suffix.lower() == ".json":
             items, rows = _read_json(path)
             return cls.from_arrow(items, rows, source=os.fspath(path))
-        read = read_table(path, TEXT_NAMES)
-        if skills is None:
-            with read.located():
-                return cls.from_arrow(read.table, source=read.name)
-        needs = read_table(skills, TEXT_NAMES)
-        with needs.located():
-            schema.conform(needs.table, schema.CATALOG_SKILLS, None, ("skill", "prerequisites"), needs.name)
+        read, before = read_table(path, TEXT_NAMES), {}
+        if skills is not None:
+            needs = read_table(skills, TEXT_NAMES)
+            with needs.located():
+                before = _prerequisites(needs.table, needs.name)
         with read.located():
-            return cls.from_arrow(read.table, needs.table, source=read.name)
+            return cls(_items(read.table, before, read.name), before)
 
     @classmethod
     def from_arrow(cls, data: Any, skills: Any = None, *, source: str = "catalog") -> Catalog:
@@ -92,17 +90,8 @@ class Catalog:
 
         ``prerequisites`` is a list, or text with ``;``; rows are mappings.
         """
-        table = pa.table(data)
-        found = schema.resolve(table.column_names, schema.CATALOG_ITEMS, None)
-        need = ("item", "skills" if "skills" in found else "skill")
-        checked = schema.conform(table, schema.CATALOG_ITEMS, None, need, source)
-        columns = {name: array.to_pylist() for name, array in checked.items()}
-        items = tuple(_item({name: values[row] for name, values in columns.items()}) for row in range(len(table)))
         before = _prerequisites(skills, source)
-        problems = _repeats(items) + _bad_prerequisites(items, before)
-        if problems:
-            raise DataError(source, problems)
-        return cls(items, before)
+        return cls(_items(pa.table(data), before, source), before)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -117,6 +106,11 @@ class Catalog:
         return tuple(TopologicalSorter({skill: self.prerequisites.get(skill, ()) for skill in named}).static_order())
 
     @cached_property
+    def practised(self) -> frozenset[str]:
+        """Skills that some item practises."""
+        return frozenset(skill for item in self.items for skill in item.skills)
+
+    @cached_property
     def by_name(self) -> Mapping[str, Item]:
         """Item name -> item."""
         return {item.item: item for item in self.items}
@@ -125,22 +119,26 @@ class Catalog:
         """The item of that name; raises :class:`UnknownItemError` that names the nearest."""
         if str(name) in self.by_name:
             return self.by_name[str(name)]
-        near = difflib.get_close_matches(str(name), self.by_name, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        near = self._nearest(str(name))
+        hint = f"; did you mean '{near}'?" if near else ""
         raise UnknownItemError(f"item '{name}' is not in the catalog of {len(self):,} items{hint}")
+
+    def _nearest(self, name: str) -> str | None:
+        """The item whose name is most like this one."""
+        return next(iter(difflib.get_close_matches(name, self.by_name, 1)), None)
 
     def skills_of(self, items: pa.Array, source: str) -> pa.ListArray:
         """The skills of each of these items; one :class:`DataError` lists all that the catalog lacks."""
         names = pa.array(items).dictionary_encode() if not pa.types.is_dictionary(items.type) else items
         values = [str(value) for value in names.dictionary.to_pylist()]
-        problems = []
+        codes, problems = names.indices.to_numpy(), []
         for code, value in enumerate(values):
             if value not in self.by_name:
-                rows = [row for row, at in enumerate(names.indices.to_pylist()) if at == code]
-                near = difflib.get_close_matches(value, self.by_name, 1)
-                remedy = f"did you mean '{near[0]}'?" if near else "add it to the catalog"
+                rows = np.flatnonzero(codes == code)
+                near = self._nearest(value)
+                remedy = f"did you mean '{near}'?" if near else "add it to the catalog"
                 expected = f"one of the catalog's {len(self):,} items"
-                problems.append(Problem(f"'{value}'", expected, remedy, "item", rows[0] + 1, len(rows) - 1))
+                problems.append(Problem(f"'{value}'", expected, remedy, "item", int(rows[0]) + 1, len(rows) - 1))
         if problems:
             raise DataError(source, problems)
         lists = pa.array([list(self.by_name[value].skills) for value in values], pa.list_(pa.string()))
@@ -183,6 +181,19 @@ def _prerequisites(skills: Any, source: str) -> dict[str, tuple[str, ...]]:
     for name, need in zip(names, needs, strict=True):
         before.setdefault(str(name), {}).update(dict.fromkeys(map(str, need)))
     return {name: tuple(need) for name, need in before.items()}
+
+
+def _items(table: pa.Table, before: Mapping[str, tuple[str, ...]], source: str) -> tuple[Item, ...]:
+    """The items of a table, checked together with the prerequisites of their skills."""
+    found = schema.resolve(table.column_names, schema.CATALOG_ITEMS, None)
+    need = ("item", "skills" if "skills" in found else "skill")
+    checked = schema.conform(table, schema.CATALOG_ITEMS, None, need, source)
+    columns = {name: array.to_pylist() for name, array in checked.items()}
+    items = tuple(_item({name: values[row] for name, values in columns.items()}) for row in range(len(table)))
+    problems = _repeats(items) + _bad_prerequisites(items, before)
+    if problems:
+        raise DataError(source, problems)
+    return items
 
 
 def _item(row: dict[str, Any]) -> Item:

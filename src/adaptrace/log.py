@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 PARTS = 256  # of the students, when a log is ordered: each small enough for the cache
 TIME_UNITS = ("s", "ms", "us", "ns")
-TEXT_COLUMNS = (schema.STUDENT, schema.ITEM, schema.SKILL, schema.SKILLS, schema.EVENT_ID, schema.KIND)
-TEXT_NAMES = frozenset(name for column in TEXT_COLUMNS for name in (column.name, *column.aliases))
+TEXT_NAMES = schema.names_of(schema.STUDENT, schema.ITEM, schema.SKILL, schema.SKILLS, schema.EVENT_ID, schema.KIND)
 
 
 @dataclass(frozen=True, repr=False)

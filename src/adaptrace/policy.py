@@ -143,9 +143,8 @@ class _View:
         self.prerequisites = catalog.prerequisites
         self.mastery = {skill: student.mastery(skill) for skill in catalog.skills}
         self.chance = {skill: student.predict(None, skills=(skill,)) for skill in catalog.skills}
-        practised = {skill for item in catalog.items for skill in item.skills}
         self.missing = {
-            skill: {need for need in self.prerequisites.get(skill, ()) if need in practised and self.mastery[need] < at}
+            skill: {need for need in self.prerequisites.get(skill, ()) if need in catalog.practised and self.mastery[need] < at}
             for skill in catalog.skills
         }
         self.zone: Sequence[Item] = [item for item in catalog.items if self.is_open(item)]

@@ -245,6 +245,11 @@ CATALOG_ITEMS = (ITEM, SKILL, SKILLS, KIND, MINUTES, PROVIDER, TITLE)
 CATALOG_SKILLS = (SKILL, PREREQUISITES)
 
 
+def names_of(*columns: Column) -> frozenset[str]:
+    """Every name that these columns may have."""
+    return frozenset(name for column in columns for name in (column.name, *column.aliases))
+
+
 def resolve(names: list[str], columns: tuple[Column, ...], given: Mapping[str, str] | None) -> dict[str, str]:
     """Which source column is which canonical one: as given, else by name, else by alias (case aside)."""
     found = dict(given or {})

@@ -10,13 +10,12 @@ import pyarrow as pa
 
 from adaptrace import schema
 from adaptrace.catalog import Catalog
+from adaptrace.codec import SCHEMA
 from adaptrace.errors import ModelError
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.log import Log
 from adaptrace.models import BKT
-
-SCHEMA = 1
 
 # the very steps of the batch kernel, as plain Python: the same bits without a compiler
 initial, mastery, chance = plain(kernels.initial), plain(kernels.mastery), plain(kernels.chance)

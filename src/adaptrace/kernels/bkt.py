@@ -120,11 +120,13 @@ def trace(rows: Rows, parameters: Parameters, first: int, last: int, out: Traced
 
 
 @kernel
-def spread(rows: Rows, parameters: Parameters, covariance: FloatArray, first: int, last: int, variance: FloatArray) -> None:
+def spread(
+    rows: Rows, parameters: Parameters, covariance: FloatArray, others: FloatArray, first: int, last: int, variance: FloatArray
+) -> None:
     """Variance of the log-odds of mastery after each pair's last response, by the delta method.
 
     ``covariance`` (n_skills, 5, 5) is of the logits of the parameters; their effect on the log-odds is
-    carried along the :func:`trace`, that of the event's other skills left out.
+    carried along the :func:`trace` that gave ``others``, whose own uncertainty is left out.
     """
     prior, learn, forget, guess, slip = parameters
     begin_pair, end_pair = rows.pair_start[first], rows.pair_start[last]
@@ -133,20 +135,13 @@ def spread(rows: Rows, parameters: Parameters, covariance: FloatArray, first: in
         odds[pair - begin_pair] = initial(prior[rows.pair_skill[pair]])
         slope[pair - begin_pair, 0] = 1.0
     for row in range(rows.student_start[first], rows.student_start[last]):
-        begin, end = rows.skill_start[row], rows.skill_start[row + 1]
-        joint = 1.0
-        for at in range(begin, end):
-            skill = rows.pair_skill[rows.pair[at]]
-            joint *= chance(odds[rows.pair[at] - begin_pair], guess[skill], slip[skill])
         correct = rows.correct[row]
-        for at in range(begin, end):
+        for at in range(rows.skill_start[row], rows.skill_start[row + 1]):
             place, skill = rows.pair[at] - begin_pair, rows.pair_skill[rows.pair[at]]
             t, f, g, s = learn[skill], forget[skill], guess[skill], slip[skill]
-            others = 1.0
-            if end - begin > 1:
-                others = joint / chance(odds[place], g, s)
-            ratio = evidence(correct, others, g, s)
-            turn = (2.0 * correct - 1.0) * others
+            rest = others[at] if len(others) else 1.0
+            ratio = evidence(correct, rest, g, s)
+            turn = (2.0 * correct - 1.0) * rest
             known = odds[place] * ratio
             top, bottom = known * (1.0 - f) + t, known * f + (1.0 - t)
             keep = known * (1.0 - f) / top - known * f / bottom
@@ -154,8 +149,8 @@ def spread(rows: Rows, parameters: Parameters, covariance: FloatArray, first: in
                 slope[place, a] *= keep
             slope[place, 1] += (1.0 / top + 1.0 / bottom) * t * (1.0 - t)
             slope[place, 2] -= (known / top + known / bottom) * f * (1.0 - f)
-            slope[place, 3] -= keep * turn * g * (1.0 - g) / blend(correct, g * others)
-            slope[place, 4] -= keep * turn * s * (1.0 - s) / blend(correct, (1.0 - s) * others)
+            slope[place, 3] -= keep * turn * g * (1.0 - g) / blend(correct, g * rest)
+            slope[place, 4] -= keep * turn * s * (1.0 - s) / blend(correct, (1.0 - s) * rest)
             odds[place] = update(odds[place], ratio, t, f)
     for pair in range(begin_pair, end_pair):
         total, place, skill = 0.0, pair - begin_pair, rows.pair_skill[pair]

@@ -206,11 +206,11 @@ class BKT:
             90 % interval that the uncertainty of the skill's parameters leaves, ``opportunities``,
             ``last_time`` (or ``last_order``), and ``fitted``: whether the fit knew the skill.
         """
-        rows, odds = log.rows, self._trace(log).odds
+        rows, traced = log.rows, self._trace(log)
+        odds, spread = traced.odds, self._spread(log, traced.others)
         owner = np.repeat(np.arange(len(log.students), dtype=np.int32), np.diff(rows.pair_start))
         last_entry = np.zeros(len(odds), np.int64)
         last_entry[rows.pair] = np.arange(len(rows.pair))
-        spread = self._spread(log)
         columns = {
             "student": pa.DictionaryArray.from_arrays(owner, log.students),
             "skill": pa.DictionaryArray.from_arrays(rows.pair_skill, log.skills),
@@ -303,13 +303,13 @@ class BKT:
         parallel.run(kernels.trace, [(rows, parameters, *piece, traced) for piece in pieces])
         return traced
 
-    def _spread(self, log: Log) -> FloatArray:
+    def _spread(self, log: Log, others: FloatArray) -> FloatArray:
         """Standard deviation of each pair's log-odds of mastery, (n_pairs,), from the covariance of the parameters."""
         rows, parameters = log.rows, self._parameters_of(log.skills)
         covariance = self._fitted.covariance[self._fitted.index(log.skills)]
         variance = np.empty(len(rows.pair_skill))
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
-        parallel.run(kernels.spread, [(rows, parameters, covariance, *piece, variance) for piece in pieces])
+        parallel.run(kernels.spread, [(rows, parameters, covariance, others, *piece, variance) for piece in pieces])
         return np.sqrt(variance)
 
     # ---- keeping it ---------------------------------------------------------
