@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 
@@ -212,6 +213,79 @@ def test_an_unknown_format_is_told_with_those_there_are(csv_file, run) -> None:
     assert run("fit", path, "--format", "morse").code == 1
 
 
+BAD_OPTIONS = [
+    ({"items": ("guss",)}, "items: got ('guss',); expected some of ('learn', 'guess', 'slip')"),
+    ({"items": "guess"}, "items: got 'guess'; expected some of"),
+    ({"items": True}, "items: got True; expected some of"),
+    ({"kinds": ("prior",)}, "kinds: got ('prior',); expected some of ('learn', 'guess', 'slip')"),
+    ({"groups": ("guess",)}, "groups: got ('guess',); expected some of ('prior', 'learn')"),
+    ({"students": ("slip", "prior")}, "students: got ('slip', 'prior'); expected some of ('prior', 'learn')"),
+    ({"levels": {"project": 1}}, "levels of 'project': got 1; expected how many there are, at least 2"),
+    ({"levels": {"project": 4.0}}, "levels of 'project': got 4.0"),
+    ({"combine": "product"}, "combine: got 'product'; expected one of conjunctive, mean, min, weakest-first"),
+    ({"pooling": -1.0}, "pooling: got -1.0; expected 0 or more"),
+    ({"pooling": float("nan")}, "pooling: got nan"),
+    ({"bounds": {"slip": (0.4, 0.3)}}, "bounds of slip: got (0.4, 0.3); expected 0 <= lowest <= highest <= 1"),
+    (
+        {"bounds": {"guess": (0.0, 0.3)}, "fixed": {"guess": 0.4}},
+        "fixed guess: got 0.4; expected a value in its bounds (0.0, 0.3)",
+    ),
+    ({"fixed": {"forget": 0.1}}, "fixed forget: got 0.1; expected a value in its bounds (0.0, 0.02)"),
+    ({"fixed": {"tempo": 0.1}}, "fixed: got 'tempo'; expected one of prior, learn, forget, guess, slip"),
+]
+
+
+@pytest.mark.parametrize(("options", "told"), BAD_OPTIONS, ids=lambda value: value if isinstance(value, str) else "")
+def test_an_option_that_makes_no_model_is_one_error_that_says_what_is_expected(options: dict[str, object], told: str) -> None:
+    with pytest.raises(at.ModelError) as raised:
+        at.BKT(**options)
+    assert told in str(raised.value)
+
+
+def test_all_that_is_wrong_with_what_varies_is_told_together() -> None:
+    with pytest.raises(at.ModelError) as raised:
+        at.BKT(items=("guss",), groups=("x",), combine="y", pooling=-1)
+    assert [part in str(raised.value) for part in ("items", "groups", "combine", "pooling")] == [True] * 4
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'forgets'"):
+        at.BKT(forgets=True)
+
+
+def test_stats_of_another_structure_cannot_be_added_or_fitted(responses) -> None:
+    log = at.Log.from_arrow(responses(correct=[0, 1, 1]))
+    plain, by_item = at.BKT().stats(log), at.BKT(items=("guess",)).stats(log)
+    with pytest.raises(ValueError, match=r"one tells apart outcomes only, the other item; make both with the same model's stats"):
+        plain + by_item
+    with pytest.raises(at.ModelError, match=r"they tell apart item; expected outcomes only: use this model's stats\(log\)"):
+        at.BKT().fit(by_item)
+    with pytest.raises(at.ModelError, match="they tell apart outcomes only; expected item and student"):
+        at.BKT(items=("guess",), students=("prior",)).fit(plain)
+    with pytest.raises(TypeError):
+        plain + 1
+
+
+def test_a_model_file_of_a_future_schema_is_refused(responses, tmp_path: Path) -> None:
+    log = at.Log.from_arrow(responses(correct=[0, 1, 1], kind=["practice", "project", "project"]))
+    at.BKT(items=("guess",), levels={"project": 2}).fit(log).save(tmp_path / "model.json")
+    document = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**document, "schema": document["schema"] + 1}))
+    with pytest.raises(at.ModelError, match=r"model\.json: schema \d+, this version reads up to \d+; upgrade adaptrace"):
+        at.load(tmp_path / "model.json")
+
+
+def test_a_response_before_the_last_is_refused_where_mastery_fades_and_changes_nothing(responses) -> None:
+    log = at.Log.from_arrow(responses(correct=[0, 1, 1], time=[1, 2, 3]), time_unit="s")
+    student = at.Student.from_log(at.BKT(elapsed=True).fit(log), log, "Ada")
+    before = student.to_dict()
+    with pytest.raises(ValueError, match="before the last response at 1970-01-01 00:00:03"):
+        student.observe("q", 1, skills=["halves"], time=datetime.datetime(1970, 1, 1, 0, 0, 2))
+    with pytest.raises(ValueError, match=r"time: got none; .* pass time="):
+        student.observe("q", 1, skills=["halves"])
+    assert student.to_dict() == before
+
+
 # ---- files ------------------------------------------------------------------
 
 
@@ -322,7 +396,7 @@ def test_an_empty_log_goes_through_every_command(csv_file, run, tmp_path: Path) 
     path, model = csv_file(HEADER), tmp_path / "model.json"
     assert run("fit", path, "-o", model).code == 0
     assert run("score", path, "-m", model)[:2] == (0, '"student","skill","mastery","low","high","opportunities","fitted"\n')
-    assert run("predict", path, "-m", model)[:2] == (0, '"student","item","skill","correct","prediction","source_row"\n')
+    assert run("predict", path, "-m", model)[:2] == (0, '"student","item","skill","correct","prediction","fitted","source_row"\n')
 
 
 def check_all(log: at.Log) -> at.BKT:

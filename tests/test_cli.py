@@ -134,7 +134,12 @@ def test_an_output_file_holds_what_stdout_would(run, csv_file, model: at.BKT, tm
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", f"{tmp_path / name}: 2 rows\n")
     written = READERS[name](tmp_path / name)
     assert [{**row, "prediction": float(row["prediction"])} for row in written] == [
-        {**row, **{key: type(other[key])(row[key]) for key in ("correct", "source_row")}, "prediction": float(row["prediction"])}
+        {
+            **row,
+            **{key: type(other[key])(row[key]) for key in ("correct", "source_row")},
+            "prediction": float(row["prediction"]),
+            "fitted": row["fitted"] if isinstance(other["fitted"], str) else row["fitted"] == "true",
+        }
         for row, other in zip(printed, written, strict=True)
     ]
 

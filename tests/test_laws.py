@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adaptrace as at
-from adaptrace import parallel
+from adaptrace import metrics, parallel
 
 MODELS = [at.BKT(), at.BKT(forget=False)]
 HARD = at.BKT.from_parameters(["a", "b", "c"], prior=[0.1, 0.5, 0.9], learn=0.2, guess=[0.1, 0.3, 0.2], slip=0.1, forget=0.01)
@@ -104,7 +104,7 @@ def test_4_the_order_of_students_changes_no_parameter(model: at.BKT) -> None:
 
 def test_4_a_fit_beats_every_other_parameter_tried() -> None:
     log = single(5)
-    best = at.BKT(forget=False).fit(log).log_likelihood(log)
+    best = at.BKT(forget=False, pooling=0, plausible=False).fit(log).log_likelihood(log)
     random = np.random.default_rng(0)
     for _ in range(300):
         guess = random.uniform(0.01, 0.9, 3)
@@ -141,6 +141,57 @@ def test_5_an_event_split_into_rows_is_still_one_event(seed: int) -> None:
     assert HARD.predict(expanded).tolist() == HARD.predict(at.Log.from_arrow(whole)).tolist()
 
 
+# ---- mistakes of others that shall not be repeated --------------------------
+
+
+@pytest.mark.parametrize("rule", ["conjunctive", "mean", "min", "weakest-first"])
+@pytest.mark.parametrize("correct", [0, 1])
+def test_5_oatutor_every_skill_of_an_item_is_updated_not_the_first_alone(rule: str, correct: int) -> None:
+    """OATutor's ``answerMade`` marks the first attempt inside its loop over skills, so only the first is ever updated."""
+    model = at.BKT(combine=rule, table=HARD.table)
+    student, without = at.Student(model), {skill: at.Student(model).mastery(skill) for skill in "abc"}
+    student.observe("q", correct, skills=["a", "b", "c"])
+    moved = [skill for skill in "abc" if student.mastery(skill) != without[skill]]
+    assert moved == ["a", "b", "c"]  # every skill was practised, even where the answer says nothing of it
+    assert student.opportunities == {"a": 1, "b": 1, "c": 1}
+
+
+def expanded(log: at.Log) -> at.Log:
+    """One row per skill of every event, each a response of its own: how pyKT and others lay out items of several skills."""
+    rows = [
+        {"student": event["student"], "item": event["item"], "skill": skill, "correct": event["correct"], "order": 10 * n + place}
+        for n, event in enumerate(log.table.to_pylist())
+        for place, skill in enumerate(event["skills"])
+    ]
+    return at.Log.from_arrow(pa.Table.from_pylist(rows))
+
+
+def test_5_pykt_rows_of_one_event_leak_its_answer_and_events_do_not() -> None:
+    """Where both skills of an item are always asked together, a first row tells a model that knows it what the next one says.
+
+    Answers here are coin tosses: no honest prediction does better than that.
+    """
+    random, n = np.random.default_rng(0), 4000
+    columns = {"student": np.arange(n) // 10, "item": np.arange(n), "correct": random.integers(0, 2, n), "order": np.arange(n)}
+    events = at.Log.from_arrow({**columns, "skills": [["a", "b"]] * n})
+    rows = [{**{key: values[k] for key, values in columns.items()}, "event_id": k, "skill": s} for k in range(n) for s in "ab"]
+    merged = at.Log.from_arrow(pa.Table.from_pylist(rows))
+    assert (len(merged), len(expanded(events))) == (n, 2 * n)
+    fitted = at.BKT().fit(events)
+    assert metrics.auc(events.correct, fitted.predict(events)) == pytest.approx(0.5, abs=0.04)
+    assert fitted.predict(merged).tolist() == fitted.predict(events).tolist()
+    # the leak itself, with the two skills of an item taken for one: half the rows repeat what is known
+    leaking = at.Log.from_arrow(expanded(events).table.set_column(2, "skill", pa.array(["a"] * 2 * n)))
+    model = at.BKT.from_parameters(["a"], prior=0.5, learn=0.01, forget=0.5, guess=0.1, slip=0.1)
+    assert metrics.auc(leaking.correct, model.predict(leaking)) > 0.65
+
+
+def test_5_the_rows_of_an_event_count_once_in_the_likelihood() -> None:
+    log = at.Log.from_arrow(random_table(11, rows=300))
+    assert len(HARD.predict(log)) == len(log) < len(expanded(log))
+    assert HARD.log_likelihood(log) > HARD.log_likelihood(expanded(log))
+
+
 @pytest.mark.parametrize("correct", [0, 1, 0.5])
 @pytest.mark.parametrize("model", MODELS, ids=repr)
 def test_6_probabilities_stay_inside_for_100_000_equal_responses(model: at.BKT, correct: float) -> None:
@@ -172,7 +223,7 @@ def test_7_a_students_state_comes_back_equal() -> None:
 
 
 def test_8_an_unknown_skill_has_the_mean_of_the_others_and_is_flagged() -> None:
-    fitted = at.BKT().fit(single(8))
+    fitted = at.BKT(pooling=0.0).fit(single(8))
     new = at.Log.from_arrow(
         pa.table({"student": ["x", "x"], "item": ["i", "i"], "skill": ["never seen", "a"], "correct": [1, 0]})
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -12,10 +14,30 @@ import pytest
 
 import adaptrace as at
 from adaptrace import metrics
+from reference import evidence, optimum
 from reference.bkt import baum_welch
 
 DATA = Path(os.environ.get("ADAPTRACE_DATA", ""))
 pytestmark = pytest.mark.skipif("ADAPTRACE_DATA" not in os.environ, reason="ADAPTRACE_DATA is not set: no real logs here")
+
+READ: dict[str, dict[str, Any]] = {
+    "assist09": {},
+    "assist15": {},
+    "ednet_kt1_5k": {},
+    "glops42": {},
+    "memphis_cloze": {"time_unit": "s"},
+}
+EVERY = {"assist09": 70, "assist15": 50, "ednet_kt1_5k": 600, "glops42": 20, "memphis_cloze": 18}  # nth skill is searched
+
+
+@cache
+def log_of(name: str) -> at.Log:
+    return at.Log.read(DATA / f"{name}.parquet", **READ[name])
+
+
+@cache
+def fitted(name: str) -> at.BKT:
+    return at.BKT().fit(log_of(name))
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +56,47 @@ def sequences_of(log: at.Log, skill: object) -> list[tuple[float, ...]]:
 
 def test_no_em_from_random_starts_ends_above_the_fit(assist09: tuple[at.Log, at.Log]) -> None:
     train, _ = assist09
-    fitted = at.BKT(forget=False).fit(train)
+    fitted = at.BKT(forget=False, pooling=0, plausible=False).fit(train)
     for skill in train.skills.to_pylist()[::12]:
         own = train.select(pc.equal(train.table["skill"].cast("string"), str(skill)))
         reference = baum_welch(sequences_of(train, skill), starts=8, seed=0, steps=150)
         assert fitted.log_likelihood(own) >= reference - 1e-6 * abs(reference), skill
+
+
+@pytest.mark.parametrize("name", READ)
+def test_no_optimiser_from_100_random_starts_ends_above_the_fit(name: str) -> None:
+    """Of the same objective: log-likelihood with the pseudo-counts, among the skills that are plausible."""
+    model, sequences = fitted(name), optimum.sequences_of(log_of(name))
+    limits = model._limits().pooled(model.table.pull)
+    (low, high), smoothing = limits.box(), limits.smoothing
+    assert smoothing.sum() > 1.0
+    for skill in model.skills.to_pylist()[:: EVERY[name]]:
+        problem = optimum.problem_of(sequences[skill], low, high, smoothing, plausible=True)
+        reached = optimum.value_of(np.array(model.row(skill)), problem)
+        reference, where = optimum.best(problem, starts=100, seed=0)
+        assert reached >= reference - 1e-6 * abs(reference), (skill, model.row(skill), where)
+
+
+def fails(theta: tuple[float, ...]) -> list[str]:
+    """The tests of Baker, Corbett & Aleven (2008) that parameters fail, by sums over hidden paths."""
+    prior, learn, forget, guess, slip = theta
+    mastery = [prior]
+    for _ in range(10):
+        mastery.append(evidence.mastery(mastery[-1], [evidence.answer(1.0, guess, slip, learn, forget)]))
+    failed = {"lowered by three right": mastery[3] < prior - 1e-6, "not reached by ten right": mastery[10] < 0.95 - 1e-6}
+    return [name for name, failing in failed.items() if failing]
+
+
+@pytest.mark.parametrize("name", [*READ, "assist09 by list", "ednet_kt1_5k by list"])
+def test_no_skill_is_degenerate_by_default(name: str) -> None:
+    name, several = name.removesuffix(" by list"), name.endswith("by list")
+    log = at.Log.read(DATA / f"{name}.parquet", columns={"skills": "skills"}) if several else log_of(name)
+    assert log.has_several_skills == several
+    model = at.BKT().fit(log) if several else fitted(name)
+    assert {skill: fails(model.row(skill)) for skill in model.skills.to_pylist() if fails(model.row(skill))} == {}
+    assert all(np.isfinite(values).all() for values in model.parameters)
+    for values in (model.predict(log), model.score(log)["mastery"].to_numpy()):
+        assert np.all((values > 0.0) & (values < 1.0))
 
 
 def test_held_out_quality_on_assist09(assist09: tuple[at.Log, at.Log]) -> None:
@@ -48,9 +106,26 @@ def test_held_out_quality_on_assist09(assist09: tuple[at.Log, at.Log]) -> None:
     assert metrics.log_loss(test.correct, predicted) <= 0.574
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "gain"),
+    [
+        ("assist09", {"items": ("guess", "slip")}, 0.02),
+        ("ednet_kt1_5k", {"items": ("guess", "slip")}, 0.015),
+        ("memphis_cloze", {"elapsed": True}, 0.01),
+    ],
+    ids=str,
+)
+def test_what_varies_lowers_the_log_loss_on_students_the_fit_did_not_see(
+    name: str, options: dict[str, Any], gain: float, assist09: tuple[at.Log, at.Log]
+) -> None:
+    train, test = assist09 if name == "assist09" else log_of(name).split(0.2, seed=0)
+    plain, varied = (metrics.log_loss(test.correct, at.BKT(**each).fit(train).predict(test)) for each in ({}, options))
+    assert varied < plain - gain
+
+
 @pytest.mark.parametrize("name", ["assist15", "ednet_kt1_5k", "glops42", "memphis_cloze", "anki_josh"])
 def test_every_log_fits_and_predicts_better_than_its_mean(name: str) -> None:
-    log = at.Log.read(DATA / f"{name}.parquet")
-    predicted = at.BKT().fit(log).predict(log)
+    log = log_of(name) if name in READ else at.Log.read(DATA / f"{name}.parquet")
+    predicted = (fitted(name) if name in READ else at.BKT().fit(log)).predict(log)
     assert np.all((predicted > 0) & (predicted < 1))
     assert metrics.log_loss(log.correct, predicted) < metrics.log_loss(log.correct, np.full(len(log), log.correct.mean()))

@@ -153,7 +153,8 @@ def test_an_amount_may_be_unknown_but_not_negative() -> None:
 
 def test_a_label_is_text_or_unknown() -> None:
     assert schema.check_label(pa.array(["project", None]).dictionary_encode()).array.to_pylist() == ["project", None]
-    assert told(schema.check_label(pa.array([7])))[1] == "type int64"
+    assert schema.check_label(pa.array([7, None])).array.to_pylist() == ["7", None]  # the number of a class
+    assert told(schema.check_label(pa.array([7.5])))[1] == "type double"
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_a_student_is_found_by_the_text_of_their_name(model: at.BKT, responses) 
 
 
 def test_a_student_the_log_does_not_hold_is_new(model: at.BKT, responses) -> None:
-    assert at.Student.from_log(model, at.Log.from_arrow(responses()), "Ben") == at.Student(model)
+    assert at.Student.from_log(model, at.Log.from_arrow(responses()), "Ben") == at.Student(model, name="Ben")
 
 
 def test_a_state_comes_back_from_json_to_the_last_bit(student: at.Student, model: at.BKT, catalog: at.Catalog) -> None:
@@ -151,7 +151,7 @@ def test_a_state_of_a_newer_schema_is_refused(student: at.Student, model: at.BKT
 
 def test_a_students_answers_with_several_skills_are_folded_from_a_log(model: at.BKT, responses) -> None:
     log = at.Log.from_arrow(responses(skills=pa.array([["halves", "quarters"], ["halves"]]), correct=[0, 1]))
-    by_hand = at.Student(model)
+    by_hand = at.Student(model, name="Ada")
     by_hand.observe("q1", 0, skills=["halves", "quarters"])
     by_hand.observe("q1", 1, skills=["halves"])
     assert at.Student.from_log(model, log, "Ada") == by_hand

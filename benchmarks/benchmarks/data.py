@@ -36,18 +36,34 @@ def parameters(skills: int = SKILLS, *, seed: int = 0) -> dict[str, NDArray[np.f
 
 
 def simulated(
-    responses: int, *, skills: int = SKILLS, fixed_length: bool = False, shuffled: bool = False, seed: int = 0
+    responses: int,
+    *,
+    skills: int = SKILLS,
+    fixed_length: bool = False,
+    shuffled: bool = False,
+    forget: float = 0.0,
+    item_spread: float = 0.0,
+    seed: int = 0,
 ) -> pa.Table:
     """A log of so many responses: ``student``, ``item``, ``skill``, ``correct`` and ``order``.
 
     Each student practises 20 skills in short interleaved blocks. The number of responses on each is geometric with
-    mean 12, or with ``fixed_length`` always 12. Rows are grouped by student and in order, or ``shuffled``.
+    mean 12, or with ``fixed_length`` always 12. Rows are grouped by student and in order, or ``shuffled``. Skills are
+    forgotten with a probability up to ``forget``; ``item_spread`` is the standard deviation, on the logit scale, of the
+    items of a skill in learn, guess and slip.
     """
-    random = np.random.default_rng(seed + 1)
+    random, apart = np.random.default_rng(seed + 1), np.random.default_rng(seed + 2)
     student, skill = np.empty(responses, np.int32), np.empty(responses, np.int32)
-    correct = np.empty(responses, np.int8)
-    _practise(random, fixed_length, *parameters(skills, seed=seed).values(), student, skill, correct)
-    item = skill * ITEMS_PER_SKILL + random.integers(0, ITEMS_PER_SKILL, responses, np.int32)
+    item, correct = np.full(responses, -1, np.int32), np.empty(responses, np.int8)
+    prior, *others = parameters(skills, seed=seed).values()
+    truth = np.stack([np.repeat(each, ITEMS_PER_SKILL) for each in others])  # learn, guess, slip of every item
+    if item_spread:
+        item = apart.integers(0, ITEMS_PER_SKILL, responses, np.int32)  # of its skill, which is not drawn yet
+        odds = truth / (1.0 - truth) * np.exp(apart.normal(0.0, item_spread, truth.shape))
+        truth = odds / (1.0 + odds)
+    _practise(random, fixed_length, prior, forget * apart.random(skills), truth, student, skill, item, correct)
+    if not item_spread:
+        item = skill * ITEMS_PER_SKILL + random.integers(0, ITEMS_PER_SKILL, responses, np.int32)
     order = np.arange(responses)
     columns = {"student": student, "item": item, "skill": skill, "correct": correct, "order": order}
     if shuffled:
@@ -61,14 +77,14 @@ def _practise(
     random: np.random.Generator,
     fixed_length: bool,
     prior: NDArray[np.float64],
-    learn: NDArray[np.float64],
-    guess: NDArray[np.float64],
-    slip: NDArray[np.float64],
+    forget: NDArray[np.float64],
+    truth: NDArray[np.float64],
     student: NDArray[np.int32],
     skill: NDArray[np.int32],
+    item: NDArray[np.int32],
     correct: NDArray[np.int8],
 ) -> None:
-    """Let one student after another practise until the columns are full."""
+    """Let one student after another practise until the columns are full; items below zero are like any other of the skill."""
     deck, left = np.arange(len(prior)), np.empty(SKILLS_EACH, np.int64)
     known = np.empty(SKILLS_EACH, np.bool_)
     number, active = -1, 0
@@ -85,8 +101,13 @@ def _practise(
         mine = deck[now]
         for _ in range(min(random.integers(1, LONGEST_BLOCK + 1), left[now], len(student) - row)):
             student[row], skill[row] = number, mine
-            correct[row] = random.random() < (1.0 - slip[mine] if known[now] else guess[mine])
-            known[now] = known[now] or random.random() < learn[mine]
+            item[row] = mine * ITEMS_PER_SKILL + max(item[row], 0)
+            learn, guess, slip = truth[:, item[row]]
+            correct[row] = random.random() < (1.0 - slip if known[now] else guess)
+            if known[now]:
+                known[now] = forget[mine] == 0.0 or random.random() >= forget[mine]
+            else:
+                known[now] = random.random() < learn
             left[now] -= 1
             row += 1
         if left[now] == 0:  # done with this skill: it goes behind the active ones

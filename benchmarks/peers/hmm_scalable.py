@@ -12,7 +12,7 @@ from statistics import median
 
 import pyarrow as pa
 import pyarrow.csv
-from beside import data, in_turns, leave, machine, print_likelihoods, print_table
+from beside import Five, data, in_turns, leave, machine, print_table, report_likelihoods, timed
 
 import adaptrace as at
 
@@ -33,22 +33,20 @@ def write_theirs(table: pa.Table, path: str) -> None:
     pa.csv.write_csv(columns, path, pa.csv.WriteOptions(include_header=False, delimiter="\t"))
 
 
-def adopted(path: str) -> at.BKT:
-    """The model file as an adaptrace model: a skill's name, then its rows PI, A and B."""
-    names: list[str] = []
-    values: dict[str, list[float]] = {"prior": [], "learn": [], "guess": [], "slip": []}
+def found(path: str) -> dict[str, Five]:
+    """The parameters of every skill in the model file: its name, then its rows PI, A and B."""
+    skills: dict[str, Five] = {}
     for line in Path(path).read_text().splitlines():
         head, *cells = line.split()
         if head.isdigit():
-            names.append(cells[0])
+            name = cells[0]
         elif head == "PI":
-            values["prior"].append(float(cells[0]))
+            prior = float(cells[0])
         elif head == "A":
-            values["learn"].append(float(cells[2]))
+            forget, learn = float(cells[1]), float(cells[2])
         elif head == "B":
-            values["slip"].append(float(cells[1]))
-            values["guess"].append(float(cells[2]))
-    return at.BKT.from_parameters(names, **values)
+            skills[name] = [prior, learn, forget, float(cells[2]), float(cells[1])]
+    return skills
 
 
 def main() -> int:
@@ -68,11 +66,12 @@ def main() -> int:
         data.warmed_up()
         log = at.Log.read(ours)
         command = [options.trainhmm, "-s", "1.1", "-P", "1", "-q", "1", "-u", NO_CAPS, theirs, model]
-        calls = [lambda: at.BKT(forget=False).fit(at.Log.read(ours)), lambda: subprocess.run(command, check=True)]
+        unfitted = at.BKT(forget=False, pooling=0, plausible=False)  # each skill on its own, as trainhmm has it
+        calls = [lambda: unfitted.fit(at.Log.read(ours)), lambda: subprocess.run(command, check=True)]
         print(f"{log}; {machine()}; medians of {options.repeat}")
-        seconds = [median(times) for times in in_turns(calls, options.repeat)]
+        seconds = [median(times) for times in in_turns(map(timed, calls), options.repeat)]
         print_table(["adaptrace", "trainhmm"], [("read text, fit", *seconds)])
-        passed = print_likelihoods(at.BKT(forget=False).fit(log), adopted(model), log, "trainhmm")
+        passed = report_likelihoods(unfitted.fit(log), found(model), log, "trainhmm")
     return 0 if passed else 1
 
 

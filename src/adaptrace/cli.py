@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,12 +34,24 @@ class Policies(StrEnum):
     target_success = "target-success"
 
 
+class Combine(StrEnum):
+    """What an answer to an item of several skills says of them."""
+
+    conjunctive = "conjunctive"
+    mean = "mean"
+    min = "min"
+    weakest_first = "weakest-first"
+
+
 LogPath = Annotated[str, typer.Argument(metavar="LOG", help="Parquet, Arrow or CSV/TSV: a file, a folder or a quoted glob.")]
 ModelPath = Annotated[Path, typer.Option("--model", "-m", help="A model that `adaptrace fit` wrote.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; by default CSV to stdout.")]
 Format = Annotated[str | None, typer.Option("--format", help="A foreign layout, e.g. assistments2009.")]
 Columns = Annotated[list[str] | None, typer.Option("--column", "-c", help="OURS=THEIRS, e.g. student=pupil; may be repeated.")]
 TimeUnit = Annotated[str | None, typer.Option("--time-unit", help="Integer times count s, ms, us or ns since 1970.")]
+Levels = Annotated[
+    list[str] | None, typer.Option("--levels", help="KIND=NUMBER of ordered levels, e.g. project=5; may be repeated.")
+]
 Ordered = Annotated[bool, typer.Option("--ordered", help="Promise that rows are in order; an error if not.")]
 
 
@@ -79,6 +92,13 @@ def fit(
     log: LogPath,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the model (JSON).")] = Path("model.json"),
     no_forget: Annotated[bool, typer.Option("--no-forget", help="The classic four parameters, without forgetting.")] = False,
+    items: Annotated[str, typer.Option("--items", help="What varies by item: some of learn,guess,slip.")] = "",
+    kinds: Annotated[str, typer.Option("--kinds", help="What varies by kind of evidence: some of learn,guess,slip.")] = "",
+    groups: Annotated[str, typer.Option("--groups", help="What varies by the column group: some of prior,learn.")] = "",
+    students: Annotated[str, typer.Option("--students", help="What varies by student: some of prior,learn.")] = "",
+    elapsed: Annotated[bool, typer.Option("--elapsed", help="Mastery fades with time; needs times.")] = False,
+    levels: Levels = None,
+    combine: Annotated[Combine, typer.Option("--combine", help="What an answer says of several skills.")] = Combine.conjunctive,
     format: Format = None,
     column: Columns = None,
     time_unit: TimeUnit = None,
@@ -87,9 +107,13 @@ def fit(
     """Fit a model to a response log."""
     from adaptrace.models import BKT
 
-    responses = read_log(log, format, column, time_unit, ordered)
+    counts = dict(_count(text) for text in levels or [])
+    responses = read_log(log, format, column, time_unit, ordered, levels=counts)
+    varies = {"items": items, "kinds": kinds, "groups": groups, "students": students}
+    options: dict[str, Any] = {name: tuple(part.strip() for part in text.split(",")) for name, text in varies.items() if text}
+    blank = BKT(forget=not no_forget, levels=counts, elapsed=elapsed, combine=combine.value, **options)
     with fitting() as progress:
-        model = BKT(forget=not no_forget).fit(responses, progress=progress)
+        model = blank.fit(responses, progress=progress)
     model.save(output)
     say(f"{output}: {model} fitted to {responses}")
 
@@ -99,6 +123,9 @@ def score(
     log: LogPath,
     model: ModelPath,
     output: Output = None,
+    at: Annotated[
+        datetime.datetime | None, typer.Option("--at", help="When (UTC), if the model's mastery fades with time.")
+    ] = None,
     format: Format = None,
     column: Columns = None,
     time_unit: TimeUnit = None,
@@ -108,7 +135,15 @@ def score(
     from adaptrace.models import load
 
     fitted = load(model)
-    write(fitted.score(read_log(log, format, column, time_unit, ordered)), output)
+    write(fitted.score(read_log(log, format, column, time_unit, ordered, levels=fitted.levels), at=at), output)
+
+
+@app.command()
+def summary(model: ModelPath, output: Output = None) -> None:
+    """Every skill of a model: its parameters with intervals, how far the fit trusts them, and why."""
+    from adaptrace.models import load
+
+    write(load(model).summary(), output)
 
 
 @app.command()
@@ -127,8 +162,9 @@ def predict(
     from adaptrace.models import load
 
     fitted = load(model)
-    responses = read_log(log, format, column, time_unit, ordered)
+    responses = read_log(log, format, column, time_unit, ordered, levels=fitted.levels)
     table = responses.table.append_column("prediction", pa.array(fitted.predict(responses)))
+    table = table.append_column("fitted", pa.array(fitted.seen(responses)))
     write(table.append_column("source_row", pa.array(responses.source_row)), output)
 
 
@@ -156,7 +192,7 @@ def recommend(
     from adaptrace.student import Student
 
     fitted, items = load(model), Catalog.read(catalog, skills=skills)
-    responses = read_log(log, format, column, time_unit, False, items)
+    responses = read_log(log, format, column, time_unit, False, items, levels=fitted.levels)
     state = Student.from_log(fitted, responses, student, items)
     if not state.answered:
         say(f"note: the log holds no response of '{student}'; this is what a new student would get")
@@ -179,14 +215,20 @@ def say(message: str) -> None:
 
 
 def read_log(
-    path: str, format: str | None, column: list[str] | None, time_unit: str | None, ordered: bool, catalog: Any = None
+    path: str,
+    format: str | None,
+    column: list[str] | None,
+    time_unit: str | None,
+    ordered: bool,
+    catalog: Any = None,
+    levels: Mapping[str, int] | None = None,
 ) -> Log:
     """Read a log as the options say, and pass its notes on."""
     from adaptrace.log import Log
 
     columns = dict(_pair(text) for text in column or [])
     with waiting(f"reading {path}"):
-        log = Log.read(path, format=format, columns=columns, catalog=catalog, time_unit=time_unit, ordered=ordered)
+        log = Log.read(path, format=format, columns=columns, catalog=catalog, time_unit=time_unit, ordered=ordered, levels=levels)
     for note in log.notes:
         say(f"note: {note}")
     return log
@@ -197,6 +239,13 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not ours or not theirs:
         raise typer.BadParameter(f"got '{text}'; expected OURS=THEIRS, e.g. --column student=pupil")
     return ours, theirs
+
+
+def _count(text: str) -> tuple[str, int]:
+    kind, equals, number = text.partition("=")
+    if not equals or not kind or not number.strip().isdigit():
+        raise typer.BadParameter(f"got '{text}'; expected KIND=NUMBER, e.g. --levels project=5 for levels 0 to 4")
+    return kind, int(number)
 
 
 def write(table: pa.Table, output: Path | None) -> None:

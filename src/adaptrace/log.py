@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 PARTS = 256  # of the students, when a log is ordered: each small enough for the cache
 TIME_UNITS = ("s", "ms", "us", "ns")
-TEXT_NAMES = schema.names_of(schema.STUDENT, schema.ITEM, schema.SKILL, schema.SKILLS, schema.EVENT_ID, schema.KIND)
+TEXT_NAMES = schema.names_of(schema.STUDENT, schema.ITEM, schema.SKILL, schema.SKILLS, schema.EVENT_ID, schema.KIND, schema.GROUP)
+DAY = 86_400e6  # microseconds
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,6 +61,7 @@ class Log:
         time_unit: str | None = None,
         ordered: bool = False,
         keep: Sequence[str] = (),
+        levels: Mapping[str, int] | None = None,
     ) -> Log:
         """Read a log from Parquet, Arrow/Feather or CSV/TSV: a file, a folder or a glob.
 
@@ -69,7 +71,7 @@ class Log:
             The file; a folder (also hive-partitioned) or glob is read as one log.
         format
             A foreign layout by name (see :mod:`adaptrace.formats`), e.g. ``assistments2009``.
-        columns, catalog, time_unit, ordered, keep
+        columns, catalog, time_unit, ordered, keep, levels
             As in :meth:`from_arrow`.
 
         Raises
@@ -92,6 +94,7 @@ class Log:
                 time_unit=time_unit,
                 ordered=ordered,
                 keep=keep,
+                levels=levels,
                 source=source.name,
             )
         rows = log.source_row if source.rows is None else source.rows[log.source_row]
@@ -107,6 +110,7 @@ class Log:
         time_unit: str | None = None,
         ordered: bool = False,
         keep: Sequence[str] = (),
+        levels: Mapping[str, int] | None = None,
         source: str = "table",
     ) -> Log:
         """Make a log from any Arrow data: a table, batch or reader, a pandas or polars frame, a DuckDB relation.
@@ -126,6 +130,9 @@ class Log:
             Promise that the rows are grouped by student and in time order; broken promises are an error.
         keep
             Further columns to carry along.
+        levels
+            Kind -> number of its levels, for data with a ``level`` column: level 3 of ``{"project": 5}`` (0 to 4) is
+            ``correct`` 0.75.
         source
             What to call the data in errors.
 
@@ -144,12 +151,14 @@ class Log:
         """
         table = pa.table(data)
         table, columns = _clock_or_order(table, columns, time_unit, source)
+        table, columns = _levels_as_correct(table, columns, levels or {}, source)
         found = schema.resolve(table.column_names, schema.RESPONSES, columns)
         skill = "skills" if "skills" in found else "skill"
         need = ("student", "item", "correct", *(() if catalog and skill not in found else (skill,)))
         checked = schema.conform(table, schema.RESPONSES, columns, need, source)
         if catalog is not None and skill not in checked:
             checked["skills"] = catalog.skills_of(checked["item"], source)
+        checked.pop("level", None)
         return _build(checked, _extra(table, keep, source), ordered, source)
 
     def __len__(self) -> int:
@@ -201,6 +210,53 @@ class Log:
         if pa.types.is_list(column.type):
             return column.offsets.to_numpy().astype(np.int64), column.values
         return np.arange(len(self) + 1), column
+
+    def names(self, factor: str) -> pa.StringArray:
+        """Of every row its item, kind, group or student, as text; a row without a kind is practice, one without a group "".
+
+        Raises
+        ------
+        DataError
+            If the factor is ``group`` and the log has no such column.
+        """
+        if factor in self.table.column_names:
+            column = schema.combined(self.table[factor])
+            if pa.types.is_dictionary(column.type):
+                return schema.as_text(column.dictionary).take(column.indices)
+            return pc.fill_null(column, schema.PRACTICE if factor == "kind" else "")
+        if factor == "kind":
+            return pa.array(np.full(len(self), schema.PRACTICE), pa.string())
+        got, remedy = f"the columns {', '.join(self.table.column_names)}", "read the log with columns={'group': 'its name here'}"
+        raise DataError("log", [Problem(got, f"column '{factor}'", remedy, factor)])
+
+    def positions(self, factor: str, among: pa.Array) -> NDArray[np.int64]:
+        """Where each row's item, kind, group or student stands among names, (n_rows,); -1 where nowhere."""
+        if factor not in self.table.column_names and factor != "kind":
+            return np.full(len(self), -1)
+        if factor in self.table.column_names and pa.types.is_dictionary(self.table[factor].type):
+            column = self.table[factor].chunk(0)
+            return np.asarray(schema.find(column.dictionary, among)[column.indices.to_numpy()])
+        return np.asarray(schema.find(self.names(factor), among))
+
+    @cached_property
+    def gap_days(self) -> NDArray[np.float64]:
+        """Days since the student's last response on the skill, (n_entries,): one per skill of each event; 0 for the first.
+
+        Raises
+        ------
+        DataError
+            If the log has no ``time``.
+        """
+        if "time" not in self.table.column_names:
+            got, remedy = (
+                f"the columns {', '.join(self.table.column_names)}",
+                "map it, and say time_unit= if it counts in integers",
+            )
+            raise DataError("log", [Problem(got, "a clock in column 'time'", remedy, "time")])
+        time, out = np.asarray(schema.combined(self.table["time"]).cast(pa.int64())), space(len(self.rows.pair), np.float64)
+        pieces = parallel.spans(self.rows.student_start, parallel.cores())
+        parallel.run(kernels.gaps, [(self.rows, time, DAY, *piece, out) for piece in pieces])
+        return out
 
     @cached_property
     def rows(self) -> Rows:
@@ -265,6 +321,58 @@ def _clock_or_order(
         return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
     clock = table[name].cast(pa.int64()).cast(pa.timestamp(unit))
     return table.set_column(table.column_names.index(name), name, clock), columns
+
+
+def _levels_as_correct(
+    table: pa.Table, columns: Mapping[str, str] | None, levels: Mapping[str, int], source: str
+) -> tuple[pa.Table, Mapping[str, str] | None]:
+    """Outcomes given as levels of their kind become fractions of the highest level."""
+    found = schema.resolve(table.column_names, schema.RESPONSES, columns)
+    names = [found.get(name, "") for name in ("level", "kind", "correct")]
+    if any(table.column_names.count(name) > 1 for name in names) or names[0] not in table.column_names:
+        return table, columns
+    level = schema.check_level(schema.plain(schema.combined(table[names[0]]))).array
+    if level is None:
+        return table, columns
+    kind = pa.nulls(len(table), pa.string())
+    if names[1] in table.column_names:
+        kind = schema.check_label(schema.plain(schema.combined(table[names[1]]))).array or kind
+    kind = pc.fill_null(kind, schema.PRACTICE)
+    count = pc.index_in(kind, pa.array(list(levels), pa.string())).fill_null(len(levels))
+    count = pa.array([*levels.values(), None], pa.int64()).take(count)
+    _check_levels(level, kind, count, names[0], source)
+    fraction = pc.divide(level.cast(pa.float64()), pc.subtract(count, 1).cast(pa.float64()))
+    if names[2] not in table.column_names:
+        name = "correct" if "correct" not in table.column_names else "correct of level"
+        return table.append_column(name, fraction), {**(columns or {}), "correct": name}
+    told = schema.combined(table[names[2]])
+    try:
+        correct = pc.if_else(pc.is_null(level), told.cast(pa.float64()), fraction)
+    except pa.ArrowInvalid:  # its own check says what is wrong
+        return table, columns
+    return table.set_column(table.column_names.index(names[2]), names[2], correct), columns
+
+
+def _check_levels(level: pa.Array, kind: pa.Array, count: pa.Array, column: str, source: str) -> None:
+    """Every level is one of its kind's, or one error says which are not."""
+    problems = []
+    unknown = pc.and_(pc.is_valid(level), pc.is_null(count))
+    above = pc.fill_null(pc.greater_equal(level, count), False)
+    for bad in (unknown, above):
+        rows = np.flatnonzero(bad.to_numpy(zero_copy_only=False))
+        if len(rows):
+            row = int(rows[0])
+            name, got = kind[row].as_py(), f"level {level[row]} of kind '{kind[row].as_py()}'"
+            expected, remedy = (
+                f"a number of levels for '{name}'",
+                f"pass levels={{'{name}': 5}} (--levels {name}=5) for levels 0 to 4",
+            )
+            if bad is above:
+                expected = f"0 to {count[row].as_py() - 1}"
+                remedy = f"correct the cell, or levels={{'{name}': ...}}"
+            problems.append(Problem(got, expected, remedy, column, row + 1, len(rows) - 1))
+    if problems:
+        raise DataError(source, problems)
 
 
 # ---- building ---------------------------------------------------------------

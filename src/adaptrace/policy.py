@@ -142,7 +142,7 @@ class _View:
         self.at = at
         self.prerequisites = catalog.prerequisites
         self.mastery = {skill: student.mastery(skill) for skill in catalog.skills}
-        self.chance = {skill: student.predict(None, skills=(skill,)) for skill in catalog.skills}
+        self.student = student
         self.missing = {
             skill: {need for need in self.prerequisites.get(skill, ()) if need in catalog.practised and self.mastery[need] < at}
             for skill in catalog.skills
@@ -158,11 +158,8 @@ class _View:
 
     def weakest(self, item: Item) -> tuple[str, float, float]:
         """The item's weakest skill, its mastery, and P(correct) on the item."""
-        chance = 1.0
-        for skill in sorted(item.skills):
-            chance *= self.chance[skill]
         skill = min(item.skills, key=self.mastery.__getitem__)
-        return skill, self.mastery[skill], chance
+        return skill, self.mastery[skill], self.student.predict(item.item, kind=item.kind, skills=item.skills)
 
     def reason(self, item: Item, policy: Policy) -> Reason:
         """Why this item."""

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from adaptrace.errors import DataError, Problem
 
 TIME = pa.timestamp("us", tz="UTC")
+PRACTICE = "practice"  # the kind of a response that names none
 LIST_SEPARATOR = ";"  # between the skills of one cell where a file has no lists (CSV)
 
 
@@ -214,11 +215,27 @@ def check_amount(array: pa.Array) -> Checked:
     return first_bad(array, bad, "a number that is not negative, or null", "clear these cells")
 
 
+def check_level(array: pa.Array) -> Checked:
+    """Whole numbers from 0; null where ``correct`` tells the outcome."""
+    remedy = "number the levels of a kind 0, 1, 2, ...; leave the cell empty where correct says it all"
+    if pa.types.is_null(array.type):
+        array = array.cast(pa.int64())
+    if pa.types.is_floating(array.type):
+        whole = pc.fill_null(pc.equal(pc.floor(array), array), True)
+        checked = first_bad(array, pc.invert(whole), "a whole number from 0, or null", remedy)
+        if checked.array is None:
+            return checked
+    elif not pa.types.is_integer(array.type):
+        return wrong_type(array, "whole numbers", remedy)
+    array = array.cast(pa.int64())
+    return first_bad(array, pc.fill_null(pc.less(array, 0), False), "a whole number from 0, or null", remedy)
+
+
 def check_label(array: pa.Array) -> Checked:
     """Text; null where unknown."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if not (is_text(array.type) or pa.types.is_null(array.type)):
+    if not (is_text(array.type) or pa.types.is_null(array.type) or pa.types.is_integer(array.type)):
         return wrong_type(array, "text", "cast the column to strings")
     return Checked(array.cast(pa.string()))
 
@@ -233,6 +250,8 @@ CORRECT = Column("correct", "0, 1 or a fraction: partial credit", check_correct,
 TIMES = Column("time", "when it was answered (UTC)", check_time, ("timestamp", "start_time", "answered_at", "datetime"))
 ORDER = Column("order", "whole numbers that grow with time", check_order, ("order_id", "sequence", "position"))
 KIND = Column("kind", "sort of evidence: practice, project, ...", check_label, ("evidence_kind",))
+LEVEL = Column("level", "ordered outcome of a kind, from 0; instead of correct", check_level)
+GROUP = Column("group", "the student's class, school, ...", check_label, ("group_id", "cohort"))
 RESPONSE_MS = Column("response_ms", "time taken (ms)", check_amount, ("response_time_ms", "ms_first_response"))
 EVENT_ID = Column("event_id", "same in all rows of one event", check_keys, ("event", "uuid"))
 MINUTES = Column("minutes", "time an item is expected to take (min)", check_amount, ("duration_minutes",))
@@ -240,7 +259,7 @@ PROVIDER = Column("provider", "who offers the item", check_label, ("source",))
 TITLE = Column("title", "what people call it", check_label, ("name",))
 PREREQUISITES = Column("prerequisites", "skills to master first", check_prerequisites, ("requires", "prerequisite"))
 
-RESPONSES = (STUDENT, ITEM, SKILL, SKILLS, CORRECT, TIMES, ORDER, KIND, RESPONSE_MS, EVENT_ID)
+RESPONSES = (STUDENT, ITEM, SKILL, SKILLS, CORRECT, TIMES, ORDER, KIND, LEVEL, GROUP, RESPONSE_MS, EVENT_ID)
 CATALOG_ITEMS = (ITEM, SKILL, SKILLS, KIND, MINUTES, PROVIDER, TITLE)
 CATALOG_SKILLS = (SKILL, PREREQUISITES)
 

@@ -7,10 +7,12 @@ import datetime
 import numpy as np
 import pyarrow as pa
 
-from adaptrace.catalog import Catalog
+from adaptrace.catalog import Catalog, Item
 from adaptrace.log import Log
 from adaptrace.models import BKT
+from adaptrace.models.skills import Row
 from adaptrace.policy import Policy, recommend
+from adaptrace.schema import PRACTICE
 from adaptrace.student import Student
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)
@@ -61,26 +63,48 @@ def simulate(
 def _one_student(
     truth: BKT, belief: BKT, catalog: Catalog, policy: Policy | None, responses: int, name: str, random: np.random.Generator
 ) -> list[dict[str, object]]:
-    known = {skill: random.random() < truth.row(skill)[0] for skill in catalog.skills}
-    student, time = Student(belief, catalog), START + datetime.timedelta(minutes=int(random.integers(0, 120)))
+    known = {skill: random.random() < truth.row(skill, student=name)[0] for skill in catalog.skills}
+    student, time = Student(belief, catalog, name), START + datetime.timedelta(minutes=int(random.integers(0, 120)))
+    last: dict[str, datetime.datetime] = {}
     rows: list[dict[str, object]] = []
     for number in range(responses):
         choices = recommend(student, catalog, 3, policy=policy)
         item = choices[int(random.integers(len(choices)))].item
-        correct = int(all(random.random() < _right(truth, skill, known[skill]) for skill in item.skills))
+        for skill in item.skills if truth.elapsed else ():
+            days = (time - last.get(skill, time)).total_seconds() / 86_400.0
+            known[skill] = known[skill] and bool(random.random() < 2.0 ** (-days / truth.half_life(skill)))
+        correct = _outcome(truth, item, name, known, random)
         for skill in item.skills:
-            _, learn, forget, _, _ = truth.row(skill)
-            known[skill] = random.random() < ((1.0 - forget) if known[skill] else learn)
+            _, learn, forget, _, _ = _row(truth, item, name, skill)
+            known[skill] = bool(random.random() < ((1.0 - forget) if known[skill] else learn))
         seconds = random.lognormal(3.2, 0.6)
         time += datetime.timedelta(seconds=seconds + 5.0)
         if number % 20 == 19:
             time += datetime.timedelta(hours=23)
-        student.observe(item.item, correct)
+        last |= dict.fromkeys(item.skills, time)
+        student.observe(item.item, correct, time=time)
         row = {"student": name, "item": item.item, "skills": list(item.skills), "correct": correct, "time": time}
-        rows.append({**row, "response_ms": round(seconds * 1000)})
+        kind = {"kind": item.kind} if truth.kinds or truth.levels else {}
+        rows.append({**row, **kind, "response_ms": round(seconds * 1000)})
     return rows
 
 
-def _right(truth: BKT, skill: str, known: bool) -> float:
-    _, _, _, guess, slip = truth.row(skill)
-    return 1.0 - slip if known else guess
+def _row(truth: BKT, item: Item, name: str, skill: str) -> Row:
+    return truth.row(skill, alone=len(item.skills) == 1, item=item.item, kind=item.kind or PRACTICE, student=name)
+
+
+def _outcome(truth: BKT, item: Item, name: str, known: dict[str, bool], random: np.random.Generator) -> float:
+    """An answer as the truth draws it: right, wrong, or a level of a kind that has levels."""
+    kind = item.kind or PRACTICE
+    n_levels = truth.levels.get(kind, 0) if len(item.skills) == 1 else 0
+    told = [truth.level_chances(item.skills[0], kind, level / (n_levels - 1)) for level in range(n_levels)]
+    chances = [1.0 - each[1] if known[item.skills[0]] else each[0] for each in told if each is not None]
+    if chances:
+        return float(random.choice(n_levels, p=chances) / (n_levels - 1))
+    right = []
+    for skill in item.skills:
+        _, _, _, guess, slip = _row(truth, item, name, skill)
+        right.append(1.0 - slip if known[skill] else guess)
+    if truth.combine in ("mean", "min"):
+        return int(random.random() < (min(right) if truth.combine == "min" else sum(right) / len(right)))
+    return int(all(random.random() < chance for chance in right))

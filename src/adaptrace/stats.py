@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +12,22 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adaptrace import parallel, schema
+from adaptrace.arrays import space
 from adaptrace.kernels import rows as kernels
-from adaptrace.kernels.rows import Rows, Trie
+from adaptrace.kernels.bkt import Credit
+from adaptrace.kernels.rows import Growth, Rows, Trie
 from adaptrace.log import Log
 
-PLAIN = np.array([[0.0, 1.0], [1.0, 1.0]])  # wrong and right on an item of one skill
-OTHERS_STEPS = 32  # the chances of other skills are counted in this many steps
+FloatArray = NDArray[np.float64]
+CodeArray = NDArray[np.int32]
+
+OUTCOME = ("correct", "weight", "rest")  # what every symbol says: the outcome, and how far it speaks of this skill
+GAP = "gap"  # days since the student's last response on the skill, in steps
+PLAIN = pa.table({"correct": [0.0, 1.0], "weight": [1.0, 1.0], "rest": [0.0, 0.0]})  # wrong and right on one skill
+PIECES = 16  # of the skills of a log: few enough to be worth it, many enough that a piece stays in the cache
+CREDIT_STEPS = 32  # the weight and rest of a credit are counted in this many steps
+GAP_STEPS = 8  # per doubling of a gap
+SHORTEST_GAP = 1.0 / 86_400  # days; shorter ones count as none
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,60 +35,65 @@ class Stats:
     """How many students gave which sequence of outcomes on which skill: (skill, sequence) -> n.
 
     The likelihood of knowledge tracing sees a log through these counts alone, so fitting them is
-    fitting the log. They hold no student, and ``a + b`` is the stats of both logs together.
+    fitting the log. ``a + b`` is the stats of both logs together. They hold no student, unless a
+    model asks for parameters of its own for each.
 
     Attributes
     ----------
     skills
         Names of the skills as text, sorted.
-    levels
-        float64 (n_levels, 2): what an outcome was, ``correct`` and P(the event's other skills are right);
-        plain wrong (0, 1) and right (1, 1) come first.
+    symbols
+        What was seen of a response, one row each, sorted: ``correct``; ``weight`` and ``rest`` of the skill's credit
+        (:class:`adaptrace.kernels.bkt.Credit`; 1 and 0 on an item of one skill); and a column for each factor that
+        the model's parameters vary by: ``item``, ``kind``, ``group``, ``student``, ``gap``.
     trie
-        The sequences, equal prefixes shared (:class:`adaptrace.kernels.rows.Trie`).
+        The sequences of symbols, equal prefixes shared (:class:`adaptrace.kernels.rows.Trie`).
     """
 
     skills: pa.StringArray
-    levels: NDArray[np.float64]
+    symbols: pa.Table
     trie: Trie
 
     @classmethod
-    def from_log(cls, log: Log, others: NDArray[np.float64] | None = None) -> Stats:
+    def from_log(cls, log: Log, factors: Sequence[str] = (), credit: Credit | None = None) -> Stats:
         """Count the sequences of a log; an event with several skills counts for each of them.
 
         Parameters
         ----------
         log
             Not changed.
-        others
-            (n_entries,) for every skill of every event, P(the event's other skills are right); by default
-            guessed from the share of right answers.
+        factors
+            What is to be told apart beside the outcome: ``item``, ``kind``, ``group``, ``student``, ``gap``.
+        credit
+            (n_entries,) each, how far the outcome speaks of every skill of every event; by default guessed from the
+            share of right answers.
         """
         rows, names = log.rows, schema.as_text(log.skills)
-        levels, level = _levels_of(log, others)
-        lengths = np.bincount(rows.pair, minlength=len(rows.pair_skill))
-        entries = np.zeros(len(names) + 1, np.int64)
-        entries[1:] = np.bincount(rows.pair_skill, lengths, len(names))
-        spans = parallel.spans(np.cumsum(entries), parallel.cores())
-        tries = parallel.run(_count, [(rows, level, _bits(len(levels)), entries, *span) for span in spans])
-        return cls(names, levels, _concatenate(tries))
+        symbols, symbol = _symbols_of(log, factors, credit)
+        start, sequence = _sorted(rows, symbol, len(names))
+        spans = parallel.spans(start, PIECES)
+        tries = parallel.run(_count, [(sequence, start[first : last + 1], _bits(len(symbols))) for first, last in spans])
+        return cls(names, symbols, _concatenate(tries))
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """What is told apart beside the outcome."""
+        return tuple(self.symbols.column_names[len(OUTCOME) :])
+
+    def without(self, *factors: str) -> Stats:
+        """The stats that do not tell these factors apart: the counts of what becomes equal are added."""
+        keep = [name for name in self.symbols.column_names if name not in factors]
+        return _joined([(self.skills, self.symbols.select(keep), self.trie)])
 
     def __add__(self, other: Stats) -> Stats:
         if not isinstance(other, Stats):
             return NotImplemented
-        skills = pc.unique(pa.concat_arrays([self.skills, other.skills]))
-        skills = skills.take(pc.sort_indices(skills))
-        levels = _ordered_levels(np.concatenate([self.levels, other.levels]))
-        bits = _bits(len(levels))
-        capacity = len(skills) + 1 + bits * (len(self.trie.parent) + len(other.trie.parent))
-        child, count = np.zeros((capacity, 2), np.int32), np.zeros(capacity, np.int64)
-        size = len(skills)
-        for part in (self, other):
-            root = schema.find(part.skills, skills).astype(np.int32)
-            renamed = np.searchsorted(_rank(levels), _rank(part.levels))
-            trie = part.trie._replace(level=renamed.astype(np.int32)[part.trie.level])
-            size = kernels.graft(trie, root, bits, child, count, size)
-        return Stats(skills, levels, _flatten(child, count, bits, len(skills), size))
+        if self.factors != other.factors:
+            raise ValueError(
+                f"stats of different structure: one tells apart {_listed(self.factors)}, the other {_listed(other.factors)}; "
+                "make both with the same model's stats(log)"
+            )
+        return _joined([(part.skills, part.symbols, part.trie) for part in (self, other)])
 
     def __radd__(self, other: int) -> Stats:
         """Let ``sum(list_of_stats)`` work."""
@@ -86,13 +102,16 @@ class Stats:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Stats):
             return NotImplemented
-        same = self.skills.equals(other.skills) and np.array_equal(self.levels, other.levels)
+        same = self.skills.equals(other.skills) and self.symbols.equals(other.symbols)
         return same and all(np.array_equal(getattr(self.trie, name), getattr(other.trie, name)) for name in Trie._fields)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Stats({len(self.skills):,} skills, {self.responses.sum():,} responses in {len(self.trie.parent):,} prefixes)"
+        apart = f", by {_listed(self.factors)}" if self.factors else ""
+        return (
+            f"Stats({len(self.skills):,} skills, {self.responses.sum():,} responses in {len(self.trie.parent):,} prefixes{apart})"
+        )
 
     @property
     def responses(self) -> NDArray[np.int64]:
@@ -100,69 +119,154 @@ class Stats:
         total = np.concatenate([[0], np.cumsum(self.trie.students)])
         return np.asarray(np.diff(total[self.trie.start]))
 
-
-def _bits(n_levels: int) -> int:
-    return max(1, int(n_levels - 1).bit_length())
-
-
-def _rank(levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A number per level by which plain wrong and right come first, and all others have a fixed order."""
-    correct, others = levels[:, 0], levels[:, 1]
-    rank = np.where(correct == 0.0, -2.0, np.where(correct == 1.0, -1.0, correct))
-    several = others < 1.0
-    rank[several] = correct[several] + 2.0 * np.round(others[several] * OTHERS_STEPS)
-    return np.asarray(rank)
+    @cached_property
+    def outcomes(self) -> FloatArray:
+        """``correct``, ``weight`` and ``rest`` of every symbol, (n_symbols, 3)."""
+        return np.stack([self.symbols[name].to_numpy() for name in OUTCOME], axis=1)
 
 
-def _ordered_levels(levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    levels = np.concatenate([PLAIN, levels])
-    return levels[np.unique(_rank(levels), return_index=True)[1]]
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(names) if names else "outcomes only"
 
 
-def _levels_of(log: Log, others: NDArray[np.float64] | None) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """The distinct outcomes, and which one each skill of each event had."""
-    correct = log.rows.correct
-    if log.has_several_skills:
-        several = np.diff(log.rows.skill_start)
-        if others is None:  # all skills of an event equally likely right
-            others = np.repeat(np.clip(correct.mean(), 0.1, 0.9) ** ((several - 1) / several), several)
-        correct = np.repeat(correct, several)
-        # a right answer says the same of a skill whatever the others' chances
-        others = np.where(correct == 1.0, 1.0, np.maximum(np.round(others * OTHERS_STEPS), 1.0) / OTHERS_STEPS)
-    elif log.is_binary:
-        return PLAIN, correct.astype(np.int32)
-    each = np.stack([correct, np.ones(len(correct)) if others is None else others], axis=1)
-    levels = _ordered_levels(each)
-    return levels, np.searchsorted(_rank(levels), _rank(each)).astype(np.int32)
+def _bits(n_symbols: int) -> int:
+    return max(1, int(n_symbols - 1).bit_length())
 
 
-def _count(rows: Rows, level: NDArray[np.int32], bits: int, entries: NDArray[np.int64], first: int, last: int) -> Trie:
-    """The trie of skills [first, last), which have ``entries[skill + 1]`` responses each."""
-    n_skills = last - first
-    root = np.full(len(entries) - 1, -1, np.int32)
-    root[first:last] = np.arange(n_skills)
-    capacity = n_skills + 1 + bits * int(entries[first + 1 : last + 1].sum())
-    child, count = np.zeros((capacity, 2), np.int32), np.zeros(capacity, np.int64)
-    size = kernels.grow(rows, level, root, bits, child, count, n_skills)
-    return _flatten(child, count, bits, n_skills, size)
+# ---- symbols ----------------------------------------------------------------
 
 
-def _flatten(child: NDArray[np.int32], count: NDArray[np.int64], bits: int, n_skills: int, size: int) -> Trie:
-    nodes = size - n_skills
-    trie = Trie(np.empty(n_skills + 1, np.int64), np.empty(nodes, np.int32), np.empty(nodes, np.int32), np.empty(nodes, np.int64))
-    nodes = kernels.flatten(child, count, bits, n_skills, trie)
-    return Trie(trie.start, trie.parent[:nodes], trie.level[:nodes], trie.students[:nodes])
+def _symbols_of(log: Log, factors: Sequence[str], credit: Credit | None) -> tuple[pa.Table, CodeArray]:
+    """The distinct symbols of a log, and the one of each skill of each event."""
+    correct, entries = log.rows.correct, np.diff(log.rows.skill_start)
+    if not factors and not log.has_several_skills and log.is_binary:
+        symbol = space(len(correct), np.int32)
+        symbol[:] = correct
+        return PLAIN, symbol
+    columns: dict[str, pa.Array] = {"correct": pa.array(np.repeat(correct, entries))}
+    weight, rest = _credit_of(log, credit) if log.has_several_skills else (np.ones(len(correct)), np.zeros(len(correct)))
+    columns |= {"weight": pa.array(weight), "rest": pa.array(rest)}
+    for name in factors:
+        columns[name] = pa.array(_gap_steps(log.gap_days)) if name == GAP else log.names(name).take(pa.array(_row_of(entries)))
+    coded = {name: array.dictionary_encode() for name, array in columns.items()}
+    code = np.zeros(len(log.rows.pair), np.int64)
+    for array in coded.values():
+        code = code * max(len(array.dictionary), 1) + array.indices.to_numpy()
+        code = np.unique(code, return_inverse=True)[1]
+    _, first = np.unique(code, return_index=True)
+    distinct = pa.table({name: array.take(pa.array(first)) for name, array in columns.items()})
+    symbols = _in_order([distinct])
+    return symbols, _position(distinct, symbols)[code]
+
+
+def _row_of(entries: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.repeat(np.arange(len(entries)), entries)
+
+
+def _credit_of(log: Log, credit: Credit | None) -> tuple[FloatArray, FloatArray]:
+    """Weight and rest of every entry, in steps."""
+    correct, several = log.rows.correct, np.diff(log.rows.skill_start)
+    if credit is None:  # all skills of an event needed, and equally likely right
+        weight = np.repeat(np.clip(correct.mean(), 0.1, 0.9) ** ((several - 1) / several), several)
+        rest = np.zeros(len(weight))
+    else:
+        weight, rest = credit
+    # a right answer that took all skills says the same of one whatever the others' chances
+    sure = (np.repeat(correct, several) == 1.0) & (rest == 0.0)
+    steps = np.maximum(np.round(weight * CREDIT_STEPS), 1.0) / CREDIT_STEPS
+    weight = np.where(sure, 1.0, np.where(rest == 0.0, steps, weight))
+    return weight, np.minimum(np.round(rest * CREDIT_STEPS) / CREDIT_STEPS, 1.0 - weight)
+
+
+def _gap_steps(gap: FloatArray) -> FloatArray:
+    """Gaps (days) in steps of equal ratio; 0 for the first response and for less than a second."""
+    long = np.maximum(gap, SHORTEST_GAP)
+    return np.where(gap > SHORTEST_GAP, np.exp2(np.round(np.log2(long) * GAP_STEPS) / GAP_STEPS), 0.0)
+
+
+def _in_order(tables: Iterable[pa.Table]) -> pa.Table:
+    """All distinct symbols, plain wrong and right among them, in the one order that every union of symbols keeps."""
+    every = pa.concat_tables(tables)
+    if not every.column_names[len(OUTCOME) :]:
+        every = pa.concat_tables([PLAIN, every])
+    distinct = every.group_by(every.column_names, use_threads=False).aggregate([])
+    keys = ["rest", "weight", "correct", *every.column_names[len(OUTCOME) :]]
+    orders = [(name, "descending" if name == "weight" else "ascending") for name in keys]
+    return distinct.sort_by(orders).combine_chunks()
+
+
+def _position(symbols: pa.Table, among: pa.Table) -> CodeArray:
+    """Where each symbol stands among others."""
+    numbered = among.append_column("position", pa.array(np.arange(len(among), dtype=np.int32)))
+    found = symbols.append_column("row", pa.array(np.arange(len(symbols)))).join(numbered, among.column_names)
+    return np.asarray(found.sort_by("row")["position"].to_numpy(), np.int32)
+
+
+# ---- tries ------------------------------------------------------------------
+
+
+def _sorted(rows: Rows, symbol: CodeArray, n_skills: int) -> tuple[NDArray[np.int64], CodeArray]:
+    """Where the responses on each skill begin, (n_skills + 1,), and their symbols; ~symbol where a student begins."""
+    spans = parallel.spans(rows.student_start, parallel.cores())
+    entries = np.zeros((len(spans), n_skills), np.int64)
+    parallel.run(kernels.tally, [(rows, *span, mine) for span, mine in zip(spans, entries, strict=True)])
+    start = np.concatenate([[0], np.cumsum(entries.sum(axis=0))])
+    free = start[:-1] + np.cumsum(entries, axis=0) - entries
+    sequence = space(len(symbol), np.int32)
+    parallel.run(kernels.sort, [(rows, symbol, *span, mine, sequence) for span, mine in zip(spans, free, strict=True)])
+    return start, sequence
+
+
+def _count(sequence: CodeArray, start: NDArray[np.int64], bits: int) -> Trie:
+    """The trie of skills with these responses."""
+    entries = np.diff(start)
+    trie = _room(len(entries), int(entries.sum()))
+    kernels.count_sequences(sequence, start, bits, _growth(1 + bits * int(entries.max())), trie)
+    return _cut(trie)
+
+
+def _growth(capacity: int) -> Growth:
+    return Growth(space(2 * capacity, np.int32).reshape(capacity, 2), space(capacity, np.int64), space(capacity, np.int32))
+
+
+def _room(n_skills: int, nodes: int) -> Trie:
+    """A trie to be filled."""
+    return Trie(np.zeros(n_skills + 1, np.int64), space(nodes, np.int32), space(nodes, np.int32), space(nodes, np.int64))
+
+
+def _cut(trie: Trie) -> Trie:
+    """A trie without the room that was not needed."""
+    nodes = trie.start[-1]
+    return Trie(trie.start, trie.parent[:nodes], trie.symbol[:nodes], trie.students[:nodes])
+
+
+def _joined(parts: Sequence[tuple[pa.StringArray, pa.Table, Trie]]) -> Stats:
+    """The stats of (skills, symbols, trie), where different symbols of a part may be equal, added up."""
+    skills = pc.unique(pa.concat_arrays([skills for skills, _, _ in parts]))
+    skills = skills.take(pc.sort_indices(skills))
+    symbols = _in_order([table for _, table, _ in parts])
+    bits = _bits(len(symbols))
+    nodes = sum(len(trie.parent) for _, _, trie in parts)
+    growth, size = _growth(len(skills) + bits * nodes), len(skills)
+    growth.child[:size], growth.students[:size] = 0, 0
+    for names, table, trie in parts:
+        root = schema.find(names, skills).astype(np.int32)
+        renamed = trie._replace(symbol=_position(table, symbols)[trie.symbol])
+        size = kernels.graft(renamed, root, bits, growth, size)
+    trie = _room(len(skills), nodes)
+    kernels.flatten_all(growth, bits, trie)
+    return Stats(skills, symbols, _cut(trie))
 
 
 def _concatenate(tries: Sequence[Trie]) -> Trie:
     """One trie of the skills of several, one after another."""
-    if not tries:
-        return Trie(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
     base = np.cumsum([0] + [len(trie.parent) for trie in tries])
     start = np.concatenate([trie.start[:-1] + at for trie, at in zip(tries, base, strict=False)] + [base[-1:]])
-    return Trie(
-        start,
-        np.concatenate([trie.parent for trie in tries]),
-        np.concatenate([trie.level for trie in tries]),
-        np.concatenate([trie.students for trie in tries]),
-    )
+    whole = _room(len(start) - 1, base[-1])
+
+    def put(number: int) -> None:
+        for part, out in zip(tries[number][1:], whole[1:], strict=True):
+            out[base[number] : base[number + 1]] = part
+
+    parallel.run(put, [(number,) for number in range(len(tries))])
+    return whole._replace(start=start)

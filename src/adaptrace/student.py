@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +15,17 @@ from adaptrace.codec import SCHEMA
 from adaptrace.errors import ModelError
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.compile import plain
-from adaptrace.log import Log
+from adaptrace.log import DAY, Log
 from adaptrace.models import BKT
+from adaptrace.models.bkt import RULES
+from adaptrace.models.skills import Row
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 # the very steps of the batch kernel, as plain Python: the same bits without a compiler
 initial, mastery, chance = plain(kernels.initial), plain(kernels.mastery), plain(kernels.chance)
-evidence, update = plain(kernels.evidence), plain(kernels.update)
+evidence, update, fade = plain(kernels.evidence), plain(kernels.update), plain(kernels.fade)
+joint, credit = plain(kernels.joint), plain(kernels.credit)
 
 
 @dataclass
@@ -31,7 +37,9 @@ class Student:
     model
         A fitted model; never changed.
     catalog
-        Where the skills of an item are looked up.
+        Where the skills and the kind of an item are looked up.
+    name, group
+        Who it is, where the model's parameters vary by student or group.
 
     Examples
     --------
@@ -45,11 +53,23 @@ class Student:
 
     model: BKT
     catalog: Catalog | None = None
+    name: str = ""
+    group: str = ""
     odds: dict[str, float] = field(default_factory=dict)  # of mastery, per skill met
     opportunities: dict[str, int] = field(default_factory=dict)  # responses, per skill met
     answered: dict[str, int] = field(default_factory=dict)  # responses, per item met
+    last_time: dict[str, int] = field(default_factory=dict)  # microseconds since 1970, per skill met, where mastery fades
 
-    def observe(self, item: object, correct: float, *, skills: Iterable[object] | None = None) -> None:
+    def observe(
+        self,
+        item: object,
+        correct: float | None = None,
+        *,
+        level: int | None = None,
+        kind: str | None = None,
+        time: datetime.datetime | None = None,
+        skills: Iterable[object] | None = None,
+    ) -> None:
         """Take in one response.
 
         Parameters
@@ -58,6 +78,12 @@ class Student:
             What was answered.
         correct
             0, 1 or a fraction (partial credit).
+        level
+            Instead of ``correct``: the level reached, from 0, of a kind that the model knows the levels of.
+        kind
+            Sort of evidence; by default the catalog's, else practice.
+        time
+            When (UTC if without a zone); needed where mastery fades.
         skills
             The item's skills; by default the catalog's.
 
@@ -66,47 +92,140 @@ class Student:
         UnknownItemError
             If the catalog does not hold the item and ``skills`` is not given.
         ValueError
-            If ``correct`` is not in [0, 1]. The state is then unchanged.
+            If ``correct`` is not in [0, 1], the level not one of its kind's, or the time missing or before the last one
+            where mastery fades. The state is then unchanged.
         """
-        correct = float(correct)
-        if not 0.0 <= correct <= 1.0:
-            raise ValueError(f"correct: got {correct}; expected 0, 1 or a fraction between; divide points by the most possible")
-        names = self._skills(item, skills)
-        chances = {name: self._chance(name) for name in names}
-        joint = _product(chances.values())
+        kind = self._kind(item, kind)
+        correct = self._outcome(correct, level, kind)
+        names, moment = self._skills(item, skills), self._moment(time)
+        rows = {name: self._row(name, item, kind, alone=len(names) == 1) for name in names}
+        odds = {name: self._odds_at(name, rows[name][0], moment) for name in names}
+        chances = {name: chance(odds[name], rows[name][3], rows[name][4]) for name in names}
+        predicted = self._joint(chances)
+        weakest = min(names, key=chances.__getitem__)
         for name in names:
-            _, learn, forget, guess, slip = self.model.row(name)
-            others = joint / chances[name] if len(names) > 1 else 1.0
-            ratio = evidence(correct, others, guess, slip)
-            self.odds[name] = update(self._odds(name), ratio, learn, forget)
+            _, learn, forget, guess, slip = rows[name]
+            weight, rest, told = 1.0, 0.0, correct
+            if len(names) > 1:
+                weight, rest = credit(self._rule, correct, chances[name], predicted, len(names), name == weakest)
+            levels = self.model.level_chances(name, kind, correct)
+            if levels is not None and len(names) == 1:
+                (guess, slip), told = levels, 1.0
+            self.odds[name] = update(odds[name], evidence(told, weight, rest, guess, slip), learn, forget)
             self.opportunities[name] = self.opportunities.get(name, 0) + 1
+            if moment is not None:
+                self.last_time[name] = moment
         self.answered[str(item)] = self.answered.get(str(item), 0) + 1
 
     @classmethod
     def from_log(cls, model: BKT, log: Log, student: object, catalog: Catalog | None = None) -> Student:
         """A student after all their responses in a log; a student the log does not hold is at the prior."""
-        state = cls(model, catalog)
         code = int(schema.find(pa.array([str(student)]), log.students)[0])
         if code < 0:
-            return state
+            return cls(model, catalog, str(student))
         begin, end = log.rows.student_start[code : code + 2].tolist()
-        own = log.table.slice(begin, end - begin).select(["item", log.skill_column, "correct"])
-        for row in own.to_pylist():
-            skills = row[log.skill_column]
-            state.observe(row["item"], row["correct"], skills=skills if isinstance(skills, list) else [skills])
+        wanted = ["item", log.skill_column, "correct", "kind", "group", "time"]
+        rows = log.table.slice(begin, end - begin).select([name for name in wanted if name in log.table.column_names]).to_pylist()
+        state = cls(model, catalog, str(student))
+        for row in rows:
+            skills, state.group = row[log.skill_column], row.get("group") or ""
+            kind, time = row.get("kind") or schema.PRACTICE, row.get("time")
+            state.observe(
+                row["item"], row["correct"], kind=kind, time=time, skills=skills if isinstance(skills, list) else [skills]
+            )
         return state
 
-    def predict(self, item: object, *, skills: Iterable[object] | None = None) -> float:
-        """P(correct) if the student answered this item now. Changes nothing."""
-        return _product(self._chance(name) for name in self._skills(item, skills))
+    def predict(
+        self,
+        item: object,
+        *,
+        kind: str | None = None,
+        time: datetime.datetime | None = None,
+        skills: Iterable[object] | None = None,
+    ) -> float:
+        """P(correct) if the student answered this item now, or at a time. Changes nothing."""
+        kind, moment = self._kind(item, kind), self._moment(time, needed=False)
+        chances, names = {}, self._skills(item, skills)
+        for name in names:
+            prior, _, _, guess, slip = self._row(name, item, kind, alone=len(names) == 1)
+            chances[name] = chance(self._odds_at(name, prior, moment), guess, slip)
+        return self._joint(chances)
 
-    def mastery(self, skill: object) -> float:
-        """P(known); the prior for a skill not met yet."""
-        return mastery(self._odds(str(skill)))
+    def mastery(self, skill: object, *, time: datetime.datetime | None = None) -> float:
+        """P(known), right after the last response or at a time; the prior for a skill not met yet."""
+        name = str(skill)
+        return mastery(self._odds_at(name, self._row(name)[0], self._moment(time, needed=False)))
 
     def mastered(self, skill: object, *, at: float = 0.95) -> bool:
         """Whether mastery has reached the threshold."""
         return self.mastery(skill) >= at
+
+    # ---- what an observation is made of ----
+
+    @property
+    def _rule(self) -> int:
+        return RULES[self.model.combine]
+
+    def _joint(self, chances: Mapping[str, float]) -> float:
+        product, total, least = 1.0, 0.0, 2.0
+        for each in chances.values():
+            product *= each
+            total += each
+            least = min(least, each)
+        return joint(self._rule, product, total, least, len(chances))
+
+    def _row(self, skill: str, item: object = "", kind: str = schema.PRACTICE, *, alone: bool = True) -> Row:
+        return self.model.row(skill, alone=alone, item=str(item), kind=kind, group=self.group, student=self.name)
+
+    def _odds_at(self, skill: str, prior: float, moment: int | None) -> float:
+        """Odds of mastery, faded since the last response if a moment is given."""
+        if skill not in self.odds:
+            return initial(prior)
+        if moment is None or skill not in self.last_time:
+            return self.odds[skill]
+        return fade(self.odds[skill], (moment - self.last_time[skill]) / DAY, self.model.half_life(skill))
+
+    def _outcome(self, correct: float | None, level: int | None, kind: str) -> float:
+        highest = self.model.levels.get(kind, 0) - 1
+        if level is not None:
+            if correct is not None:
+                raise ValueError("got correct and level; expected one of them")
+            if highest < 1:
+                known = ", ".join(self.model.levels) or "none"
+                raise ValueError(f"level: got {level} of kind '{kind}'; the model knows levels of {known}: give correct instead")
+            if level != int(level) or not 0 <= level <= highest:
+                raise ValueError(f"level: got {level} of kind '{kind}'; expected a whole number, 0 to {highest}")
+            return int(level) / highest
+        if correct is None:
+            raise ValueError(
+                f"got no outcome; expected correct=0 or 1, a fraction, or level= for a kind with levels (kind '{kind}')"
+            )
+        correct = float(correct)
+        if not 0.0 <= correct <= 1.0:
+            raise ValueError(f"correct: got {correct}; expected 0, 1 or a fraction between; divide points by the most possible")
+        return correct
+
+    def _kind(self, item: object, kind: str | None) -> str:
+        known = self.catalog.by_name.get(str(item)) if self.catalog is not None else None
+        return kind or (known and known.kind) or schema.PRACTICE
+
+    def _moment(self, time: datetime.datetime | None, *, needed: bool = True) -> int | None:
+        """Microseconds since 1970, where mastery fades."""
+        if not self.model.elapsed:
+            return None
+        if time is None:
+            if needed:
+                raise ValueError("time: got none; this model's mastery fades with time: pass time=")
+            return None
+        since = (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - EPOCH
+        moment = since // datetime.timedelta(microseconds=1)
+        latest = max(self.last_time.values(), default=moment)
+        if moment < latest:
+            last = EPOCH + datetime.timedelta(microseconds=latest)
+            raise ValueError(
+                f"time: got {time}, before the last response at {last}; observe responses in the order of their times"
+            )
+        return moment
 
     def _skills(self, item: object, skills: Iterable[object] | None) -> list[str]:
         if skills is not None:
@@ -118,12 +237,7 @@ class Student:
             raise ValueError(f"the skills of item '{item}': got none; pass skills=[...], or make Student(model, catalog)")
         return sorted(self.catalog.item(item).skills)
 
-    def _odds(self, skill: str) -> float:
-        return self.odds[skill] if skill in self.odds else initial(self.model.row(skill)[0])
-
-    def _chance(self, skill: str) -> float:
-        _, _, _, guess, slip = self.model.row(skill)
-        return chance(self._odds(skill), guess, slip)
+    # ---- plain data ----
 
     def to_dict(self) -> dict[str, Any]:
         """The state as plain data, exact to the last bit, with the fingerprint of its model."""
@@ -133,6 +247,9 @@ class Student:
             "odds": dict(self.odds),
             "opportunities": dict(self.opportunities),
             "answered": dict(self.answered),
+            "name": self.name,
+            "group": self.group,
+            "last_time": dict(self.last_time),
         }
 
     @classmethod
@@ -144,7 +261,8 @@ class Student:
         ModelError
             If it was made by another model or a newer version.
         """
-        if not {"schema", "model", "odds", "opportunities", "answered"} <= set(content):
+        parts = ("odds", "opportunities", "answered", "last_time")
+        if not {"schema", "model", "name", "group", *parts} <= set(content):
             raise ModelError("a student's state that is not whole; expected what to_dict() gave")
         if content["schema"] > SCHEMA:
             raise ModelError(
@@ -155,11 +273,4 @@ class Student:
                 f"a student's state of model {content['model']}, not of this model {model.fingerprint}; "
                 "use that model, or observe the student's responses again with this one"
             )
-        return cls(model, catalog, dict(content["odds"]), dict(content["opportunities"]), dict(content["answered"]))
-
-
-def _product(chances: Iterable[float]) -> float:
-    joint = 1.0
-    for each in chances:
-        joint *= each
-    return joint
+        return cls(model, catalog, content["name"], content["group"], *(dict(content[part]) for part in parts))

@@ -18,7 +18,7 @@ def fold(outcomes: tuple[float, ...], theta: tuple[float, ...]) -> tuple[list[fl
     odds, predicted = bkt.initial(prior), []
     for correct in outcomes:
         predicted.append(bkt.chance(odds, guess, slip))
-        odds = bkt.update(odds, bkt.evidence(correct, 1.0, guess, slip), learn, forget)
+        odds = bkt.update(odds, bkt.evidence(correct, 1.0, 0.0, guess, slip), learn, forget)
     return predicted, bkt.mastery(odds)
 
 
@@ -49,16 +49,25 @@ def test_an_event_of_several_skills_updates_each_by_its_exact_posterior(correct:
     joint, posteriors = reference.event_posteriors(correct, known, guess, slip)
     assert np.prod(chances) == pytest.approx(joint, rel=1e-12)
     for k, (p, g, s) in enumerate(skills):
-        ratio = bkt.evidence(correct, joint / chances[k], g, s)
+        ratio = bkt.evidence(correct, joint / chances[k], 0.0, g, s)
         assert bkt.mastery(bkt.initial(p) * ratio) == pytest.approx(posteriors[k], rel=1e-9)
 
 
 @settings(deadline=None)
-@given(odds=st.floats(1e-200, 1e200), correct=st.floats(0, 1), others=st.floats(1e-6, 1), theta=st.tuples(*[PROBABILITY] * 4))
-def test_plain_and_compiled_steps_agree_bit_for_bit(odds: float, correct: float, others: float, theta: tuple[float, ...]) -> None:
+@given(
+    odds=st.floats(1e-200, 1e200),
+    correct=st.floats(0, 1),
+    weight=st.floats(1e-6, 1),
+    rest=st.floats(0, 1),
+    theta=st.tuples(*[PROBABILITY] * 4),
+)
+def test_plain_and_compiled_steps_agree_bit_for_bit(
+    odds: float, correct: float, weight: float, rest: float, theta: tuple[float, ...]
+) -> None:
     learn, forget, guess, slip = theta
-    ratio = bkt.evidence(correct, others, guess, slip)
-    assert plain(bkt.evidence)(correct, others, guess, slip) == ratio
+    rest = rest * (1.0 - weight)
+    ratio = bkt.evidence(correct, weight, rest, guess, slip)
+    assert plain(bkt.evidence)(correct, weight, rest, guess, slip) == ratio
     assert plain(bkt.update)(odds, ratio, learn, forget) == bkt.update(odds, ratio, learn, forget)
     assert plain(bkt.chance)(odds, guess, slip) == bkt.chance(odds, guess, slip)
     assert plain(bkt.mastery)(odds) == bkt.mastery(odds)

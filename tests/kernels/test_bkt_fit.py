@@ -8,11 +8,12 @@ from adaptrace.kernels.rows import Trie
 from reference import bkt as reference
 
 THETA = (0.35, 0.12, 0.01, 0.22, 0.09)
-LEVELS = np.array([[0.0, 1.0], [1.0, 1.0], [0.5, 1.0], [0.0, 0.75]])
+# tilt and base: wrong, right, half right; wrong with others 0.75 likely right; right as one of two, the other 0.3 of it
+SYMBOLS = np.array([[-1.0, 1.0], [1.0, 0.0], [0.0, 0.5], [-0.75, 1.0], [0.5, 0.3]])
 
 
 def trie_of(sequences: dict[tuple[int, ...], int]) -> Trie:
-    """A trie of level sequences, the obvious way."""
+    """A trie of symbol sequences, the obvious way."""
     prefixes = sorted({s[:n] for s in sequences for n in range(1, len(s) + 1)}, key=lambda p: (len(p), p))
     place = {prefix: index for index, prefix in enumerate(prefixes)}
     parent = [place.get(prefix[:-1], -1) for prefix in prefixes]
@@ -21,15 +22,18 @@ def trie_of(sequences: dict[tuple[int, ...], int]) -> Trie:
     return Trie(np.array([0, len(prefixes)]), *arrays)
 
 
-TRIE = trie_of({(0, 1, 1): 5, (0, 0, 1, 1): 3, (1,): 4, (1, 1, 2): 2, (3, 1): 2, (0, 3, 0): 1})
+TRIE = trie_of({(0, 1, 1): 5, (0, 0, 1, 1): 3, (1,): 4, (1, 1, 2): 2, (3, 1): 2, (0, 3, 0): 1, (4, 0, 4): 2})
 
 
-def problem_of(starts: np.ndarray, smoothing: np.ndarray, low: np.ndarray | float = 1e-9) -> bkt_fit.Problem:
+def problem_of(
+    starts: np.ndarray, smoothing: np.ndarray, low: np.ndarray | float = 1e-9, plausible: bool = False
+) -> bkt_fit.Problem:
     low, high = np.broadcast_to(low, 5).copy(), np.full(5, 1 - 2e-9)
-    return bkt_fit.Problem(low, high, LEVELS, smoothing, starts)
+    return bkt_fit.Problem(low, high, SYMBOLS, smoothing, starts, plausible)
 
 
 PLAIN = problem_of(np.empty((0, 5)), np.zeros((5, 2)))
+PLAUSIBLE = problem_of(np.empty((0, 5)), np.zeros((5, 2)), plausible=True)
 SMOOTHED = problem_of(np.empty((0, 5)), np.array([[1.0, 2.0], [0.0, 3.0], [0.5, 9.0], [2.0, 4.0], [1.0, 1.0]]))
 
 
@@ -80,17 +84,17 @@ def test_smoothing_adds_its_pseudo_counts() -> None:
     assert score(theta, SMOOTHED)[0] - score(theta)[0] == pytest.approx(expected, rel=1e-10)
 
 
-def test_pull_back_is_the_chain_rule() -> None:
-    problem = PLAIN
-    x, theta = np.array([0.3, 0.2, 0.01, 0.4, 0.1]), np.empty(5)
+@pytest.mark.parametrize("problem", [PLAIN, PLAUSIBLE], ids=["plain", "plausible"])
+def test_pull_back_is_the_chain_rule(problem: bkt_fit.Problem) -> None:
+    x, theta, tilt = np.array([0.3, 0.2, 0.01, 0.4, 0.1]), np.empty(5), np.empty(5)
 
     def value(point: np.ndarray) -> float:
-        bkt_fit.place(point, problem, theta)
+        bkt_fit.place(point, problem, theta, np.empty(5))
         return score(theta)[0]
 
-    value(x)
+    wide = bkt_fit.place(x, problem, theta, tilt)
     _, slope, curve = score(theta)
-    bkt_fit.pull_back(x, problem, slope, curve)
+    bkt_fit.pull_back(x, wide, tilt, slope, curve)
     for a in range(5):
         step = np.zeros(5)
         step[a] = 1e-6
@@ -101,7 +105,7 @@ def test_every_point_of_the_box_is_a_model_in_which_knowing_helps() -> None:
     problem = PLAIN
     random, theta = np.random.default_rng(0), np.empty(5)
     for _ in range(1000):
-        bkt_fit.place(random.uniform(1e-9, 1 - 1e-9, 5), problem, theta)
+        bkt_fit.place(random.uniform(1e-9, 1 - 1e-9, 5), problem, theta, np.empty(5))
         assert theta[bkt_fit.GUESS] + theta[bkt_fit.SLIP] < 1.0
 
 
@@ -111,10 +115,11 @@ def test_a_climb_never_goes_down_and_ends_where_no_start_goes_higher() -> None:
     problem = problem_of(starts, np.zeros((5, 2)))
     problem.low[2] = problem.high[2] = 0.0
     space = bkt_fit.Space(np.empty(99), np.empty((99, 6)))
-    best, theta = np.empty(5), np.empty(5)
-    reached = bkt_fit.search(problem, TRIE, 0, space, best)
+    best, theta, information = np.empty(5), np.empty(5), np.empty((5, 5))
+    reached = bkt_fit.search(problem, TRIE, 0, space, best, information)
     for start in starts:
-        bkt_fit.place(start, problem, theta)
+        bkt_fit.place(start, problem, theta, np.empty(5))
         before = bkt_fit.log_likelihood(theta, PLAIN, TRIE, 0, len(TRIE.parent), space)
-        after = bkt_fit.climb(start.copy(), problem, TRIE, 0, len(TRIE.parent), space, 500)
+        end = start.copy()
+        after = bkt_fit.climb(end, problem, TRIE, 0, len(TRIE.parent), space, bkt_fit.TOLERANCE, information)
         assert before <= after <= reached + 1e-6

@@ -65,7 +65,7 @@ def test_a_trie_counts_every_prefix_of_every_sequence(rows: list[tuple[int, set[
         prefix: list[tuple[float, ...]] = []
         for node in range(begin, end):
             above = stats.trie.parent[node]
-            prefix.append((prefix[above] if above >= 0 else ()) + (stats.levels[stats.trie.level[node], 0],))
+            prefix.append((prefix[above] if above >= 0 else ()) + (stats.outcomes[stats.trie.symbol[node], 0],))
         assert dict(zip(prefix, stats.trie.students[begin:end].tolist(), strict=True)) == dict(expected)
 
 

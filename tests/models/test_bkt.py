@@ -34,6 +34,7 @@ def drawn(n_students: int, length: int, seed: int, **theta: float) -> at.Log:
     return log_of(*map(tuple, outcomes))
 
 
+EXACT = {"pooling": 0.0, "plausible": False}  # the plain maximum of the likelihood
 TRUTH = {"prior": 0.3, "learn": 0.15, "guess": 0.2, "slip": 0.1}
 
 
@@ -60,20 +61,21 @@ def test_hindsight_of_the_last_response_is_its_own_posterior() -> None:
 
 def test_bounds_fixed_values_and_smoothing_are_kept() -> None:
     log = drawn(300, 8, 0, **TRUTH)
-    model = at.BKT(forget=False, bounds={"guess": (0.0, 0.12), "learn": (0.3, 1.0)}, fixed={"slip": 0.05}).fit(log)
+    model = at.BKT(forget=False, **EXACT, bounds={"guess": (0.0, 0.12), "learn": (0.3, 1.0)}, fixed={"slip": 0.05}).fit(log)
     _, learn, forget, guess, slip = model.row("a")
     assert guess == pytest.approx(0.12, abs=1e-6)
     assert learn == pytest.approx(0.3, abs=1e-6)
     assert (forget, slip) == (0.0, 0.05)
-    heavy = at.BKT(forget=False, smoothing={"learn": (1e6, 9e6)}).fit(log)
+    heavy = at.BKT(forget=False, **EXACT, smoothing={"learn": (1e6, 9e6)}).fit(log)
     assert heavy.row("a")[1] == pytest.approx(0.1, abs=1e-3)
-    assert at.BKT(forget=False).fit(log).log_likelihood(log) > max(model.log_likelihood(log), heavy.log_likelihood(log))
+    assert at.BKT(forget=False, **EXACT).fit(log).log_likelihood(log) > max(model.log_likelihood(log), heavy.log_likelihood(log))
 
 
 def test_a_tighter_bound_never_raises_the_likelihood() -> None:
     log = drawn(200, 6, 1, **TRUTH)
     values = [
-        at.BKT(forget=False, bounds={"guess": (0.0, high)}).fit(log).log_likelihood(log) for high in (0.05, 0.1, 0.15, 0.3, 1.0)
+        at.BKT(forget=False, **EXACT, bounds={"guess": (0.0, high)}).fit(log).log_likelihood(log)
+        for high in (0.05, 0.1, 0.15, 0.3, 1.0)
     ]
     assert all(a <= b + 1e-6 for a, b in pairwise(values))
 
@@ -105,7 +107,7 @@ def test_parameters_that_make_no_model_are_refused(parameters: dict[str, float])
 def test_intervals_of_parameters_cover_the_truth_nine_times_in_ten() -> None:
     covered = 0
     for seed in range(60):
-        (row,) = at.BKT(forget=False).fit(drawn(200, 8, seed, **TRUTH)).summary().to_pylist()
+        (row,) = at.BKT(forget=False, **EXACT).fit(drawn(200, 8, seed, **TRUTH)).summary().to_pylist()
         covered += sum(row[f"{name}_low"] <= value <= row[f"{name}_high"] for name, value in TRUTH.items())
     # 240 intervals of 90 %: 204 to 228 are within 2.6 standard deviations
     assert 204 <= covered <= 228
@@ -115,7 +117,7 @@ def test_intervals_of_mastery_shrink_with_the_evidence_on_the_skill() -> None:
     widths = []
     for students in (30, 300, 3000):
         log = drawn(students, 4, 3, **TRUTH)
-        score = at.BKT(forget=False).fit(log).score(log)
+        score = at.BKT(forget=False, **EXACT).fit(log).score(log)
         assert all(row["low"] <= row["mastery"] <= row["high"] for row in score.to_pylist())
         widths.append(np.mean(score["high"].to_numpy() - score["low"].to_numpy()))
     assert widths[0] > 2 * widths[1] > 4 * widths[2]
@@ -128,9 +130,9 @@ def test_mastery_under_given_parameters_is_certain_of_them() -> None:
 
 def test_the_summary_says_what_is_doubtful() -> None:
     right, few = log_of(*[(1.0,) * 30] * 10), log_of((0.0, 1.0, 1.0))
-    (note,) = at.BKT(forget=False).fit(few).summary()["notes"].to_pylist()
+    (note,) = at.BKT(forget=False, **EXACT).fit(few).summary()["notes"].to_pylist()
     assert "few responses (3)" in note
-    (note,) = at.BKT(forget=False).fit(right).summary()["notes"].to_pylist()
+    (note,) = at.BKT(forget=False, **EXACT).fit(right).summary()["notes"].to_pylist()
     assert "at the edge" in note
     weak = at.BKT.from_parameters(["a"], prior=0.01, learn=1e-4, guess=0.5, slip=0.45)
     assert "10 right answers do not reach 0.95" in weak.summary()["notes"].to_pylist()[0]

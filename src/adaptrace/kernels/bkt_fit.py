@@ -8,8 +8,8 @@ indefinite. :func:`climb` takes damped steps with it (Levenberg, 1944; Marquardt
 inside the bounds, and only ever upwards. :func:`search` climbs from the best of many starts.
 
 A point of the search, ``x`` (5,), is ``theta`` (prior, learn, forget, guess, slip) but for
-its guess, which is the share that guess takes of the room below 1 - slip: every x in its box
-is a model in which knowing helps.
+its guess, which is the share that guess takes of the :func:`room` it has: every x in its box
+is a model in which knowing helps and which passes the tests of Baker, Corbett & Aleven (2008).
 """
 
 import math
@@ -27,14 +27,22 @@ PRIOR, LEARN, FORGET, GUESS, SLIP = range(5)
 SIZE = 5
 
 TOLERANCE = 1e-10  # of the log-likelihood: the gain below which a further step is not worth taking
-FIRST_STEPS = 15  # of a climb that only has to show where it leads
+ROUGH = 1e-9  # the same of a climb that only has to show where it leads
 MOST_STEPS = 500
+NEAR = 1.0  # so small a gain of log-likelihood that the last step tells how the gradient goes on
+LEAST_CURVATURE = 0.05  # of the one expected, below which a step's curvature is not believed
 SNAP = 1e-12  # a step that ends this close to a bound ends on it
+SMALL = 1e-200  # of a product of outcomes' chances, so that one more does not take it to zero
 MARGIN = 1e-9  # how close to 0 and 1 the guess's share may come
-GLANCE = 512  # nodes by which the starts are ranked
+GLANCE = 512  # nodes by which the starts are ranked; a quarter of them on a large trie
+SHOWING = 0.2  # of the responses: how many of them, about, would show an event that never happened
 LARGE, SHALLOW = 4096, 2048  # a larger trie is first climbed on its first nodes: the first responses of all
-FEW_CLIMBS, SOME_CLIMBS, MANY_CLIMBS = 2, 6, 60  # on a large, a middling and a tiny trie
-START_WORK = 6000  # nodes x climbs that decide how tiny is tiny
+FEW_CLIMBS, SOME_CLIMBS, MANY_CLIMBS = 2, 8, 60  # on a large, a middling and a tiny trie
+START_WORK = 10_000  # nodes x climbs that decide how tiny is tiny
+
+FEW_RIGHTS = 3  # so many right answers must not lower mastery (Baker, Corbett & Aleven, 2008, sec. 2)
+MANY_RIGHTS, MASTERED = 10, 0.95  # so many must reach it (the same)
+LEAST_GUESS, LEAST_ODDS = 1e-9, 1e-12
 
 
 class Problem(NamedTuple):
@@ -42,9 +50,10 @@ class Problem(NamedTuple):
 
     low: FloatArray  # (5,) of theta
     high: FloatArray  # (5,) of theta
-    levels: FloatArray  # (n_levels, 2) of each level: `correct`, and P(the event's other skills are right)
+    symbols: FloatArray  # (n_symbols, 2) tilt and base of each: P(outcome) = base + tilt P(right on the skill)
     smoothing: FloatArray  # (5, 2) pseudo-counts: of the event, and of its absence (a Beta prior, less one)
     starts: FloatArray  # (n_starts, 5) points x of the box to start from
+    plausible: bool  # whether the tests must be passed
 
 
 class Space(NamedTuple):
@@ -58,12 +67,6 @@ class Space(NamedTuple):
 
 
 @kernel
-def blend(correct: float, right: float) -> float:
-    """P(outcome) where P(right) = right, as in :mod:`adaptrace.kernels.bkt` (Numba's cache needs it in this file)."""
-    return correct * right + (1.0 - correct) * (1.0 - right)
-
-
-@kernel
 def log_likelihood(theta: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, space: Space) -> float:
     """Log-likelihood of nodes [begin, end)."""
     prior, learn, forget, guess, slip = theta[0], theta[1], theta[2], theta[3], theta[4]
@@ -71,9 +74,9 @@ def log_likelihood(theta: FloatArray, problem: Problem, trie: Trie, begin: int, 
     for node in range(end - begin):
         above = trie.parent[begin + node]
         p = prior if above < 0 else space.mastery[above]
-        correct, others = problem.levels[trie.level[begin + node], 0], problem.levels[trie.level[begin + node], 1]
-        known = blend(correct, (1.0 - slip) * others)
-        unknown = blend(correct, guess * others)
+        symbol = trie.symbol[begin + node]
+        tilt, base = problem.symbols[symbol, 0], problem.symbols[symbol, 1]
+        known, unknown = base + tilt * (1.0 - slip), base + tilt * guess
         outcome = p * known + (1.0 - p) * unknown
         total += trie.students[begin + node] * math.log(outcome)
         posterior = p * known / outcome
@@ -100,7 +103,7 @@ def score(
         for b in range(SIZE):
             curve[a, b] = 0.0
     stay = 1.0 - learn - forget
-    total = 0.0
+    total, product = 0.0, 1.0
     for node in range(end - begin):
         above = trie.parent[begin + node]
         if above < 0:
@@ -108,17 +111,23 @@ def score(
         else:
             p, p0, p1 = state[above, 0], state[above, 1], state[above, 2]
             p2, p3, p4 = state[above, 3], state[above, 4], state[above, 5]
-        correct, others = problem.levels[trie.level[begin + node], 0], problem.levels[trie.level[begin + node], 1]
-        known = blend(correct, (1.0 - slip) * others)
-        unknown = blend(correct, guess * others)
+        symbol = trie.symbol[begin + node]
+        tilt, base = problem.symbols[symbol, 0], problem.symbols[symbol, 1]
+        known, unknown = base + tilt * (1.0 - slip), base + tilt * guess
         outcome = p * known + (1.0 - p) * unknown
-        count = float(trie.students[begin + node])
-        total += count * math.log(outcome)
+        count = trie.students[begin + node]
+        if count == 1.0:  # most nodes: one logarithm for many
+            product *= outcome
+            if product < SMALL:
+                total += math.log(product)
+                product = 1.0
+        else:
+            total += count * math.log(outcome)
 
         # the node's score: d log P(outcome | prefix) / d theta
         over = 1.0 / outcome
         gap = (known - unknown) * over
-        turn = (2.0 * correct - 1.0) * others * over  # how guess moves `unknown`, and -slip moves `known`
+        turn = tilt * over  # how guess moves `unknown`, and -slip moves `known`
         g0, g1, g2 = p0 * gap, p1 * gap, p2 * gap
         g3 = p3 * gap + (1.0 - p) * turn
         g4 = p4 * gap - p * turn
@@ -154,6 +163,7 @@ def score(
         curve[4, 2] += w4 * g2
         curve[4, 3] += w4 * g3
         curve[4, 4] += w4 * g4
+    total += math.log(product)
     for a in range(SIZE):
         for b in range(a):
             curve[b, a] = curve[a, b]
@@ -176,26 +186,103 @@ def copy(source: FloatArray, target: FloatArray) -> None:
 
 
 @kernel
-def place(x: FloatArray, problem: Problem, theta: FloatArray) -> None:
-    """Theta of a point x."""
-    room = min(problem.high[GUESS], 1.0 - x[SLIP]) - problem.low[GUESS]
+def after_rights(x: FloatArray, guess: float, rights: int, tilt: FloatArray) -> float:
+    """Log-odds of mastery after so many right answers; their derivatives in theta into ``tilt`` (5,)."""
+    learn, forget, slip = x[LEARN], x[FORGET], x[SLIP]
+    unknown = max(1.0 - x[PRIOR], LEAST_ODDS)
+    odds = max(x[PRIOR], LEAST_ODDS) / unknown
     for a in range(SIZE):
-        theta[a] = x[a] if a != GUESS else problem.low[GUESS] + x[GUESS] * room
+        tilt[a] = 0.0
+    tilt[PRIOR] = 1.0 / unknown**2
+    ratio = (1.0 - slip) / guess
+    for _ in range(rights):
+        known = odds * ratio
+        top, bottom = known * (1.0 - forget) + learn, known * forget + (1.0 - learn)
+        turn = ((1.0 - forget) * bottom - forget * top) / bottom**2  # d odds' / d known
+        for a in range(SIZE):
+            tilt[a] *= ratio * turn
+        tilt[LEARN] += (bottom + top) / bottom**2
+        tilt[FORGET] -= known * (bottom + top) / bottom**2
+        tilt[GUESS] -= known / guess * turn
+        tilt[SLIP] -= odds / guess * turn
+        odds = top / bottom
+    for a in range(SIZE):
+        tilt[a] /= odds
+    return math.log(odds)
 
 
 @kernel
-def pull_back(x: FloatArray, problem: Problem, slope: FloatArray, curve: FloatArray) -> None:
+def passing(x: FloatArray, guess: float, test: int, tilt: FloatArray) -> float:
+    """How well a test of plausibility is passed (from 0 on it is), and its derivatives in theta."""
+    if test == 1:
+        return after_rights(x, guess, MANY_RIGHTS, tilt) - math.log(MASTERED / (1.0 - MASTERED))
+    unknown, known = max(1.0 - x[PRIOR], LEAST_ODDS), max(x[PRIOR], LEAST_ODDS)
+    reached = after_rights(x, guess, FEW_RIGHTS, tilt)
+    tilt[PRIOR] -= 1.0 / (known * unknown)
+    return reached - math.log(known / unknown)
+
+
+@kernel
+def room(x: FloatArray, problem: Problem, tilt: FloatArray) -> float:
+    """How far guess may rise above its lowest value, given the rest; its derivatives in x into ``tilt`` (5,).
+
+    Guess stays below 1 - slip and, as more guessing makes right answers say less, below the
+    point where one of the tests would fail (Newton's method on log guess, kept in a bracket).
+    """
+    top = min(problem.high[GUESS], 1.0 - x[SLIP])
+    slope = np.zeros(SIZE)
+    for a in range(SIZE):
+        tilt[a] = 0.0
+    if top < problem.high[GUESS]:
+        tilt[SLIP] = -1.0
+    if problem.plausible:
+        for test in range(2):
+            value = passing(x, top, test, slope)
+            if value >= 0.0:
+                continue
+            low, high = math.log(LEAST_GUESS), math.log(top)
+            at = high
+            for _ in range(60):
+                if value >= 0.0:
+                    low = at
+                else:
+                    high = at
+                step = -value / (slope[GUESS] * math.exp(at))
+                at = at + step if low < at + step < high else 0.5 * (low + high)
+                value = passing(x, math.exp(at), test, slope)
+                if abs(value) < 1e-13 or high - low < 1e-15:
+                    break
+            top = math.exp(at)
+            for a in range(SIZE):
+                tilt[a] = -slope[a] / slope[GUESS]
+    tilt[GUESS] = 0.0
+    wide: float = max(top - problem.low[GUESS], 0.0)
+    return wide
+
+
+@kernel
+def place(x: FloatArray, problem: Problem, theta: FloatArray, tilt: FloatArray) -> float:
+    """Theta of a point x; return the room of guess, with its derivatives in ``tilt``."""
+    wide = room(x, problem, tilt)
+    for a in range(SIZE):
+        theta[a] = x[a] if a != GUESS else problem.low[GUESS] + x[GUESS] * wide
+    return wide
+
+
+@kernel
+def pull_back(x: FloatArray, wide: float, tilt: FloatArray, slope: FloatArray, curve: FloatArray) -> None:
     """Turn a gradient and an information in theta into those in x, in place."""
-    room = min(problem.high[GUESS], 1.0 - x[SLIP]) - problem.low[GUESS]
-    squeeze = x[GUESS] if 1.0 - x[SLIP] < problem.high[GUESS] else 0.0
-    slope[SLIP] -= squeeze * slope[GUESS]
-    slope[GUESS] *= room
     for a in range(SIZE):
-        curve[a, SLIP] -= squeeze * curve[a, GUESS]
-        curve[a, GUESS] *= room
-    for a in range(SIZE):
-        curve[SLIP, a] -= squeeze * curve[GUESS, a]
-        curve[GUESS, a] *= room
+        slope[a] += x[GUESS] * tilt[a] * slope[GUESS]
+    slope[GUESS] *= wide
+    for b in range(SIZE):
+        for a in range(SIZE):
+            curve[b, a] += x[GUESS] * tilt[a] * curve[b, GUESS]
+        curve[b, GUESS] *= wide
+    for b in range(SIZE):
+        for a in range(SIZE):
+            curve[a, b] += x[GUESS] * tilt[a] * curve[GUESS, b]
+        curve[GUESS, b] *= wide
 
 
 @kernel
@@ -250,38 +337,65 @@ def newton(slope: FloatArray, curve: FloatArray, free: NDArray[np.bool_], dampin
         step[a] /= lower[a, a]
 
 
+@kernel
+def learn_from(step: FloatArray, fall: FloatArray, curve: FloatArray) -> None:
+    """Let the information explain how the gradient fell over the last step (Broyden, Fletcher, Goldfarb & Shanno, 1970)."""
+    product, expected, seen = np.empty(SIZE), 0.0, 0.0
+    for a in range(SIZE):
+        product[a] = 0.0
+        for b in range(SIZE):
+            product[a] += curve[a, b] * step[b]
+        expected += step[a] * product[a]
+        seen += step[a] * fall[a]
+    if seen > LEAST_CURVATURE * expected:
+        for a in range(SIZE):
+            for b in range(SIZE):
+                curve[a, b] += fall[a] * fall[b] / seen - product[a] * product[b] / expected
+
+
 # ---- the climb --------------------------------------------------------------
 
 
 @kernel
-def climb(x: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, space: Space, most_steps: int) -> float:
+def climb(
+    x: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, space: Space, tolerance: float, information: FloatArray
+) -> float:
     """Raise the log-likelihood of nodes [begin, end) from x, in place; return the value reached."""
     theta, step, trial = np.empty(SIZE), np.empty(SIZE), np.empty(SIZE)
     low, high = np.empty(SIZE), np.empty(SIZE)
     slope, curve = np.empty(SIZE), np.empty((SIZE, SIZE))
     new_slope, new_curve = np.empty(SIZE), np.empty((SIZE, SIZE))
-    free = np.ones(SIZE, np.bool_)
+    free, tilt = np.ones(SIZE, np.bool_), np.empty(SIZE)
     box(problem, low, high)
-    place(x, problem, theta)
+    wide = place(x, problem, theta, tilt)
     value = score(theta, problem, trie, begin, end, space, slope, curve)
-    pull_back(x, problem, slope, curve)
+    for a in range(SIZE):
+        copy(curve[a], information[a])
+    pull_back(x, wide, tilt, slope, curve)
     damping = 1e-3
-    for _ in range(most_steps):
+    for _ in range(MOST_STEPS):
         for a in range(SIZE):
             free[a] = x[a] < high[a] if slope[a] > 0.0 else x[a] > low[a]
         newton(slope, curve, free, damping, step)
         promise = 0.0
         for a in range(SIZE):
             promise += step[a] * slope[a]
-        if promise < TOLERANCE * (1.0 - value) or damping > 1e15:
+        if promise < tolerance * (1.0 - value) or damping > 1e15:
             break
         advance(x, step, low, high, trial)
-        place(trial, problem, theta)
+        wide = place(trial, problem, theta, tilt)
         reached = score(theta, problem, trie, begin, end, space, new_slope, new_curve)
         if reached > value:
             value = reached
+            for a in range(SIZE):
+                copy(new_curve[a], information[a])
+            pull_back(trial, wide, tilt, new_slope, new_curve)
+            for a in range(SIZE):
+                step[a] = trial[a] - x[a]
+                slope[a] -= new_slope[a]
+            if promise < NEAR:
+                learn_from(step, slope, new_curve)
             copy(trial, x)
-            pull_back(x, problem, new_slope, new_curve)
             slope, new_slope = new_slope, slope
             curve, new_curve = new_curve, curve
             damping = max(damping * 0.1, 1e-9)
@@ -291,38 +405,64 @@ def climb(x: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, spa
 
 
 @kernel
-def search(problem: Problem, trie: Trie, skill: int, space: Space, best: FloatArray) -> float:
+def search(problem: Problem, trie: Trie, skill: int, space: Space, best: FloatArray, information: FloatArray) -> float:
     """Best of several climbs on one skill, into the point ``best``; return its log-likelihood."""
     begin, end = trie.start[skill], trie.start[skill + 1]
     nodes = end - begin
-    shallow, climbs = end, max(SOME_CLIMBS, min(MANY_CLIMBS, START_WORK // max(1, nodes)))
+    shallow, glance, climbs = end, GLANCE, max(SOME_CLIMBS, min(MANY_CLIMBS, START_WORK // max(1, nodes)))
     if nodes > LARGE:
-        shallow, climbs = begin + SHALLOW, FEW_CLIMBS
-    x, theta, promise = np.empty(SIZE), np.empty(SIZE), np.empty(len(problem.starts))
+        shallow, glance, climbs = begin + SHALLOW, GLANCE // 4, FEW_CLIMBS
+    x, theta, tilt, promise = np.empty(SIZE), np.empty(SIZE), np.empty(SIZE), np.empty(len(problem.starts))
     for index in range(len(promise)):
-        place(problem.starts[index], problem, theta)
-        promise[index] = log_likelihood(theta, problem, trie, begin, min(shallow, begin + GLANCE), space)
+        place(problem.starts[index], problem, theta, tilt)
+        promise[index] = log_likelihood(theta, problem, trie, begin, min(shallow, begin + glance), space)
     value = -np.inf
     for _ in range(min(climbs, len(promise))):
         index = int(np.argmax(promise))
         promise[index] = -np.inf
         copy(problem.starts[index], x)
-        reached = climb(x, problem, trie, begin, shallow, space, FIRST_STEPS)
+        reached = climb(x, problem, trie, begin, shallow, space, ROUGH, information)
         if reached > value:
             value = reached
             copy(x, best)
-    return climb(best, problem, trie, begin, end, space, MOST_STEPS)
+    return climb(best, problem, trie, begin, end, space, TOLERANCE, information)
 
 
 @kernel
-def fit_skills(problem: Problem, trie: Trie, thetas: FloatArray, curves: FloatArray) -> None:
-    """Fit every skill of a trie: theta into ``thetas`` (n_skills, 5), its information into ``curves`` (n_skills, 5, 5)."""
+def origin(theta: FloatArray, problem: Problem, responses: float, x: FloatArray) -> None:
+    """The point x of a theta, moved into the box, and off 0 and 1 where pseudo-counts forbid them."""
+    tilt, low, high = np.empty(SIZE), np.empty(SIZE), np.empty(SIZE)
+    box(problem, low, high)
+    for a in range(SIZE):
+        with_it, without = problem.smoothing[a, 0], problem.smoothing[a, 1]
+        share = 1.0 / (with_it + without + SHOWING * responses)
+        x[a] = min(max(theta[a], with_it * share), 1.0 - without * share)
+        x[a] = min(max(x[a], problem.low[a]), problem.high[a])
+    wide = room(x, problem, tilt)
+    if low[GUESS] < high[GUESS]:
+        share = (theta[GUESS] - problem.low[GUESS]) / max(wide, LEAST_GUESS)
+        x[GUESS] = min(max(share, low[GUESS]), high[GUESS])
+
+
+@kernel
+def fit_skills(problem: Problem, trie: Trie, small: int, thetas: FloatArray, curves: FloatArray) -> None:
+    """Fit every skill of a trie: theta into ``thetas`` (n_skills, 5), its information into ``curves`` (n_skills, 5, 5).
+
+    Skills with more than ``small`` nodes are not searched but climb from the theta they have.
+    """
     largest = 0
     for skill in range(len(thetas)):
         largest = max(largest, trie.start[skill + 1] - trie.start[skill])
     space = Space(np.empty(largest), np.empty((largest, 6)))
-    x, slope = np.empty(SIZE), np.empty(SIZE)
+    x, tilt = np.empty(SIZE), np.empty(SIZE)
     for skill in range(len(thetas)):
-        search(problem, trie, skill, space, x)
-        place(x, problem, thetas[skill])
-        score(thetas[skill], problem, trie, trie.start[skill], trie.start[skill + 1], space, slope, curves[skill])
+        begin, end = trie.start[skill], trie.start[skill + 1]
+        if end - begin > small:
+            responses = 0.0
+            for node in range(begin, end):
+                responses += trie.students[node]
+            origin(thetas[skill], problem, responses, x)
+            climb(x, problem, trie, begin, end, space, TOLERANCE, curves[skill])
+        else:
+            search(problem, trie, skill, space, x, curves[skill])
+        place(x, problem, thetas[skill], tilt)

@@ -37,8 +37,8 @@ class Trie(NamedTuple):
 
     start: IntArray  # (n_skills + 1,) first node of each skill
     parent: CodeArray  # (n_nodes,) counted from the skill's first node; -1: no response before
-    level: CodeArray  # (n_nodes,) which outcome this response had
-    students: IntArray  # (n_nodes,) how many passed through
+    symbol: CodeArray  # (n_nodes,) what was seen of this response: its outcome, its item, ...
+    students: IntArray | FloatArray  # (n_nodes,) how many passed through; as floats for the fit
 
 
 # ---- order ------------------------------------------------------------------
@@ -201,78 +201,141 @@ def number_pairs(rows: Rows, skill: CodeArray, n_skills: int, first: int, last: 
             rows.opportunity[at] = met[code]
 
 
+@kernel
+def gaps(rows: Rows, time: IntArray, unit: float, first: int, last: int, out: FloatArray) -> None:
+    """Time since the pair's last response, in units, of every entry of students [first, last); 0 for the first."""
+    begin = rows.pair_start[first]
+    before = np.zeros(rows.pair_start[last] - begin, np.int64)
+    for row in range(rows.student_start[first], rows.student_start[last]):
+        for at in range(rows.skill_start[row], rows.skill_start[row + 1]):
+            place = rows.pair[at] - begin
+            out[at] = (time[row] - before[place]) / unit if rows.opportunity[at] > 1 else 0.0
+            before[place] = time[row]
+
+
 # ---- sequences --------------------------------------------------------------
 #
-# A growing trie is two arrays: `child` (capacity, 2) and `count` (capacity,).
-# Nodes [0, n_skills) are the roots. An outcome is a level in [0, 2**bits) and
-# takes `bits` binary hops, so two outcomes cost one hop and thousands a few.
+# The responses of a log are put skill by skill, those of a pair together: `sequence` (n_entries,)
+# holds the symbol of each, or ~symbol where a pair begins.
+#
+# A growing trie needs no more than room: its arrays may hold anything but for the roots, which are
+# zero. A symbol in [0, 2**bits) takes `bits` binary hops, so right and wrong cost one hop and
+# thousands of symbols a few.
+
+
+class Growth(NamedTuple):
+    """A growing trie; 0 where there is no child."""
+
+    child: CodeArray  # (capacity, 2)
+    students: IntArray  # (capacity,) how many passed through each node
+    origin: CodeArray  # (capacity,) scratch of :func:`flatten`
 
 
 @kernel
-def descend(child: CodeArray, size: int, node: int, level: int, bits: int) -> tuple[int, int]:
-    """Follow one outcome down from a node, making what is missing; return (node, new size)."""
+def tally(rows: Rows, first: int, last: int, entries: IntArray) -> None:
+    """Count the responses of students [first, last) on each skill."""
+    for at in range(rows.skill_start[rows.student_start[first]], rows.skill_start[rows.student_start[last]]):
+        entries[rows.pair_skill[rows.pair[at]]] += 1
+
+
+@kernel
+def sort(rows: Rows, symbol: CodeArray, first: int, last: int, free: IntArray, sequence: CodeArray) -> None:
+    """Put the responses of students [first, last) skill by skill, those on ``skill`` from ``free[skill]`` on."""
+    for at in range(rows.skill_start[rows.student_start[first]], rows.skill_start[rows.student_start[last]]):
+        skill = rows.pair_skill[rows.pair[at]]
+        sequence[free[skill]] = symbol[at] if rows.opportunity[at] > 1 else ~symbol[at]
+        free[skill] += 1
+
+
+@kernel
+def descend(growth: Growth, size: int, node: int, symbol: int, bits: int) -> tuple[int, int]:
+    """Follow one symbol down from a node, making what is missing; return (node, new size)."""
     for bit in range(bits - 1, -1, -1):
-        turn = (level >> bit) & 1
-        if child[node, turn] == 0:
-            child[node, turn] = size
+        turn = (symbol >> bit) & 1
+        below = growth.child[node, turn]
+        if below == 0:
+            below = size
+            growth.child[node, turn] = below
+            growth.child[below, 0], growth.child[below, 1], growth.students[below] = 0, 0, 0
             size += 1
-        node = child[node, turn]
+        node = below
     return node, size
 
 
 @kernel
-def grow(rows: Rows, level: CodeArray, root: CodeArray, bits: int, child: CodeArray, count: IntArray, size: int) -> int:
-    """Count the sequences of the skills with ``root[skill] >= 0`` into a trie; return its size."""
-    at_node = np.empty(len(rows.pair_skill), np.int32)
-    for pair in range(len(at_node)):
-        at_node[pair] = root[rows.pair_skill[pair]]
-    for at in range(len(level)):
-        pair = rows.pair[at]
-        if at_node[pair] >= 0:
-            node, size = descend(child, size, at_node[pair], level[at], bits)
-            count[node] += 1
-            at_node[pair] = node
-    return size
+def grow(sequence: CodeArray, begin: int, end: int, bits: int, growth: Growth) -> None:
+    """Count the sequences [begin, end) of one skill into a trie with root 0."""
+    growth.child[0, 0], growth.child[0, 1] = 0, 0
+    node, size = 0, 1
+    for at in range(begin, end):
+        symbol = sequence[at]
+        if symbol < 0:
+            node, symbol = 0, ~symbol
+        node, size = descend(growth, size, node, symbol, bits)
+        growth.students[node] += 1
 
 
 @kernel
-def graft(trie: Trie, root: CodeArray, bits: int, child: CodeArray, count: IntArray, size: int) -> int:
+def graft(trie: Trie, root: CodeArray, bits: int, growth: Growth, size: int) -> int:
     """Add a finished trie, skill ``s`` at node ``root[s]``, to a growing one; return its size."""
     at_node = np.empty(len(trie.parent), np.int32)
     for skill in range(len(root)):
         base = trie.start[skill]
         for index in range(base, trie.start[skill + 1]):
             above = root[skill] if trie.parent[index] < 0 else at_node[base + trie.parent[index]]
-            node, size = descend(child, size, above, trie.level[index], bits)
-            count[node] += trie.students[index]
+            node, size = descend(growth, size, above, trie.symbol[index], bits)
+            growth.students[node] += trie.students[index]
             at_node[index] = node
     return size
 
 
 @kernel
-def flatten(child: CodeArray, count: IntArray, bits: int, n_skills: int, trie: Trie) -> int:
-    """Write a growing trie in breadth-first order; return the number of nodes."""
-    origin = np.empty(len(trie.parent), np.int32)
-    size = 0
-    for skill in range(n_skills):
-        base = size
-        trie.start[skill] = base
-        head = base - 1
-        while head < size:
-            above = skill if head < base else origin[head]
-            level = 0
-            while level < 1 << bits:
-                node, missing = above, bits
-                while missing > 0 and (missing == bits or node != 0):
-                    missing -= 1
-                    node = child[node, (level >> missing) & 1]
-                if node != 0:
-                    trie.parent[size] = head - base
-                    trie.level[size] = level
-                    trie.students[size] = count[node]
-                    origin[size] = node
-                    size += 1
-                level = ((level >> missing) + 1) << missing  # past everything under a missing turn
-            head += 1
-    trie.start[n_skills] = size
-    return size
+def flatten(growth: Growth, root: int, bits: int, trie: Trie, skill: int) -> None:
+    """Write what grew from a root in breadth-first order, as the next skill of a trie."""
+    base = trie.start[skill]
+    size = base
+    head = base - 1
+    while head < size:
+        above = root if head < base else growth.origin[head - base]
+        symbol = 0
+        while symbol < 1 << bits:
+            node, missing = above, bits
+            while missing > 0 and (missing == bits or node != 0):
+                missing -= 1
+                node = growth.child[node, (symbol >> missing) & 1]
+            if node != 0:
+                trie.parent[size] = head - base
+                trie.symbol[size] = symbol
+                trie.students[size] = growth.students[node]
+                growth.origin[size - base] = node
+                size += 1
+            symbol = ((symbol >> missing) + 1) << missing  # past everything under a missing turn
+        head += 1
+    trie.start[skill + 1] = size
+
+
+@kernel
+def flatten_all(growth: Growth, bits: int, trie: Trie) -> None:
+    """Write a growing trie, the skills at nodes 0, 1, ..."""
+    trie.start[0] = 0
+    for skill in range(len(trie.start) - 1):
+        flatten(growth, skill, bits, trie, skill)
+
+
+@kernel
+def count_sequences(sequence: CodeArray, start: IntArray, bits: int, growth: Growth, trie: Trie) -> None:
+    """The trie of skills whose responses are ``sequence[start[skill]:start[skill + 1]]``."""
+    trie.start[0] = 0
+    for skill in range(len(start) - 1):
+        grow(sequence, start[skill], start[skill + 1], bits, growth)
+        flatten(growth, 0, bits, trie, skill)
+
+
+@kernel
+def sum_up(trie: Trie, first: int, last: int) -> None:
+    """Turn how many sequences end at each node of skills [first, last) into how many pass through it, in place."""
+    for skill in range(first, last):
+        begin = trie.start[skill]
+        for node in range(trie.start[skill + 1] - 1, begin - 1, -1):
+            if trie.parent[node] >= 0:
+                trie.students[begin + trie.parent[node]] += trie.students[node]

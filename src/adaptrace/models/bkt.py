@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,30 +16,73 @@ from numpy.typing import NDArray
 
 from adaptrace import codec, parallel, schema
 from adaptrace.arrays import space
+from adaptrace.effects import Effects
 from adaptrace.errors import ModelError
-from adaptrace.fit import Limits, Progress, maximise
+from adaptrace.fit import Fitted, Limits, Progress, maximise, pull_of, refit
+from adaptrace.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
 from adaptrace.kernels import bkt as kernels
-from adaptrace.kernels.bkt import Parameters, Smoothed, Traced
-from adaptrace.log import Log
+from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
+from adaptrace.log import DAY, Log
 from adaptrace.models.skills import SMALLEST, Z90, Row, SkillTable
 from adaptrace.stats import Stats
+from adaptrace.variation import Variation
 
 FloatArray = NDArray[np.float64]
 
 MOST_FORGETTING = 0.02
 LONGEST_SHIFT = 200.0  # on the logit scale: from any odds to certainty
-MOST_ROUNDS, ROUND_TOLERANCE = 20, 1e-5  # of a fit with several skills per event
+RULES = {
+    "conjunctive": kernels.CONJUNCTIVE,
+    "mean": kernels.MEAN,
+    "min": kernels.MIN,
+    "weakest-first": kernels.WEAKEST_FIRST,
+}
+MAY_VARY = {
+    "items": ("learn", "guess", "slip"),
+    "kinds": ("learn", "guess", "slip"),
+    "groups": ("prior", "learn"),
+    "students": ("prior", "learn"),
+}
+
+
+MAPPINGS = ("levels", "bounds", "fixed", "smoothing")
+LAST = ("time", "order")  # whichever the log has
+
+
+class Layout(NamedTuple):
+    """A log laid out for the kernels."""
+
+    cells: Cells
+    parameters: Parameters  # of the cells
 
 
 @dataclass(frozen=True, repr=False)
 class BKT:
-    """Bayesian knowledge tracing: four parameters per skill (Corbett & Anderson, 1995) and slow forgetting.
+    """Bayesian knowledge tracing: four parameters per skill (Corbett & Anderson, 1995), slow forgetting, and what varies.
 
     Parameters
     ----------
     forget
         Also fit the probability that a known skill is unknown at the next opportunity (Khajah, Lindsey &
-        Mozer, 2016), up to 0.02, so that 0.95 stays within reach of every skill. ``False`` is the classic model.
+        Mozer, 2016), up to 0.02, so that 0.95 stays within reach of every skill. ``False``: none.
+    items
+        What varies by item (Pardos & Heffernan, 2011): any of ``("learn", "guess", "slip")``. An item is drawn to its skill
+        as far as its own responses are few.
+    kinds
+        What varies by kind of evidence (practice, project, ...): any of ``("learn", "guess", "slip")``.
+    groups
+        What varies by the log's ``group`` of students: any of ``("prior", "learn")``.
+    students
+        What varies by student (Yudelson, Koedinger & Gordon, 2013): any of ``("prior", "learn")``. A student whom the fit did not
+        see has the values of their group, else of the skill. The model and its stats then hold the students' names.
+    levels
+        Kind -> number of its ordered levels, e.g. ``{"project": 5}`` for levels 0 to 4, given as ``correct`` = level / 4. Each
+        level is then evidence of its own strength. On events with several skills a level counts as partial credit.
+    elapsed
+        Whether mastery fades with time: P(known) halves in the skill's half-life (days). Needs ``time``.
+    combine
+        What an answer to an item of several skills says: ``"conjunctive"``, ``"mean"``, ``"min"`` or ``"weakest-first"``; see
+        :func:`adaptrace.kernels.bkt.joint` and :func:`~adaptrace.kernels.bkt.credit`.
     bounds
         Parameter -> (lowest, highest), e.g. ``{"guess": (0, 0.4), "slip": (0, 0.3)}``.
     fixed
@@ -46,11 +90,19 @@ class BKT:
     smoothing
         Parameter -> (pseudo-count of the event, of its absence), a Beta prior less one: ``{"learn": (1, 9)}`` pulls
         P(learn) towards 0.1 with the weight of ten observed transitions.
+    pooling
+        By so many pseudo-observations every skill is pulled towards the mean skill; by default by as many as the differences
+        between the skills say; 0 fits each on its own.
+    plausible
+        Keep every skill within the tests of Baker, Corbett & Aleven (2008): three right answers never lower mastery, and ten
+        reach 0.95.
 
     Attributes
     ----------
     table
         Parameters per skill and their covariances (:class:`~adaptrace.models.skills.SkillTable`); None before the fit.
+    effects
+        What varies (:class:`~adaptrace.effects.Effects`); None if nothing does.
 
     Raises
     ------
@@ -66,40 +118,51 @@ class BKT:
     """
 
     forget: bool = True
+    items: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    students: Sequence[str] = ()
+    levels: Mapping[str, int] = field(default_factory=dict)
+    elapsed: bool = False
+    combine: str = "conjunctive"
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     fixed: Mapping[str, float] = field(default_factory=dict)
     smoothing: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    pooling: float | None = None
+    plausible: bool = True
     table: SkillTable | None = None
+    effects: Effects | None = None
 
     family: ClassVar[str] = "bkt"
 
     def __post_init__(self) -> None:
         self._limits()
+        self._check_variation()
 
     # ---- making one ---------------------------------------------------------
 
     def stats(self, log: Log) -> Stats:
         """The counts that :meth:`fit` needs of a log; they add: ``fit(stats_a + stats_b)``.
 
-        Where an event has several skills, what it says of one depends on the chances of the others:
-        a fitted model uses its own, an unfitted one the share of right answers.
+        Where an event has several skills, what it says of one depends on the chances of the others, and counts cannot
+        hold that exactly: a fitted model uses its own chances, an unfitted one the share of right answers. Fit such
+        a log itself where you have it.
         """
-        if self.table is None or not log.has_several_skills:
-            return Stats.from_log(log)
-        return Stats.from_log(log, self._trace(log).others)
+        several = self.table is not None and log.has_several_skills
+        return Stats.from_log(log, self._variation.told_apart, self._trace(log).credit if several else None)
 
     def fit(self, data: Log | Stats, *, executor: Executor | None = None, progress: Progress | None = None) -> BKT:
-        """Fit by maximum likelihood, every skill on its own; guess + slip < 1, so that knowing always helps.
+        """Fit by maximum likelihood, pulled towards the mean skill as ``pooling`` says; guess + slip < 1: knowing always helps.
 
-        A log with several skills per event is fitted in rounds: each skill given the others' chances,
-        until the log-likelihood no longer rises.
+        Skills share nothing, so each is fitted on its own, from many starts. Where something varies, or events have several
+        skills, one climb of everything together follows, on the exact likelihood of the events.
 
         Parameters
         ----------
         data
             A log, or the stats of one or of several added up. Not changed.
         executor
-            Where skills are fitted; by default one thread per core. It changes no bit of the result.
+            Where the pieces of the work run; by default one thread per core. It changes no bit of the result.
         progress
             Called with the share that is done.
 
@@ -107,25 +170,74 @@ class BKT:
         -------
         BKT
             A fitted model; this one stays as it is.
-        """
-        stats = data if isinstance(data, Stats) else replace(self, table=None).stats(data)
-        model = self._fit_stats(stats, executor, progress)
-        if isinstance(data, Stats) or not data.has_several_skills:
-            return model
-        value = model.log_likelihood(data)
-        for _ in range(MOST_ROUNDS):
-            refined = self._fit_stats(model.stats(data), executor, progress)
-            reached = refined.log_likelihood(data)
-            if reached <= value:
-                break
-            model, gain, value = refined, reached - value, reached
-            if gain < ROUND_TOLERANCE * abs(value):
-                break
-        return model
 
-    def _fit_stats(self, stats: Stats, executor: Executor | None, progress: Progress | None) -> BKT:
-        theta, covariance = maximise(stats, self._limits(), executor=executor, progress=progress)
-        return replace(self, table=SkillTable.build(stats.skills, stats.responses, theta, covariance))
+        Raises
+        ------
+        ModelError
+            If the stats were made for other options.
+        DataError
+            If the log lacks a column that the options need.
+        """
+        apart = self._variation.told_apart
+        if isinstance(data, Stats) and data.factors != apart:
+            got, expected = (" and ".join(names) or "outcomes only" for names in (data.factors, apart))
+            raise ModelError(
+                f"stats of another structure: they tell apart {got}; expected {expected}: use this model's stats(log)"
+            )
+        blank, log = replace(self, table=None, effects=None), data if isinstance(data, Log) else None
+        stats = blank.stats(data) if isinstance(data, Log) else data
+        model = blank._fit_skills(stats.without(*apart) if apart else stats, executor, progress)
+        if log is not None and log.has_several_skills:
+            return model._fit_effects(Responses(log, RULES[self.combine], self._variation, executor), progress)
+        return model._fit_effects(Sequences(stats, self._variation, executor), progress) if self._variation else model
+
+    def _fit_skills(self, stats: Stats, executor: Executor | None, progress: Progress | None) -> BKT:
+        fitted = maximise(stats, self._limits(), executor=executor, progress=progress)
+        return replace(self, table=SkillTable.build(stats.skills, stats.responses, fitted))
+
+    def _fit_effects(self, evidence: Evidence, progress: Progress | None) -> BKT:
+        """Fit all skills together with what varies, from the fit of each skill alone."""
+        table, theta = self._fitted, np.stack(self.parameters, axis=1)
+        limits = self._limits().pooled(table.pull)
+        low, high = limits.box()
+        start = Effects(low, high, places(theta, np.ones(len(theta)), low, high), np.ones(len(theta)))
+        base, covariance, effects = maximise_effects(evidence, limits, self._variation, start, theta[-1], progress)
+        table = SkillTable.build(table.names, table.responses, Fitted(base, covariance, table.pulled, table.pull))
+        return replace(self, table=table, effects=effects if self._variation else None)
+
+    def bootstrap(self, data: Log | Stats, *, draws: int = 200, seed: int, executor: Executor | None = None) -> pa.Table:
+        """Draws of the skills' parameters by the Bayesian bootstrap (Rubin, 1981): students' sequences with random weights.
+
+        Parameters
+        ----------
+        data
+            What this model was fitted to.
+        draws
+            How many.
+        seed
+            Same seed, same bits.
+
+        Returns
+        -------
+        pyarrow.Table
+            One row per draw and skill: ``draw``, ``skill``, ``prior``, ``learn``, ``forget``, ``guess``, ``slip``.
+
+        Raises
+        ------
+        ModelError
+            If parameters vary by item, kind, group, student or time, or the data are of other skills.
+        """
+        if self._variation:
+            raise ModelError("bootstrap: parameters of this model vary by more than skill; its intervals are in summary()")
+        stats, table = self.stats(data) if isinstance(data, Log) else data, self._fitted
+        if not stats.skills.equals(table.names):
+            raise ModelError("stats of other skills than this model's; expected what it was fitted to")
+        limits = self._limits().pooled(table.pull)
+        theta = np.stack([values[:-1] for values in table.parameters], axis=1)
+        drawn = refit(stats, limits, theta, draws, seed, executor=executor)
+        columns = dict(zip(Parameters._fields, drawn.reshape(-1, drawn.shape[-1]).T.copy(), strict=True))
+        number = np.repeat(np.arange(draws), len(table))
+        return pa.table({"draw": number, "skill": pa.array(table.names.to_pylist() * draws, pa.string()), **columns})
 
     def _limits(self) -> Limits:
         """The options as arrays, checked."""
@@ -153,7 +265,29 @@ class BKT:
         edges = np.array([limits.get(name, (0.0, 1.0)) for name in known], float)
         low, high = np.clip(edges, SMALLEST, 1.0 - 2.0 * SMALLEST).T
         low[2], high[2] = edges[2]  # forgetting may be none at all
-        return Limits(low, high, np.array([self.smoothing.get(name, (0.0, 0.0)) for name in known], float))
+        smoothing = np.array([self.smoothing.get(name, (0.0, 0.0)) for name in known], float)
+        return Limits(low, high, smoothing, self.pooling, self.plausible)
+
+    @cached_property
+    def _variation(self) -> Variation:
+        options = {"item": self.items, "kind": self.kinds, "group": self.groups, "student": self.students}
+        return Variation({name: tuple(of) for name, of in options.items() if of}, self.levels, self.elapsed)
+
+    def _check_variation(self) -> None:
+        problems = []
+        for option, known in MAY_VARY.items():
+            given = getattr(self, option)
+            if isinstance(given, str | bool) or not set(given) <= set(known):
+                problems.append(f"{option}: got {given!r}; expected some of {known}, e.g. {option}={known[-2:]}")
+        for kind, n in self.levels.items():
+            if not isinstance(n, int) or n < 2:
+                problems.append(f"levels of '{kind}': got {n!r}; expected how many there are, at least 2")
+        if self.combine not in RULES:
+            problems.append(f"combine: got {self.combine!r}; expected one of {', '.join(RULES)}")
+        if self.pooling is not None and not self.pooling >= 0.0:
+            problems.append(f"pooling: got {self.pooling!r}; expected 0 or more pseudo-observations")
+        if problems:
+            raise ModelError("; ".join(problems))
 
     @classmethod
     def from_parameters(cls, skills: Sequence[str], **parameters: Sequence[float] | float) -> BKT:
@@ -176,7 +310,10 @@ class BKT:
             raise ModelError("skills: got a name twice; expected every skill once")
         order = np.argsort(np.asarray(skills, dtype=str), kind="stable")
         names = pa.array([str(skill) for skill in skills], pa.string()).take(pa.array(order))
-        table = SkillTable.build(names, np.zeros(len(skills), np.int64), theta[order], np.zeros((len(skills), 5, 5)))
+        exact, high = np.zeros((len(skills), 5, 5)), np.append(np.ones(2), [theta[:, 2].max(initial=0.0), 1.0, 1.0])
+        pull = pull_of(theta, exact, Limits(np.zeros(5), high, np.zeros((5, 2))))
+        fitted = Fitted(theta[order], exact, exact[:, 0], pull)
+        table = SkillTable.build(names, np.zeros(len(skills), np.int64), fitted)
         return cls(bool(np.any(theta[:, 2])), table=table)
 
     # ---- using it -----------------------------------------------------------
@@ -196,8 +333,16 @@ class BKT:
         """
         return self._trace(log).predicted
 
-    def score(self, log: Log) -> pa.Table:
+    def score(self, log: Log, *, at: datetime.datetime | None = None) -> pa.Table:
         """Mastery of every student on every skill they met, after their last response.
+
+        Parameters
+        ----------
+        log
+            Not changed.
+        at
+            When mastery is asked for (with a time zone; UTC if without): skills not practised since have faded. Needs a
+            model with ``elapsed=True``.
 
         Returns
         -------
@@ -206,11 +351,18 @@ class BKT:
             90 % interval that the uncertainty of the skill's parameters leaves, ``opportunities``,
             ``last_time`` (or ``last_order``), and ``fitted``: whether the fit knew the skill.
         """
-        rows, traced = log.rows, self._trace(log)
-        odds, spread = traced.odds, self._spread(log, traced.others)
+        rows, layout = log.rows, self._layout(log)
+        traced = self._trace(log, layout)
+        odds, spread = traced.odds, self._spread(log, layout, traced.credit)
         owner = np.repeat(np.arange(len(log.students), dtype=np.int32), np.diff(rows.pair_start))
         last_entry = np.zeros(len(odds), np.int64)
         last_entry[rows.pair] = np.arange(len(rows.pair))
+        last_row = pa.array(np.searchsorted(rows.skill_start, last_entry, side="right") - 1)
+        last = {
+            f"last_{name}": schema.combined(log.table[name]).take(last_row) for name in LAST if name in log.table.column_names
+        }
+        if at is not None:
+            odds, spread = self._faded(odds, spread, layout.cells.half_life, rows.pair_skill, last.get("last_time"), at)
         columns = {
             "student": pa.DictionaryArray.from_arrays(owner, log.students),
             "skill": pa.DictionaryArray.from_arrays(rows.pair_skill, log.skills),
@@ -220,11 +372,25 @@ class BKT:
             "opportunities": rows.opportunity[last_entry],
             "fitted": self.knows(log.skills)[rows.pair_skill],
         }
-        last_row = pa.array(np.searchsorted(rows.skill_start, last_entry, side="right") - 1)
-        for name in ("time", "order"):
-            if name in log.table.column_names:
-                columns[f"last_{name}"] = schema.combined(log.table[name]).take(last_row)
-        return pa.table(columns)
+        return pa.table({**columns, **last})
+
+    def _faded(
+        self,
+        odds: FloatArray,
+        spread: FloatArray,
+        half_life: FloatArray,
+        skill: NDArray[np.int32],
+        last_time: pa.Array | None,
+        at: datetime.datetime,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Odds at a later time, and the standard deviation of their logarithm."""
+        if not self.elapsed or last_time is None:
+            raise ModelError("score(at=...): this model's mastery does not fade; fit one with BKT(elapsed=True)")
+        moment = pa.scalar(at if at.tzinfo else at.replace(tzinfo=datetime.UTC), schema.TIME).cast(pa.int64()).as_py()
+        days = np.maximum(moment - np.asarray(last_time.cast(pa.int64())), 0) / DAY
+        faded = np.empty_like(odds)
+        kernels.fade_all(odds, days, half_life, skill, faded)
+        return faded, spread * (1.0 + faded) / (1.0 + odds)
 
     def smooth(self, log: Log) -> pa.Table:
         """Mastery in hindsight: what the whole history says of each opportunity (forward-backward).
@@ -236,11 +402,7 @@ class BKT:
             ``correct``, ``known`` = P(known at this response | all responses of the student) and ``learned`` =
             P(learned right after it | all responses).
         """
-        rows, parameters = log.rows, self._parameters_of(log.skills)
-        smoothed = Smoothed(np.empty(len(rows.pair)), np.empty(len(rows.pair)))
-        others = self._trace(log).others
-        pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
-        parallel.run(kernels.smooth, [(rows, parameters, others, *piece, smoothed) for piece in pieces])
+        rows, smoothed = log.rows, self._smooth(log)
         entries = np.diff(rows.skill_start)
         student = log.table["student"].chunk(0).indices.to_numpy()
         return pa.table(
@@ -251,6 +413,39 @@ class BKT:
                 "correct": np.repeat(rows.correct, entries),
                 "known": smoothed.known,
                 "learned": smoothed.learned,
+            }
+        )
+
+    def moments(self, log: Log) -> pa.Table:
+        """The most likely moment of learning, of every student on every skill they met (Baker, Goldstein & Heffernan, 2011).
+
+        Returns
+        -------
+        pyarrow.Table
+            ``student``, ``skill``, ``moment``: the opportunity right after which the skill was most likely learned, 0 if it was
+            most likely known from the start, null if it was most likely not learned; and ``probability`` of that, given all
+            responses.
+        """
+        rows, smoothed = log.rows, self._smooth(log)
+        n_pairs = len(rows.pair_skill)
+        start, known, learned = np.zeros(n_pairs), np.zeros(n_pairs), np.zeros(n_pairs)
+        first = rows.opportunity == 1
+        start[rows.pair[first]] = smoothed.known[first]
+        known[rows.pair] = smoothed.known  # at the last response
+        learned[rows.pair] = smoothed.learned
+        never = np.maximum(1.0 - known - learned, 0.0)
+        best, moment = np.zeros(n_pairs), np.zeros(n_pairs, np.int32)
+        order = np.argsort(smoothed.learned, kind="stable")
+        best[rows.pair[order]], moment[rows.pair[order]] = smoothed.learned[order], rows.opportunity[order]
+        moment = np.where(start >= best, 0, moment)
+        best = np.maximum(start, best)
+        owner = np.repeat(np.arange(len(log.students), dtype=np.int32), np.diff(rows.pair_start))
+        return pa.table(
+            {
+                "student": pa.DictionaryArray.from_arrays(owner, log.students),
+                "skill": pa.DictionaryArray.from_arrays(rows.pair_skill, log.skills),
+                "moment": pa.array(moment, mask=never > best),
+                "probability": np.maximum(best, never),
             }
         )
 
@@ -269,9 +464,31 @@ class BKT:
         """prior, learn, forget, guess and slip, each (n_skills + 1,): the last is for skills never seen."""
         return self._fitted.parameters
 
-    def row(self, skill: str) -> Row:
-        """prior, learn, forget, guess and slip of one skill; of an unknown one the values for unknown skills."""
-        return self._fitted.row(skill)
+    def row(self, skill: str, *, alone: bool = True, **names: str) -> Row:
+        """prior, learn, forget, guess and slip of one skill; of an unknown one the values for unknown skills.
+
+        With ``item=``, ``kind=``, ``group=`` or ``student=``: as far as parameters vary by them and the fit saw them;
+        ``alone``: on an event of this skill only.
+        """
+        return self._fitted.row(skill) if self.effects is None else self.effects.row(self._fitted.place(skill), names, alone)
+
+    def level_chances(self, skill: str, kind: str, correct: float) -> tuple[float, float] | None:
+        """P(level | unknown) and 1 - P(level | known), if the kind has levels on the skill."""
+        return None if self.effects is None else self.effects.level_chances(self._fitted.place(skill), kind, correct)
+
+    def half_life(self, skill: str) -> float:
+        """Days in which P(known) halves; infinite if mastery does not fade."""
+        return (
+            float(self.effects.half_life[self._fitted.place(skill)])
+            if self.effects is not None and self.elapsed
+            else float("inf")
+        )
+
+    def seen(self, log: Log) -> NDArray[np.bool_]:
+        """Whether the fit saw each row's skills, item and kind, as far as parameters vary by them, (n_rows,)."""
+        rows, known = log.rows, self.knows(log.skills)
+        seen = np.minimum.reduceat(known[rows.pair_skill[rows.pair]], rows.skill_start[:-1]) if len(log) else np.empty(0, bool)
+        return seen if self.effects is None else seen & self.effects.seen(log)
 
     def knows(self, skills: pa.Array) -> NDArray[np.bool_]:
         """Which of these skills the fit saw."""
@@ -283,7 +500,10 @@ class BKT:
 
     def __repr__(self) -> str:
         skills = "" if self.table is None else f"{len(self.table):,} skill{'s' * (len(self.table) != 1)}, "
-        return f"BKT({skills}forget={self.forget})"
+        varies = "".join(f", {name}={tuple(getattr(self, name))}" for name in MAY_VARY if getattr(self, name))
+        varies += f", levels={dict(self.levels)}" * bool(self.levels) + ", elapsed=True" * self.elapsed
+        varies += f", combine='{self.combine}'" * (self.combine != "conjunctive")
+        return f"BKT({skills}forget={self.forget}{varies})"
 
     @property
     def _fitted(self) -> SkillTable:
@@ -291,39 +511,57 @@ class BKT:
             raise ModelError("this model is not fitted; use the one that fit(log) returns, or from_parameters(...)")
         return self.table
 
-    def _parameters_of(self, skills: pa.Array) -> Parameters:
-        index = self._fitted.index(skills)
-        return Parameters(*(values[index] for values in self.parameters))
+    def _layout(self, log: Log) -> Layout:
+        """Which cell holds where in a log, and the parameters of the cells."""
+        skill = self._fitted.index(log.skills)
+        if self.effects is not None:
+            return Layout(*self.effects.cells(log, skill))
+        nothing, never = np.empty(0, np.int32), np.empty(0)
+        parameters = Parameters(*(values[skill] for values in self.parameters))
+        return Layout(Cells(log.rows.pair_skill, nothing, nothing, never, never), parameters)
 
-    def _trace(self, log: Log) -> Traced:
-        parameters, rows = self._parameters_of(log.skills), log.rows
-        others = np.ones(len(rows.pair) if log.has_several_skills else 0)
-        traced = Traced(space(len(log), np.float64), space(len(rows.pair_skill), np.float64), others)
+    def _trace(self, log: Log, layout: Layout | None = None) -> Traced:
+        rows, (cells, parameters) = log.rows, layout or self._layout(log)
+        several = len(rows.pair) if log.has_several_skills else 0
+        credit = Credit(np.ones(several), np.zeros(several))
+        traced = Traced(space(len(log), np.float64), space(len(rows.pair_skill), np.float64), credit)
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
-        parallel.run(kernels.trace, [(rows, parameters, *piece, traced) for piece in pieces])
+        rule = RULES[self.combine]
+        parallel.run(kernels.trace, [(rows, cells, parameters, rule, *piece, traced) for piece in pieces])
         return traced
 
-    def _spread(self, log: Log, others: FloatArray) -> FloatArray:
+    def _spread(self, log: Log, layout: Layout, told: Credit) -> FloatArray:
         """Standard deviation of each pair's log-odds of mastery, (n_pairs,), from the covariance of the parameters."""
-        rows, parameters = log.rows, self._parameters_of(log.skills)
-        covariance = self._fitted.covariance[self._fitted.index(log.skills)]
+        rows, covariance = log.rows, self._fitted.covariance[self._fitted.index(log.skills)]
         variance = np.empty(len(rows.pair_skill))
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
-        parallel.run(kernels.spread, [(rows, parameters, covariance, others, *piece, variance) for piece in pieces])
+        parallel.run(kernels.spread, [(rows, *layout, covariance, told, *piece, variance) for piece in pieces])
         return np.sqrt(variance)
+
+    def _smooth(self, log: Log) -> Smoothed:
+        rows, layout = log.rows, self._layout(log)
+        smoothed, told = Smoothed(np.empty(len(rows.pair)), np.empty(len(rows.pair))), self._trace(log, layout).credit
+        pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
+        parallel.run(kernels.smooth, [(rows, *layout, told, *piece, smoothed) for piece in pieces])
+        return smoothed
 
     # ---- keeping it ---------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """The model as plain data, exact to the last bit."""
-        options = {name: dict(getattr(self, name)) for name in ("bounds", "fixed", "smoothing")}
-        return {"family": self.family, "forget": self.forget, **options, "skills": self._fitted.to_dict()}
+        options = {name: dict(getattr(self, name)) for name in MAPPINGS} | {name: list(getattr(self, name)) for name in MAY_VARY}
+        options |= {name: getattr(self, name) for name in ("forget", "elapsed", "combine", "pooling", "plausible")}
+        effects = None if self.effects is None else self.effects.to_dict()
+        return {"family": self.family, **options, "skills": self._fitted.to_dict(), "effects": effects}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> BKT:
         """The model that :meth:`to_dict` described."""
-        pairs = {name: {key: tuple(pair) for key, pair in content[name].items()} for name in ("bounds", "smoothing")}
-        return cls(content["forget"], **pairs, fixed=content["fixed"], table=SkillTable.from_dict(content["skills"]))
+        options = {key: value for key, value in content.items() if key not in ("family", "skills", "effects")}
+        options |= {name: {key: tuple(pair) for key, pair in content[name].items()} for name in ("bounds", "smoothing")}
+        options |= {name: tuple(content[name]) for name in MAY_VARY}
+        effects = content["effects"] and Effects.from_dict(content["effects"])
+        return cls(**options, table=SkillTable.from_dict(content["skills"]), effects=effects)
 
     @cached_property
     def fingerprint(self) -> str:

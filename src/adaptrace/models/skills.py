@@ -12,18 +12,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace import schema
+from adaptrace.fit import Fitted, Pull
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Parameters
+from adaptrace.kernels.bkt_fit import FEW_RIGHTS, MANY_RIGHTS, MASTERED
 
 FloatArray = NDArray[np.float64]
 Row = tuple[float, float, float, float, float]
 
 SMALLEST = 1e-9  # a probability nearer to 0 or 1 is moved here: certainty could never be revised
 Z90 = 1.6448536269514722  # the normal quantile of two-sided 90 % intervals
-NOTHING_KNOWN = np.array([0.4, 0.1, 0.0, 0.2, 0.1])  # a skill when nothing was fitted
-SPREAD_UNKNOWN = 1.0  # and the standard deviation of its logits
+SPREAD_UNKNOWN = 1.0  # standard deviation of the logits of a skill when nothing was fitted
 FEW_RESPONSES = 200  # about 50 students with 4 responses, below which parameters are hardly determined
-MASTERED, REPEATS = 0.95, 10  # Baker, Corbett & Aleven (2008): so many right answers must reach mastery
+HALF = 0.5  # a parameter is shrunk when the other skills say more of it than its own responses
+EDGE = 1e-5  # a test of plausibility passed by no more than this holds the parameters where they are
+UNSURE, TRADED = 0.5, 0.9  # standard deviation (logit) and correlation from which two parameters cannot be told apart
 
 
 def logit(p: FloatArray) -> FloatArray:
@@ -50,34 +53,41 @@ class SkillTable:
         prior, learn, forget, guess, slip, each (n_skills + 1,).
     covariance
         (n_skills + 1, 5, 5) of their logits; the last row is the spread between skills.
+    pulled
+        (n_skills, 5) the share of each parameter's certainty that comes from the other skills, not from its own responses.
+    weight
+        (5,) by how many pseudo-observations the parameters were pulled towards the last row.
     """
 
     names: pa.StringArray
     responses: NDArray[np.int64]
     parameters: Parameters
     covariance: FloatArray
+    pulled: FloatArray
+    weight: FloatArray
 
     @classmethod
-    def build(cls, names: pa.StringArray, responses: NDArray[np.int64], theta: FloatArray, covariance: FloatArray) -> SkillTable:
-        """Add the row for unknown skills: mean and spread of the others on the logit scale, by their responses."""
+    def build(cls, names: pa.StringArray, responses: NDArray[np.int64], fitted: Fitted) -> SkillTable:
+        """Add the row for unknown skills: the mean skill, and the spread between skills on the logit scale."""
+        theta = fitted.theta
         inside = np.clip(theta, SMALLEST, 1.0 - SMALLEST)
         inside[:, 2] = np.where(theta[:, 2] > 0.0, inside[:, 2], 0.0)
-        unknown, spread = NOTHING_KNOWN.copy(), np.diag(np.full(5, SPREAD_UNKNOWN**2))
-        if len(theta):
-            weight = np.maximum(responses, 1)
-            moderate = logit(np.clip(theta, 0.01, 0.99))  # a parameter at a bound says "extreme", not how extreme
-            mean = np.average(moderate, axis=0, weights=weight)
-            unknown = expit(mean)
-            if len(theta) > 1:
-                spread = np.cov(moderate.T, aweights=weight)
+        spread = np.diag(np.full(5, SPREAD_UNKNOWN**2))
+        if len(theta) > 1:
+            spread = np.cov(logit(np.clip(theta, 0.01, 0.99)).T, aweights=np.maximum(responses, 1))
         if not np.any(theta[:, 2]):
-            unknown[2] = 0.0
             spread[2, :] = spread[:, 2] = 0.0
-        rows = np.vstack([inside, unknown])
-        return cls(names, responses, Parameters(*rows.T.copy()), np.concatenate([covariance, spread[None]]))
+        parameters = Parameters(*np.vstack([inside, fitted.pull.centre]).T.copy())
+        covariance = np.concatenate([fitted.covariance, spread[None]])
+        return cls(names, responses, parameters, covariance, fitted.pulled, fitted.pull.weight)
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def pull(self) -> Pull:
+        """What the skills were pulled to."""
+        return Pull(np.array([values[-1] for values in self.parameters]), self.weight)
 
     def index(self, names: pa.Array) -> NDArray[np.int64]:
         """Row of each name; -1, the last, where unknown."""
@@ -86,6 +96,14 @@ class SkillTable:
     def row(self, name: str) -> Row:
         """prior, learn, forget, guess and slip of one skill; of an unknown one the values for unknown skills."""
         return self._rows.get(name, self._unknown)
+
+    def place(self, name: str) -> int:
+        """Row of a skill; -1, the last, where unknown."""
+        return self._places.get(name, -1)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names.to_pylist())}
 
     @cached_property
     def _rows(self) -> dict[str, Row]:
@@ -100,8 +118,9 @@ class SkillTable:
     # ---- for people ---------------------------------------------------------
 
     def summary(self) -> pa.Table:
-        """One row per skill: ``skill``, ``responses``, each parameter with its 90 % interval, and ``notes``."""
+        """One row per skill: ``skill``, ``responses``, ``status``, each parameter with its 90 % interval, and ``notes``."""
         columns: dict[str, Any] = {"skill": self.names, "responses": self.responses}
+        columns["status"] = pa.array([self._status(row)[0] for row in range(len(self))], pa.string())
         spread = np.sqrt(np.maximum(np.einsum("kaa->ka", self.covariance[:-1]), 0.0))
         for a, (name, values) in enumerate(self.parameters._asdict().items()):
             centre = values[:-1]
@@ -112,24 +131,61 @@ class SkillTable:
         columns["notes"] = pa.array([self._notes(row) for row in range(len(self))], pa.string())
         return pa.table(columns)
 
-    def _notes(self, row: int) -> str:
+    def _status(self, row: int) -> tuple[str, str]:
+        """``fitted``, ``shrunk``, ``prior-only`` or ``given``, and why."""
+        if self.responses[row] == 0:
+            return "given", "parameters were given, not fitted"
+        pulled = self.pulled[row]
+        names = [name for name, share in zip(Parameters._fields, pulled, strict=True) if share > HALF and name != "forget"]
+        if len(names) == len(Parameters._fields) - 1:
+            return "prior-only", "the other skills say more of every parameter than its own responses"
+        if names:
+            return "shrunk", f"{', '.join(names)} mostly from the other skills"
+        if 0.0 <= self._margin(row) < EDGE:
+            return "shrunk", f"held where {MANY_RIGHTS} right answers reach {MASTERED}"
+        return "fitted", ""
+
+    def _margin(self, row: int) -> float:
+        """By how much ten right answers pass mastery, on the log-odds scale."""
         prior, learn, forget, guess, slip = (float(values[row]) for values in self.parameters)
         odds = kernels.initial(prior)
-        for _ in range(REPEATS):
-            odds = kernels.update(odds, kernels.evidence(1.0, 1.0, guess, slip), learn, forget)
-        notes = []
+        for _ in range(MANY_RIGHTS):
+            odds = kernels.update(odds, kernels.evidence(1.0, 1.0, 0.0, guess, slip), learn, forget)
+        return float(np.log(odds) - np.log(MASTERED / (1.0 - MASTERED)))
+
+    def _lowered(self, row: int) -> bool:
+        """Whether three right answers lower mastery."""
+        prior, learn, forget, guess, slip = (float(values[row]) for values in self.parameters)
+        odds = kernels.initial(prior)
+        for _ in range(FEW_RIGHTS):
+            odds = kernels.update(odds, kernels.evidence(1.0, 1.0, 0.0, guess, slip), learn, forget)
+        return bool(odds < kernels.initial(prior) * (1.0 - EDGE))
+
+    def _notes(self, row: int) -> str:
+        """Why the status, and what else is doubtful."""
+        notes = [why for why in (self._status(row)[1],) if why]
         if 0 < self.responses[row] < FEW_RESPONSES:
             notes.append(f"few responses ({self.responses[row]})")
-        if kernels.mastery(odds) < MASTERED:
-            notes.append(f"{REPEATS} right answers do not reach {MASTERED}")
+        if self._margin(row) < -EDGE:
+            notes.append(f"{MANY_RIGHTS} right answers do not reach {MASTERED}")
+        if self._lowered(row):
+            notes.append(f"{FEW_RIGHTS} right answers lower mastery")
         edges = [
-            name
-            for name, value in zip(Parameters._fields, (prior, learn, forget, guess, slip), strict=True)
-            if name != "forget" and not 1e-6 < value < 1.0 - 1e-6
+            name for name, values in self.parameters._asdict().items() if name != "forget" and not 1e-6 < values[row] < 1.0 - 1e-6
         ]
         if edges:
             notes.append(f"{', '.join(edges)} at the edge")
+        notes += self._trades(row)
         return "; ".join(notes)
+
+    def _trades(self, row: int) -> list[str]:
+        """Which parameters the responses cannot tell apart: one is known only given the other."""
+        covariance = self.covariance[row]
+        spread = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+        correlation = covariance / np.outer(spread, spread)
+        names = Parameters._fields
+        pairs = [(a, b) for a in range(5) for b in range(a) if spread[a] > UNSURE and spread[b] > UNSURE]
+        return [f"{names[b]} and {names[a]} cannot be told apart" for a, b in pairs if abs(correlation[a, b]) > TRADED]
 
     # ---- plain data ---------------------------------------------------------
 
@@ -140,6 +196,8 @@ class SkillTable:
             "responses": self.responses.tolist(),
             "parameters": {name: values.tolist() for name, values in self.parameters._asdict().items()},
             "covariance": self.covariance.tolist(),
+            "pulled": self.pulled.tolist(),
+            "weight": self.weight.tolist(),
         }
 
     @classmethod
@@ -147,4 +205,6 @@ class SkillTable:
         """What :meth:`to_dict` described."""
         parameters = Parameters(**{name: np.array(values, float) for name, values in content["parameters"].items()})
         covariance = np.array(content["covariance"], float)
-        return cls(pa.array(content["names"], pa.string()), np.array(content["responses"], np.int64), parameters, covariance)
+        names, responses = pa.array(content["names"], pa.string()), np.array(content["responses"], np.int64)
+        pulled, weight = np.array(content["pulled"], float).reshape(-1, 5), np.array(content["weight"], float)
+        return cls(names, responses, parameters, covariance, pulled, weight)

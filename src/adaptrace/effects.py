@@ -1,0 +1,283 @@
+"""Effects: how the parameters of a skill vary by item, kind, group and student, and over time.
+
+Everything varies on one scale. A skill has a place ``x`` on the logit scale for each parameter
+(:func:`adaptrace.kernels.bkt_effects.settle`), an item (kind, group, student) moves it by its own
+offset, and offsets are drawn from a normal distribution whose spread the data decide: with few
+responses an item stays at its skill, with thousands it is where its own responses put it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from adaptrace import schema
+from adaptrace.kernels import bkt_effects as kernels
+from adaptrace.kernels.bkt import Cells, Parameters
+from adaptrace.kernels.compile import plain
+from adaptrace.log import Log
+
+FloatArray = NDArray[np.float64]
+Row = tuple[float, float, float, float, float]
+
+STEEPEST = 5.0  # log of how much one level more tells at most
+
+within, highest_guess = plain(kernels.within), plain(kernels.highest_guess)  # the steps of `settle`, for one response
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """Offsets of one factor.
+
+    Attributes
+    ----------
+    factor
+        ``item``, ``kind``, ``group`` or ``student``.
+    parameters
+        Which parameters of a skill it moves.
+    names
+        As text, sorted, (n,).
+    offsets
+        (n, n_parameters) on the logit scale.
+    spread
+        (n_parameters,) standard deviation from which the offsets are drawn.
+    """
+
+    factor: str
+    parameters: tuple[str, ...]
+    names: pa.StringArray
+    offsets: FloatArray
+    spread: FloatArray
+
+    @cached_property
+    def moves(self) -> FloatArray:
+        """The offsets of all five parameters, (n + 1, 5): the last row, for what was never seen, is zero."""
+        moves = np.zeros((len(self.names) + 1, len(Parameters._fields)))
+        moves[:-1, [Parameters._fields.index(name) for name in self.parameters]] = self.offsets
+        return moves
+
+    @cached_property
+    def _of(self) -> dict[str, list[float]]:
+        return dict(zip(self.names.to_pylist(), self.moves[:-1].tolist(), strict=True))
+
+    def move(self, name: str) -> list[float] | None:
+        """The offsets of one item (kind, group, student); None if it was never seen."""
+        return self._of.get(name)
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Emission rows of a kind whose outcomes are ordered levels 0 to L - 1 (Masters, 1982, partial credit, given known or not).
+
+    ``log P(level) / P(level - 1)`` is ``easy`` if the skill is unknown and ``easy + exp(steep)`` if it is known: a higher
+    level never lowers mastery.
+
+    Attributes
+    ----------
+    kind
+        Its name.
+    easy, steep
+        (n_skills + 1, L - 1): the last row, for skills that the kind was not seen on, is the mean.
+    seen
+        (n_skills + 1,) whether the kind was seen on the skill.
+    """
+
+    kind: str
+    easy: FloatArray
+    steep: FloatArray
+    seen: NDArray[np.bool_]
+
+    @cached_property
+    def rows(self) -> tuple[FloatArray, FloatArray]:
+        """P(level | unknown) and P(level | known), (n_skills + 1, L) each."""
+        return level_rows(self.easy, self.steep)
+
+    @cached_property
+    def share(self) -> tuple[FloatArray, FloatArray]:
+        """Expected share of the highest level, if unknown and if known, (n_skills + 1,) each."""
+        unknown, known = self.rows
+        fraction = np.arange(unknown.shape[1]) / (unknown.shape[1] - 1)
+        return unknown @ fraction, known @ fraction
+
+
+def level_rows(easy: FloatArray, steep: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """P(level | unknown) and P(level | known), (n, L) each, from the steps between levels (n, L - 1)."""
+    return _softmax(easy), _softmax(easy + np.exp(np.minimum(steep, STEEPEST)))
+
+
+def _softmax(steps: FloatArray) -> FloatArray:
+    heights = np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps, axis=1)], axis=1)
+    weights = np.exp(heights - heights.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """How the parameters of skills vary.
+
+    Attributes
+    ----------
+    low, high
+        (5,) bounds of prior, learn, forget, guess and slip.
+    x
+        (n_skills + 1, 5) the skills' places on the logit scale; the last is for unknown skills.
+    squeeze
+        (n_skills + 1,) how far below its bound guess is kept, so that the skill stays plausible.
+    factors
+        The offsets by item, kind, group, student.
+    levels
+        The emission rows of kinds with levels.
+    half_life
+        (n_skills + 1,) days, or empty if nothing fades.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    x: FloatArray
+    squeeze: FloatArray
+    factors: tuple[Effect, ...] = ()
+    levels: tuple[Levels, ...] = ()
+    half_life: FloatArray = field(default_factory=lambda: np.empty(0))
+
+    @cached_property
+    def _bounds(self) -> tuple[list[float], list[float]]:
+        return self.low.tolist(), self.high.tolist()
+
+    def seen(self, log: Log) -> NDArray[np.bool_]:
+        """Whether the fit saw each row's item and kind, as far as parameters vary by them, (n_rows,)."""
+        seen = np.ones(len(log), bool)
+        for effect in self.factors:
+            if effect.factor in ("item", "kind"):
+                seen &= log.positions(effect.factor, effect.names) >= 0
+        return seen
+
+    # ---- a whole log ----
+
+    def cells(self, log: Log, skill: NDArray[np.int64]) -> tuple[Cells, Parameters]:
+        """The cells of a log and their parameters; ``skill`` (n_log_skills,) holds the place of its skills here."""
+        rows = log.rows
+        entries = np.diff(rows.skill_start)
+        of_entry = skill[rows.pair_skill[rows.pair]] % len(self.x)
+        positions = [np.repeat(log.positions(effect.factor, effect.names), entries) for effect in self.factors]
+        kinds = pa.array([each.kind for each in self.levels], pa.string())
+        kind = np.repeat(log.positions("kind", kinds), entries) if self.levels else np.full(len(of_entry), -1)
+        kind[np.repeat(entries, entries) > 1] = -1  # with several skills a level is partial credit
+        sizes = [len(effect.names) + 1 for effect in self.factors] + [len(self.levels) + 1]
+        code = of_entry.copy()
+        for position, size in zip([*positions, kind], sizes, strict=True):
+            code = code * size + position % size
+        _, first, cell = np.unique(code, return_index=True, return_inverse=True)
+        x = self.x[of_entry[first]].copy()
+        for effect, position in zip(self.factors, positions, strict=True):
+            x += effect.moves[position[first]]
+        theta = np.empty_like(x)
+        kernels.settle(x, self.squeeze[of_entry[first]], self.low, self.high, theta)
+        for number, levels in enumerate(self.levels):
+            own = (kind[first] == number) & levels.seen[of_entry[first]]
+            unknown, known = levels.share
+            theta[own, 3], theta[own, 4] = unknown[of_entry[first]][own], 1.0 - known[of_entry[first]][own]
+        level, more = self._level_cells(np.repeat(rows.correct, entries), of_entry, kind, len(theta))
+        met = np.empty(len(rows.pair_skill), np.int32)
+        start = rows.opportunity == 1
+        met[rows.pair[start]] = cell[start]
+        parameters = Parameters(*np.concatenate([theta, more]).T.copy())
+        timed = len(self.half_life) > 0
+        gap, half_life = (log.gap_days, self.half_life[skill]) if timed else (np.empty(0), np.empty(0))
+        return Cells(met, cell.astype(np.int32), level, gap, half_life), parameters
+
+    def _level_cells(
+        self, correct: FloatArray, skill: NDArray[np.int64], kind: NDArray[np.int64], size: int
+    ) -> tuple[NDArray[np.int32], FloatArray]:
+        """Which level cell each entry tells, numbered from ``size``, and the parameters of these cells."""
+        level, more = np.full(len(correct) if self.levels else 0, -1, np.int32), [np.empty((0, 5))]
+        for number, levels in enumerate(self.levels):
+            own = (kind == number) & levels.seen[skill]
+            unknown, known = levels.rows
+            reached = np.round(correct[own] * (unknown.shape[1] - 1)).astype(np.int64)
+            level[own] = size + skill[own] * unknown.shape[1] + reached
+            still = np.full(unknown.size, 0.5)
+            more.append(np.stack([still, still, still, unknown.ravel(), 1.0 - known.ravel()], axis=1))
+            size += unknown.size
+        return level, np.concatenate(more)
+
+    # ---- one response ----
+
+    def row(self, skill: int, names: Mapping[str, str], alone: bool) -> Row:
+        """The parameters of a skill (its place here) for one item, kind, group and student; ``alone`` in its event or not."""
+        x = self.x[skill].tolist()
+        for effect in self.factors:
+            move = effect.move(names.get(effect.factor, ""))
+            if move is not None:
+                x = [one + other for one, other in zip(x, move, strict=True)]
+        low, high = self._bounds
+        prior, learn, forget, slip = (within(low[a], high[a], x[a]) for a in (0, 1, 2, 4))
+        guess = within(low[3], highest_guess(low[3], high[3], slip, float(self.squeeze[skill])), x[3])
+        levels = self.levels_of(names.get("kind", schema.PRACTICE), skill)
+        if levels is not None and alone:
+            unknown, known = levels.share
+            guess, slip = float(unknown[skill]), 1.0 - float(known[skill])
+        return prior, learn, forget, guess, slip
+
+    def levels_of(self, kind: str, skill: int) -> Levels | None:
+        """The emission rows of a kind on a skill, if it has any."""
+        for levels in self.levels:
+            if levels.kind == kind and levels.seen[skill]:
+                return levels
+        return None
+
+    def level_chances(self, skill: int, kind: str, correct: float) -> tuple[float, float] | None:
+        """P(level | unknown) and 1 - P(level | known) of the level that ``correct`` stands for; None without emission rows."""
+        levels = self.levels_of(kind, skill)
+        if levels is None:
+            return None
+        unknown, known = levels.rows
+        level = round(correct * (unknown.shape[1] - 1))
+        return float(unknown[skill, level]), 1.0 - float(known[skill, level])
+
+    # ---- plain data ----
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, exact to the last bit."""
+        return {
+            **{name: getattr(self, name).tolist() for name in ("low", "high", "x", "squeeze", "half_life")},
+            "factors": [
+                {
+                    "factor": each.factor,
+                    "parameters": list(each.parameters),
+                    "names": each.names.to_pylist(),
+                    "offsets": each.offsets.tolist(),
+                    "spread": each.spread.tolist(),
+                }
+                for each in self.factors
+            ],
+            "levels": [
+                {"kind": each.kind, "easy": each.easy.tolist(), "steep": each.steep.tolist(), "seen": each.seen.tolist()}
+                for each in self.levels
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Effects:
+        """What :meth:`to_dict` described."""
+        factors = tuple(
+            Effect(
+                each["factor"],
+                tuple(each["parameters"]),
+                pa.array(each["names"], pa.string()),
+                np.array(each["offsets"], float).reshape(len(each["names"]), len(each["parameters"])),
+                np.array(each["spread"], float),
+            )
+            for each in content["factors"]
+        )
+        levels = tuple(
+            Levels(each["kind"], np.array(each["easy"], float), np.array(each["steep"], float), np.array(each["seen"], bool))
+            for each in content["levels"]
+        )
+        arrays = {name: np.array(content[name], float) for name in ("low", "high", "x", "squeeze", "half_life")}
+        return cls(**arrays, factors=factors, levels=levels)
