@@ -134,9 +134,6 @@ def test_3_stats_of_events_of_several_skills_add_once_a_model_is_fitted(variant:
     assert parts[0] + parts[1] == model.stats(at.Log.from_arrow(table))
 
 
-@pytest.mark.xfail(
-    reason="unfitted, the credit follows each log's own share of right answers (33 of 40 splits differ)", strict=True
-)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_3_stats_of_events_of_several_skills_add_before_any_fit(seed: int) -> None:
     table = random_table(seed, several=True)

@@ -170,3 +170,14 @@ def test_a_state_that_is_not_whole_is_refused(model) -> None:
 def test_parameters_of_one_skill_twice_are_refused() -> None:
     with pytest.raises(at.ModelError, match="twice"):
         at.BKT.from_parameters(["a", "a"], prior=0.3, learn=0.1, guess=0.2, slip=0.1)
+
+
+def test_a_fraction_between_levels_is_refused_and_changes_nothing() -> None:
+    rows = [{"student": f"s{n}", "item": "i", "skill": "a", "kind": "project", "correct": n % 5 / 4} for n in range(40)]
+    model = at.BKT(levels={"project": 5}).fit(at.Log.from_arrow(pa.Table.from_pylist(rows)))
+    student = at.Student(model)
+    with pytest.raises(ValueError, match=r"correct 0\.4 on kind 'project'; expected one of its 5 levels"):
+        student.observe("i", 0.4, kind="project", skills=["a"])
+    assert not student.odds
+    student.observe("i", level=3, kind="project", skills=["a"])
+    assert student.opportunities == {"a": 1}

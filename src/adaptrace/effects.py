@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace import schema
+from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import bkt_effects as kernels
 from adaptrace.kernels.bkt import Cells, Parameters
 from adaptrace.kernels.compile import plain
@@ -111,6 +112,24 @@ def level_rows(easy: FloatArray, steep: FloatArray) -> tuple[FloatArray, FloatAr
     return _softmax(easy), _softmax(easy + np.exp(np.minimum(steep, STEEPEST)))
 
 
+def level_of(correct: FloatArray, n_levels: int, kind: str) -> NDArray[np.int64]:
+    """The levels that fractions of the highest stand for.
+
+    Raises
+    ------
+    DataError
+        If one is none of the kind's levels.
+    """
+    reached = correct * (n_levels - 1)
+    level = np.round(reached).astype(np.int64)
+    off = np.abs(reached - level) > 1e-6
+    if off.any():
+        got = f"correct {correct[off][0]:g} on kind '{kind}'"
+        expected = f"one of its {n_levels} levels: a multiple of 1/{n_levels - 1}"
+        raise DataError("log", [Problem(got, expected, f"correct levels={{'{kind}': {n_levels}}}, or the rows", "correct")])
+    return level
+
+
 def _softmax(steps: FloatArray) -> FloatArray:
     heights = np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps, axis=1)], axis=1)
     weights = np.exp(heights - heights.max(axis=1, keepdims=True))
@@ -199,7 +218,7 @@ class Effects:
         for number, levels in enumerate(self.levels):
             own = (kind == number) & levels.seen[skill]
             unknown, known = levels.rows
-            reached = np.round(correct[own] * (unknown.shape[1] - 1)).astype(np.int64)
+            reached = level_of(correct[own], unknown.shape[1], levels.kind)
             level[own] = size + skill[own] * unknown.shape[1] + reached
             still = np.full(unknown.size, 0.5)
             more.append(np.stack([still, still, still, unknown.ravel(), 1.0 - known.ravel()], axis=1))
@@ -237,7 +256,7 @@ class Effects:
         if levels is None:
             return None
         unknown, known = levels.rows
-        level = round(correct * (unknown.shape[1] - 1))
+        level = int(level_of(np.array([correct]), unknown.shape[1], kind)[0])
         return float(unknown[skill, level]), 1.0 - float(known[skill, level])
 
     # ---- plain data ----

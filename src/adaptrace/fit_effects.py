@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from adaptrace import parallel
-from adaptrace.effects import Effects
+from adaptrace.effects import Effects, level_of
 from adaptrace.fit import PIECES, WIDEST, Limits, Progress
 from adaptrace.kernels import bkt_effects as kernels
 from adaptrace.kernels import bkt_fit
@@ -27,7 +27,7 @@ from adaptrace.kernels.bkt_effects import FORGET, GUESS, LEARN, PRIOR, SLIP, Ask
 from adaptrace.kernels.bkt_fit import SIZE
 from adaptrace.log import Log
 from adaptrace.stats import GAP, Stats
-from adaptrace.variation import Factor, Gradient, HalfLives, LeveledKind, Part, Variation, level_of
+from adaptrace.variation import Factor, Gradient, HalfLives, LeveledKind, Part, Variation
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -355,6 +355,11 @@ def _levels_as_correct(
 
 def _check_levels(level: pa.Array, kind: pa.Array, count: pa.Array, column: str, source: str) -> None:
     """Every level is one of its kind's, or one error says which are not."""
+    few = pc.fill_null(pc.less(count, 2), False)
+    if pc.any(few).as_py():
+        name = kind[pc.index(few, True).as_py()].as_py()
+        remedy = f"count them all, the lowest too: levels={{'{name}': 5}} for levels 0 to 4"
+        raise DataError(source, [Problem(f"fewer than 2 levels of kind '{name}'", "at least 2", remedy, column)])
     problems = []
     unknown = pc.and_(pc.is_valid(level), pc.is_null(count))
     above = pc.fill_null(pc.greater_equal(level, count), False)

@@ -25,6 +25,7 @@ OUTCOME = ("correct", "weight", "rest")  # what every symbol says: the outcome, 
 GAP = "gap"  # days since the student's last response on the skill, in steps
 PLAIN = pa.table({"correct": [0.0, 1.0], "weight": [1.0, 1.0], "rest": [0.0, 0.0]})  # wrong and right on one skill
 PIECES = 16  # of the skills of a log: few enough to be worth it, many enough that a piece stays in the cache
+LIKELY = 0.7  # P(correct) of an event of several skills, before a fit knows better: the same for every log, so that counts add
 CREDIT_STEPS = 32  # the weight and rest of a credit are counted in this many steps
 GAP_STEPS = 8  # per doubling of a gap
 SHORTEST_GAP = 1.0 / 86_400  # days; shorter ones count as none
@@ -65,8 +66,8 @@ class Stats:
         factors
             What is to be told apart beside the outcome: ``item``, ``kind``, ``group``, ``student``, ``gap``.
         credit
-            (n_entries,) each, how far the outcome speaks of every skill of every event; by default guessed from the
-            share of right answers.
+            (n_entries,) each, how far the outcome speaks of every skill of every event; by default as if
+            events were right with :data:`LIKELY`.
         """
         rows, names = log.rows, schema.as_text(log.skills)
         symbols, symbol = _symbols_of(log, factors, credit)
@@ -167,7 +168,7 @@ def _credit_of(log: Log, credit: Credit | None) -> tuple[FloatArray, FloatArray]
     """Weight and rest of every entry, in steps."""
     correct, several = log.rows.correct, np.diff(log.rows.skill_start)
     if credit is None:  # all skills of an event needed, and equally likely right
-        weight = np.repeat(np.clip(correct.mean(), 0.1, 0.9) ** ((several - 1) / several), several)
+        weight = np.repeat(LIKELY ** ((several - 1) / several), several)
         rest = np.zeros(len(weight))
     else:
         weight, rest = credit

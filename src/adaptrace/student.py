@@ -108,8 +108,8 @@ class Student:
             weight, rest, told = 1.0, 0.0, correct
             if len(names) > 1:
                 weight, rest = credit(self._rule, correct, chances[name], predicted, len(names), name == weakest)
-            levels = self.model.level_chances(name, kind, correct)
-            if levels is not None and len(names) == 1:
+            levels = self.model.level_chances(name, kind, correct) if len(names) == 1 else None
+            if levels is not None:
                 (guess, slip), told = levels, 1.0
             self.odds[name] = update(odds[name], evidence(told, weight, rest, guess, slip), learn, forget)
             self.opportunities[name] = self.opportunities.get(name, 0) + 1

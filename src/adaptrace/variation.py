@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from adaptrace import schema
 from adaptrace.effects import Effect, Effects, Levels, level_rows
-from adaptrace.errors import DataError, Problem
 from adaptrace.kernels.bkt import Parameters
 from adaptrace.stats import GAP
 
@@ -205,21 +204,3 @@ class HalfLives(Part):
         """The half-lives; the last is the mean."""
         mean = values.mean() if len(values) else np.log(FIRST_HALF_LIFE)
         return np.asarray(np.exp(np.clip(np.append(values, mean), np.log(SHORTEST), np.log(LONGEST))))
-
-
-def level_of(correct: FloatArray, n_levels: int, kind: str) -> IntArray:
-    """The levels that fractions of the highest stand for.
-
-    Raises
-    ------
-    DataError
-        If one is none of the kind's levels.
-    """
-    reached = correct * (n_levels - 1)
-    level = np.round(reached).astype(np.int64)
-    off = np.abs(reached - level) > 1e-6
-    if off.any():
-        got = f"correct {correct[off][0]:g} on kind '{kind}'"
-        expected = f"one of its {n_levels} levels: a multiple of 1/{n_levels - 1}"
-        raise DataError("log", [Problem(got, expected, f"correct levels={{'{kind}': {n_levels}}}, or the rows", "correct")])
-    return level

@@ -145,7 +145,7 @@ class BKT:
         """The counts that :meth:`fit` needs of a log; they add: ``fit(stats_a + stats_b)``.
 
         Where an event has several skills, what it says of one depends on the chances of the others, and counts cannot
-        hold that exactly: a fitted model uses its own chances, an unfitted one the share of right answers. Fit such
+        hold that exactly: a fitted model uses its own chances, an unfitted one the same for all. Fit such
         a log itself where you have it.
         """
         several = self.table is not None and log.has_several_skills
