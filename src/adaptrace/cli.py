@@ -52,6 +52,7 @@ TimeUnit = Annotated[str | None, typer.Option("--time-unit", help="Integer times
 Levels = Annotated[
     list[str] | None, typer.Option("--levels", help="KIND=NUMBER of ordered levels, e.g. project=5; may be repeated.")
 ]
+At = Annotated[datetime.datetime | None, typer.Option("--at", help="When (UTC), where mastery fades with time.")]
 Ordered = Annotated[bool, typer.Option("--ordered", help="Promise that rows are in order; an error if not.")]
 
 
@@ -107,7 +108,7 @@ def fit(
     """Fit a model to a response log."""
     from adaptrace.models import BKT
 
-    counts = dict(_count(text) for text in levels or [])
+    counts = counted(levels)
     responses = read_log(log, format, column, time_unit, ordered, levels=counts)
     varies = {"items": items, "kinds": kinds, "groups": groups, "students": students}
     options: dict[str, Any] = {name: tuple(part.strip() for part in text.split(",")) for name, text in varies.items() if text}
@@ -123,9 +124,8 @@ def score(
     log: LogPath,
     model: ModelPath,
     output: Output = None,
-    at: Annotated[
-        datetime.datetime | None, typer.Option("--at", help="When (UTC), if the model's mastery fades with time.")
-    ] = None,
+    at: At = None,
+    levels: Levels = None,
     format: Format = None,
     column: Columns = None,
     time_unit: TimeUnit = None,
@@ -135,7 +135,10 @@ def score(
     from adaptrace.models import load
 
     fitted = load(model)
-    write(fitted.score(read_log(log, format, column, time_unit, ordered, levels=fitted.levels), at=at), output)
+    write(
+        fitted.score(read_log(log, format, column, time_unit, ordered, levels={**fitted.levels, **counted(levels)}), at=at),
+        output,
+    )
 
 
 @app.command()
@@ -151,6 +154,7 @@ def predict(
     log: LogPath,
     model: ModelPath,
     output: Output = None,
+    levels: Levels = None,
     format: Format = None,
     column: Columns = None,
     time_unit: TimeUnit = None,
@@ -162,7 +166,7 @@ def predict(
     from adaptrace.models import load
 
     fitted = load(model)
-    responses = read_log(log, format, column, time_unit, ordered, levels=fitted.levels)
+    responses = read_log(log, format, column, time_unit, ordered, levels={**fitted.levels, **counted(levels)})
     table = responses.table.append_column("prediction", pa.array(fitted.predict(responses)))
     table = table.append_column("fitted", pa.array(fitted.seen(responses)))
     write(table.append_column("source_row", pa.array(responses.source_row)), output)
@@ -178,6 +182,8 @@ def recommend(
     skills: Annotated[Path | None, typer.Option("--skills", help="Prerequisites, if the catalog is a table.")] = None,
     policy: Annotated[Policies, typer.Option("--policy", help="How to choose.")] = Policies.lowest_mastery,
     target: Annotated[float, typer.Option("--target", min=0.0, max=1.0, help="P(correct) that target-success aims at.")] = 0.75,
+    at: At = None,
+    levels: Levels = None,
     output: Output = None,
     format: Format = None,
     column: Columns = None,
@@ -192,7 +198,7 @@ def recommend(
     from adaptrace.student import Student
 
     fitted, items = load(model), Catalog.read(catalog, skills=skills)
-    responses = read_log(log, format, column, time_unit, False, items, levels=fitted.levels)
+    responses = read_log(log, format, column, time_unit, False, items, {**fitted.levels, **counted(levels)})
     state = Student.from_log(fitted, responses, student, items)
     if not state.answered:
         say(f"note: the log holds no response of '{student}'; this is what a new student would get")
@@ -201,7 +207,7 @@ def recommend(
         chosen = policies.TargetSuccess(target=target)
     rows = [
         {"item": choice.item.item, "title": choice.item.label, "utility": choice.utility, "reason": str(choice.reason)}
-        for choice in policies.recommend(state, items, k, policy=chosen)
+        for choice in policies.recommend(state, items, k, policy=chosen, time=at)
     ]
     write(pa.Table.from_pylist(rows), output)
 
@@ -239,6 +245,11 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not ours or not theirs:
         raise typer.BadParameter(f"got '{text}'; expected OURS=THEIRS, e.g. --column student=pupil")
     return ours, theirs
+
+
+def counted(levels: list[str] | None) -> dict[str, int]:
+    """Kinds and their number of levels, as the options say."""
+    return dict(_count(text) for text in levels or [])
 
 
 def _count(text: str) -> tuple[str, int]:

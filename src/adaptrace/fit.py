@@ -179,7 +179,7 @@ def pull_of(theta: FloatArray, curve: FloatArray, limits: Limits) -> Pull:
     if limits.high[FORGET] < 0.5:  # too little is known of it to compare skills: the middle of what it may be
         centre[FORGET] = limits.low[FORGET] + (limits.high - limits.low)[FORGET] / np.e  # the mean logit of a uniform one
         weight[FORGET] = BOUNDED**-2 / max(centre[FORGET] * (1.0 - centre[FORGET]), 1e-9)
-    return Pull(centre, weight if limits.pooling is None else np.full(SIZE, limits.pooling))
+    return Pull(centre, weight if limits.pooling is None else np.full(SIZE, float(limits.pooling)))
 
 
 def between(values: FloatArray, error: FloatArray) -> tuple[float, float]:

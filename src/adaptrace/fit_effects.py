@@ -36,6 +36,7 @@ Rows = list[tuple[FloatArray, FloatArray]]  # per kind with levels, their chance
 FARTHEST = 12.0  # from 0 on the logit scale, that a fit starts from a skill's parameter
 SPREAD_ROUNDS, ROUND_STEPS, MOST_STEPS = 5, 12, 150
 TOLERANCE = 1e-8  # of the objective
+MOST_CLIMBS, ENOUGH = 4, 1e-5  # and the gain of a climb below which no other follows
 EVENT_PIECES = 8  # of a log: their gradients are added in order, whoever works them out
 
 
@@ -386,7 +387,10 @@ def maximise_effects(
         objective.set_spreads(vector)
         if progress is not None:
             progress((number + 1) / (rounds + 1))
-    vector = objective.climb(vector, MOST_STEPS)
+    for _ in range(MOST_CLIMBS):  # a climb may stop at a kink of a rule; the next one measures anew
+        before, vector = objective.value(vector)[0], objective.climb(vector, MOST_STEPS)
+        if objective.value(vector)[0] - before < ENOUGH * abs(before):
+            break
     if progress is not None:
         progress(1.0)
     return objective.at(vector).base, observed_covariance(objective, vector), objective.effects(vector, unknown)

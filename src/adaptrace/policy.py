@@ -7,6 +7,7 @@ item practises does not block. When nothing is left to master, the whole catalog
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -99,7 +100,9 @@ class TargetSuccess:
         return f"{chance:.0%} chance of a right answer, near the target of {self.target:.0%}; {skill} is at {mastery:.0%}"
 
 
-def recommend(student: Student, catalog: Catalog, k: int = 3, *, policy: Policy | None = None) -> list[Recommendation]:
+def recommend(
+    student: Student, catalog: Catalog, k: int = 3, *, policy: Policy | None = None, time: datetime.datetime | None = None
+) -> list[Recommendation]:
     """The k best items for a student, each with its reason.
 
     Best first by the policy's utility; among equals the item answered least often, then the earlier in
@@ -129,7 +132,7 @@ def recommend(student: Student, catalog: Catalog, k: int = 3, *, policy: Policy 
     if k < 1:
         raise ValueError(f"k: got {k}; expected at least 1")
     policy = policy or LowestMastery()
-    view = _View(student, catalog, policy.at)
+    view = _View(student, catalog, policy.at, time)
     wanted = [(policy.utility(*view.weakest(item)[1:]), item) for item in view.zone]
     wanted.sort(key=lambda pair: (-pair[0], student.answered.get(pair[1].item, 0)))
     return [Recommendation(item, utility, view.reason(item, policy)) for utility, item in _diverse(wanted, k)]
@@ -138,10 +141,10 @@ def recommend(student: Student, catalog: Catalog, k: int = 3, *, policy: Policy 
 class _View:
     """What a policy may see of a student and a catalog."""
 
-    def __init__(self, student: Student, catalog: Catalog, at: float) -> None:
-        self.at = at
+    def __init__(self, student: Student, catalog: Catalog, at: float, time: datetime.datetime | None) -> None:
+        self.at, self.time = at, time
         self.prerequisites = catalog.prerequisites
-        self.mastery = {skill: student.mastery(skill) for skill in catalog.skills}
+        self.mastery = {skill: student.mastery(skill, time=time) for skill in catalog.skills}
         self.student = student
         self.missing = {
             skill: {need for need in self.prerequisites.get(skill, ()) if need in catalog.practised and self.mastery[need] < at}
@@ -159,7 +162,7 @@ class _View:
     def weakest(self, item: Item) -> tuple[str, float, float]:
         """The item's weakest skill, its mastery, and P(correct) on the item."""
         skill = min(item.skills, key=self.mastery.__getitem__)
-        return skill, self.mastery[skill], self.student.predict(item.item, kind=item.kind, skills=item.skills)
+        return skill, self.mastery[skill], self.student.predict(item.item, kind=item.kind, time=self.time, skills=item.skills)
 
     def reason(self, item: Item, policy: Policy) -> Reason:
         """Why this item."""

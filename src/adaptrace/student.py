@@ -156,9 +156,9 @@ class Student:
         name = str(skill)
         return mastery(self._odds_at(name, self._row(name)[0], self._moment(time, needed=False)))
 
-    def mastered(self, skill: object, *, at: float = 0.95) -> bool:
-        """Whether mastery has reached the threshold."""
-        return self.mastery(skill) >= at
+    def mastered(self, skill: object, *, at: float = 0.95, time: datetime.datetime | None = None) -> bool:
+        """Whether mastery has reached the threshold, right after the last response or at a time."""
+        return self.mastery(skill, time=time) >= at
 
     # ---- what an observation is made of ----
 
@@ -183,7 +183,7 @@ class Student:
             return initial(prior)
         if moment is None or skill not in self.last_time:
             return self.odds[skill]
-        return fade(self.odds[skill], (moment - self.last_time[skill]) / DAY, self.model.half_life(skill))
+        return fade(self.odds[skill], max(moment - self.last_time[skill], 0) / DAY, self.model.half_life(skill))
 
     def _outcome(self, correct: float | None, level: int | None, kind: str) -> float:
         highest = self.model.levels.get(kind, 0) - 1
@@ -213,6 +213,8 @@ class Student:
         """Microseconds since 1970, where mastery fades."""
         if not self.model.elapsed:
             return None
+        if time is not None and not isinstance(time, datetime.datetime):
+            raise ValueError(f"time: got {time!r}; expected a datetime.datetime")
         if time is None:
             if needed:
                 raise ValueError("time: got none; this model's mastery fades with time: pass time=")
@@ -220,7 +222,7 @@ class Student:
         since = (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - EPOCH
         moment = since // datetime.timedelta(microseconds=1)
         latest = max(self.last_time.values(), default=moment)
-        if moment < latest:
+        if needed and moment < latest:
             last = EPOCH + datetime.timedelta(microseconds=latest)
             raise ValueError(
                 f"time: got {time}, before the last response at {last}; observe responses in the order of their times"
@@ -228,6 +230,8 @@ class Student:
         return moment
 
     def _skills(self, item: object, skills: Iterable[object] | None) -> list[str]:
+        if isinstance(skills, str):
+            raise ValueError(f"the skills of item '{item}': got the text '{skills}'; expected a list, e.g. skills=['{skills}']")
         if skills is not None:
             names = sorted({str(skill) for skill in skills})
             if not names:

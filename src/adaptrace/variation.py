@@ -21,6 +21,7 @@ IntArray = NDArray[np.int64]
 
 FIRST_SPREAD, LEAST_SPREAD = 0.5, 0.02  # of offsets, before the data speak; below it a factor hardly matters
 LEVEL_SPREAD = 1.0  # of a skill's emission rows about the kind's
+MEAN_SPREAD = np.array([1.5, 0.7])  # of the kind's own: log of how much rarer, and of how much more telling, the next level is
 FIRST_HALF_LIFE, HALF_LIFE_SPREAD = 100.0, 1.0  # days; standard deviation of its logarithm between skills
 SHORTEST, LONGEST = 1e-3, 1e5  # days, that a half-life may be
 
@@ -152,10 +153,11 @@ class LeveledKind(Part):
         for chance, counts in zip(level_rows(easy, steep), gradient.levels[self.number], strict=True):
             seen, reached = (np.cumsum(each[:, ::-1], axis=1)[:, ::-1] for each in (counts[self.skills], chance))
             pulls.append((seen - seen[:, :1] * reached)[:, 1:])
-        away = np.stack([easy, steep], axis=-1)
-        away = (away - away.mean(axis=0)) / LEVEL_SPREAD**2 if len(away) else away
-        slope = np.stack([pulls[0] + pulls[1], pulls[1] * np.exp(steep)], axis=-1) - away
-        return 0.5 * float((away**2).sum()) * LEVEL_SPREAD**2, slope.ravel()
+        rows = np.stack([easy, steep], axis=-1)
+        mean = rows.sum(axis=0) / max(len(rows), 1)
+        away, far = (rows - mean) / LEVEL_SPREAD**2, mean / MEAN_SPREAD**2
+        slope = np.stack([pulls[0] + pulls[1], pulls[1] * np.exp(steep)], axis=-1) - away - far / max(len(rows), 1)
+        return 0.5 * float((away**2).sum() * LEVEL_SPREAD**2 + (mean * far).sum()), slope.ravel()
 
     def curvature(self, information: FloatArray, gradient: Gradient) -> FloatArray:
         """A tenth of the responses for each step, and its normal distribution."""

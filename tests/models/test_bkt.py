@@ -1,6 +1,7 @@
 """The model: options, intervals, hindsight."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -136,3 +137,51 @@ def test_the_summary_says_what_is_doubtful() -> None:
     assert "at the edge" in note
     weak = at.BKT.from_parameters(["a"], prior=0.01, learn=1e-4, guess=0.5, slip=0.45)
     assert "10 right answers do not reach 0.95" in weak.summary()["notes"].to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"items": None},
+        {"levels": 5},
+        {"levels": ["project"]},
+        {"bounds": {"guess": 0.3}},
+        {"smoothing": {"learn": 3}},
+        {"smoothing": {"learn": (-5, 3)}},
+        {"fixed": {"slip": "a"}},
+        {"pooling": float("inf")},
+        {"pooling": True},
+        {"forget": "no"},
+        {"elapsed": "yes"},
+    ],
+    ids=str,
+)
+def test_an_option_of_the_wrong_shape_is_one_clear_error(options: dict) -> None:
+    (name,) = options
+    with pytest.raises(at.ModelError, match=rf"{name}.*: got .*; expected "):
+        at.BKT(**options)
+
+
+def test_a_whole_number_and_the_same_float_are_the_same_model(tmp_path: Path) -> None:
+    log = log_of((1, 0, 1), (0, 1, 1))
+    model = at.BKT(pooling=0, fixed={"slip": 0}, bounds={"guess": (0, 1)}, levels={}).fit(log)
+    model.save(tmp_path / "model.json")
+    assert at.load(tmp_path / "model.json").fingerprint == model.fingerprint
+
+
+def test_an_interval_holds_the_estimate_and_stays_within_the_bounds() -> None:
+    table = at.BKT(bounds={"guess": (0.05, 0.3)}).fit(at.sample_log()).summary()
+    for name in ("prior", "learn", "forget", "guess", "slip"):
+        low, centre, high = (table[f"{name}{end}"].to_numpy() for end in ("_low", "", "_high"))
+        assert ((low <= centre) & (centre <= high)).all()
+    assert table["guess_high"].to_numpy().max() <= 0.3
+    assert table["forget_high"].to_numpy().max() <= 0.02
+
+
+def test_offsets_are_a_table_of_what_varies() -> None:
+    model = at.BKT(items=("slip",)).fit(log_of((1, 0, 1), (0, 1, 1)))
+    assert model.offsets("item").column_names == ["item", "slip"]
+    with pytest.raises(at.ModelError, match="offsets of 'kind': what varies in this model is by item"):
+        model.offsets("kind")
+    with pytest.raises(TypeError, match="row: got items; expected some of item, kind, group, student"):
+        model.row("a", items="i")

@@ -45,7 +45,6 @@ MAY_VARY = {
 }
 
 
-MAPPINGS = ("levels", "bounds", "fixed", "smoothing")
 LAST = ("time", "order")  # whichever the log has
 
 
@@ -208,6 +207,8 @@ class BKT:
     def bootstrap(self, data: Log | Stats, *, draws: int = 200, seed: int, executor: Executor | None = None) -> pa.Table:
         """Draws of the skills' parameters by the Bayesian bootstrap (Rubin, 1981): students' sequences with random weights.
 
+        The mean skill that they are pulled to is held, so with few responses draws differ less than :meth:`summary` says.
+
         Parameters
         ----------
         data
@@ -230,8 +231,8 @@ class BKT:
         if self._variation:
             raise ModelError("bootstrap: parameters of this model vary by more than skill; its intervals are in summary()")
         stats, table = self.stats(data) if isinstance(data, Log) else data, self._fitted
-        if not stats.skills.equals(table.names):
-            raise ModelError("stats of other skills than this model's; expected what it was fitted to")
+        if stats.factors or not stats.skills.equals(table.names):
+            raise ModelError("stats of another structure or other skills than this model's; expected what it was fitted to")
         limits = self._limits().pooled(table.pull)
         theta = np.stack([values[:-1] for values in table.parameters], axis=1)
         drawn = refit(stats, limits, theta, draws, seed, executor=executor)
@@ -242,6 +243,17 @@ class BKT:
     def _limits(self) -> Limits:
         """The options as arrays, checked."""
         options = {"bounds": self.bounds, "fixed": self.fixed, "smoothing": self.smoothing}
+        shapes = [
+            f"{option} of {name}: got {value!r}; expected {shape}"
+            for option, count, shape in (("bounds", 2, "(lowest, highest)"), ("smoothing", 2, "two counts, 0 or more"))
+            for name, value in options[option].items()
+            if not _are_counts(value, count)
+        ]
+        for name, value in self.fixed.items():
+            if not _are_counts((value,), 1):
+                shapes.append(f"fixed {name}: got {value!r}; expected a probability")
+        if shapes:
+            raise ModelError("; ".join(shapes))
         known = Parameters._fields
         problems = [
             f"{option}: got '{name}'; expected one of {', '.join(known)}"
@@ -277,15 +289,20 @@ class BKT:
         problems = []
         for option, known in MAY_VARY.items():
             given = getattr(self, option)
-            if isinstance(given, str | bool) or not set(given) <= set(known):
+            if not isinstance(given, list | tuple) or not set(given) <= set(known):
                 problems.append(f"{option}: got {given!r}; expected some of {known}, e.g. {option}={known[-2:]}")
-        for kind, n in self.levels.items():
-            if not isinstance(n, int) or n < 2:
-                problems.append(f"levels of '{kind}': got {n!r}; expected how many there are, at least 2")
+        for option in ("forget", "elapsed", "plausible"):
+            if getattr(self, option) not in (True, False):
+                problems.append(f"{option}: got {getattr(self, option)!r}; expected True or False")
+        counts = self.levels.values() if isinstance(self.levels, Mapping) else [None]
+        if not all(isinstance(n, int | np.integer) and n >= 2 for n in counts):
+            problems.append(
+                f"levels: got {self.levels!r}; expected kind -> number of its levels, at least 2, e.g. {{'project': 5}}"
+            )
         if self.combine not in RULES:
             problems.append(f"combine: got {self.combine!r}; expected one of {', '.join(RULES)}")
-        if self.pooling is not None and not self.pooling >= 0.0:
-            problems.append(f"pooling: got {self.pooling!r}; expected 0 or more pseudo-observations")
+        if self.pooling is not None and (isinstance(self.pooling, bool) or not _are_counts((self.pooling,), 1)):
+            problems.append(f"pooling: got {self.pooling!r}; expected 0 or more pseudo-observations, or None")
         if problems:
             raise ModelError("; ".join(problems))
 
@@ -464,13 +481,17 @@ class BKT:
         """prior, learn, forget, guess and slip, each (n_skills + 1,): the last is for skills never seen."""
         return self._fitted.parameters
 
-    def row(self, skill: str, *, alone: bool = True, **names: str) -> Row:
+    def row(self, skill: str, *, alone: bool = True, **names: object) -> Row:
         """prior, learn, forget, guess and slip of one skill; of an unknown one the values for unknown skills.
 
         With ``item=``, ``kind=``, ``group=`` or ``student=``: as far as parameters vary by them and the fit saw them;
         ``alone``: on an event of this skill only.
         """
-        return self._fitted.row(skill) if self.effects is None else self.effects.row(self._fitted.place(skill), names, alone)
+        if not names.keys() <= {"item", "kind", "group", "student"}:
+            raise TypeError(f"row: got {', '.join(names)}; expected some of item, kind, group, student")
+        if self.effects is None:
+            return self._fitted.row(skill)
+        return self.effects.row(self._fitted.place(skill), {key: str(name) for key, name in names.items()}, alone)
 
     def level_chances(self, skill: str, kind: str, correct: float) -> tuple[float, float] | None:
         """P(level | unknown) and 1 - P(level | known), if the kind has levels on the skill."""
@@ -495,8 +516,40 @@ class BKT:
         return np.asarray(self._fitted.index(skills) >= 0)
 
     def summary(self) -> pa.Table:
-        """One row per skill: its responses, every parameter with its 90 % interval, and notes on what is doubtful."""
-        return self._fitted.summary()
+        """One row per skill: its responses, every parameter with its 90 % interval, and notes on what is doubtful.
+
+        With ``half_life_days`` where mastery fades. What items, kinds, groups and students differ by: :meth:`offsets`.
+        """
+        table = self._fitted.summary(*self._limits().box())
+        if self.effects is None or not self.elapsed:
+            return table
+        return table.add_column(table.num_columns - 1, "half_life_days", pa.array(self.effects.half_life[:-1]))
+
+    def offsets(self, factor: str) -> pa.Table:
+        """How items (kinds, groups, students) differ from their skill, on the logit scale.
+
+        Parameters
+        ----------
+        factor
+            ``"item"``, ``"kind"``, ``"group"`` or ``"student"``.
+
+        Returns
+        -------
+        pyarrow.Table
+            One row per item: its name under ``factor``, and an offset for every parameter that varies by it. ``guess`` is that of
+            the share that guess takes of 1 - slip, so an item with less slip and more guess is easier.
+
+        Raises
+        ------
+        ModelError
+            If nothing varies by it.
+        """
+        for effect in self.effects.factors if self.effects is not None else ():
+            if effect.factor == factor:
+                columns = dict(zip(effect.parameters, effect.offsets.T.copy(), strict=True))
+                return pa.table({factor: effect.names, **columns})
+        varies = ", ".join(self._variation.factors) or "nothing"
+        raise ModelError(f"offsets of '{factor}': what varies in this model is by {varies}")
 
     def __repr__(self) -> str:
         skills = "" if self.table is None else f"{len(self.table):,} skill{'s' * (len(self.table) != 1)}, "
@@ -549,8 +602,13 @@ class BKT:
 
     def to_dict(self) -> dict[str, Any]:
         """The model as plain data, exact to the last bit."""
-        options = {name: dict(getattr(self, name)) for name in MAPPINGS} | {name: list(getattr(self, name)) for name in MAY_VARY}
-        options |= {name: getattr(self, name) for name in ("forget", "elapsed", "combine", "pooling", "plausible")}
+        options: dict[str, Any] = {name: getattr(self, name) for name in ("forget", "elapsed", "combine", "plausible")}
+        options |= {name: list(getattr(self, name)) for name in MAY_VARY}
+        options["levels"] = {kind: int(n) for kind, n in self.levels.items()}
+        options["pooling"] = None if self.pooling is None else float(self.pooling)
+        options["fixed"] = {name: float(value) for name, value in self.fixed.items()}
+        for name in ("bounds", "smoothing"):
+            options[name] = {key: [float(each) for each in pair] for key, pair in getattr(self, name).items()}
         effects = None if self.effects is None else self.effects.to_dict()
         return {"family": self.family, **options, "skills": self._fitted.to_dict(), "effects": effects}
 
@@ -577,3 +635,10 @@ def _mastery(odds: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:
     """P(known) from odds, moved by ``shift`` on the logit scale."""
     moved = odds * np.exp(np.clip(shift, -LONGEST_SHIFT, LONGEST_SHIFT))
     return np.asarray(np.where(moved < 1e300, np.minimum(moved / (1.0 + moved), kernels.MAX_MASTERY), kernels.MAX_MASTERY))
+
+
+def _are_counts(values: Any, n: int) -> bool:
+    """Whether these are n finite numbers of 0 or more."""
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != n:
+        return False
+    return all(isinstance(each, int | float | np.number) and 0.0 <= each < np.inf for each in values)

@@ -117,8 +117,11 @@ class SkillTable:
 
     # ---- for people ---------------------------------------------------------
 
-    def summary(self) -> pa.Table:
-        """One row per skill: ``skill``, ``responses``, ``status``, each parameter with its 90 % interval, and ``notes``."""
+    def summary(self, low: FloatArray, high: FloatArray) -> pa.Table:
+        """One row per skill: ``skill``, ``responses``, ``status``, each parameter with its 90 % interval, and ``notes``.
+
+        ``low`` and ``high`` (5,) are the bounds of the parameters: no interval leaves them.
+        """
         columns: dict[str, Any] = {"skill": self.names, "responses": self.responses}
         columns["status"] = pa.array([self._status(row)[0] for row in range(len(self))], pa.string())
         spread = np.sqrt(np.maximum(np.einsum("kaa->ka", self.covariance[:-1]), 0.0))
@@ -126,8 +129,9 @@ class SkillTable:
             centre = values[:-1]
             inner = np.clip(centre, SMALLEST, 1.0 - SMALLEST)
             columns[name] = centre
-            columns[f"{name}_low"] = np.where(spread[:, a] > 0, expit(logit(inner) - Z90 * spread[:, a]), centre)
-            columns[f"{name}_high"] = np.where(spread[:, a] > 0, expit(logit(inner) + Z90 * spread[:, a]), centre)
+            ends = [expit(logit(inner) + side * Z90 * spread[:, a]) for side in (-1.0, 1.0)]
+            columns[f"{name}_low"] = np.minimum(np.maximum(ends[0], low[a]), centre)
+            columns[f"{name}_high"] = np.maximum(np.minimum(ends[1], high[a]), centre)
         columns["notes"] = pa.array([self._notes(row) for row in range(len(self))], pa.string())
         return pa.table(columns)
 
