@@ -73,3 +73,11 @@ def test_a_trie_counts_every_prefix_of_every_sequence(rows: list[tuple[int, set[
 def test_first_disorder_is_the_row_that_goes_back(time: list[int], first: int) -> None:
     student = np.array([0, 0, 0, 1], np.int32)
     assert kernels.first_disorder(student, np.array(time)) == first
+
+
+def test_how_many_end_at_each_node_sums_up_to_how_many_pass_through_it() -> None:
+    # one skill: 0 -> (1 -> 2, 3), given how many sequences end at each node
+    parent, ends = np.array([-1, 0, 1, 0], np.int32), np.array([1.5, 0.25, 2.0, 3.0])
+    trie = kernels.Trie(np.array([0, 4]), parent, np.zeros(4, np.int32), ends.copy())
+    kernels.sum_up(trie, 0, 1)
+    assert trie.students.tolist() == [6.75, 2.25, 2.0, 3.0]
