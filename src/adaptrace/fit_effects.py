@@ -285,6 +285,8 @@ class Objective:
 
     def climb(self, vector: FloatArray, most_steps: int) -> FloatArray:
         """Raise the objective; the vector reached. Each unknown is measured in its own uncertainty."""
+        if not len(vector):  # an empty log; SciPy 1.13 would not have it
+            return vector
         information, gradient = self._information(vector)
         bend = [_sums(self.skill, information, self.n_skills) + self._pull()]
         bend += [part.curvature(information, gradient) for part in self.parts]
