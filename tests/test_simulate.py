@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
+from collections import Counter
+
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 import adaptrace as at
+from adaptrace.offpolicy import off_policy
+from adaptrace.simulation import START, HiddenKnowledge, Taught, teach
+from reference.families import Rates
+from reference.school import PROJECT_LEVELS, random_log
 
 
 def simulate(model: at.BKT, catalog: at.Catalog, **changes: object) -> at.Log:
@@ -85,3 +93,254 @@ def test_the_policy_chooses_what_is_practised(model: at.BKT) -> None:
     seen: list[float] = []
     at.simulate(model, catalog, students=1, responses=3, seed=1, policy=Only())
     assert len(seen) == 6
+
+
+def near_zero(values: np.ndarray) -> bool:
+    """Whether the mean of independent values is within four standard errors of 0."""
+    return abs(values.mean()) < 4 * values.std(ddof=1) / np.sqrt(len(values))
+
+
+def by_student(log: at.Log, values: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(values, log.rows.student_start[:-1])
+
+
+# ---- truths of other families -----------------------------------------------
+
+
+def test_outcomes_of_another_family_follow_its_joint_distribution(catalog: at.Catalog, model: at.BKT) -> None:
+    """An urn of Polya: all right and all wrong have probability 1/4, every other sequence of three 1/12."""
+    one = at.Catalog(catalog.items[:1])
+    correct = at.simulate(Rates(), one, students=4000, responses=3, seed=1, belief=model).correct.reshape(-1, 3)
+    seen = Counter(map(tuple, correct.astype(int).tolist()))
+    for sequence in np.ndindex(2, 2, 2):
+        p = 1 / 4 if sum(sequence) in (0, 3) else 1 / 12
+        assert seen[sequence] / 4000 == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 4000))
+
+
+def test_time_is_the_logs_where_the_truth_needs_it(catalog: at.Catalog, model: at.BKT) -> None:
+    """Predicted by the truth from the log alone, outcomes are as right as predicted, also after a night."""
+    truth = Rates(half_life=0.5)
+    log = at.simulate(truth, catalog, students=60, responses=25, seed=2, belief=model)
+    excess = log.correct - truth.predict(log)
+    assert near_zero(by_student(log, excess))
+    assert near_zero(excess[19::25])
+    assert truth.predict(log)[19::25].mean() < truth.predict(log)[18::25].mean() / 2
+
+
+def test_a_truth_without_mastery_needs_a_belief(catalog: at.Catalog, model: at.BKT) -> None:
+    with pytest.raises(at.ModelError, match=r"Rates\(half_life=None\) .*knows no mastery.*pass belief= a model that knows it"):
+        at.simulate(Rates(), catalog, students=1, responses=1, seed=0)
+    with pytest.raises(at.ModelError, match="pass belief="):
+        at.simulate(model, catalog, students=1, responses=1, seed=0, belief=Rates())
+    assert len(at.simulate(Rates(), catalog, students=1, responses=2, seed=0, belief=model)) == 2
+
+
+def test_the_same_seed_gives_the_same_bits_of_another_family(catalog: at.Catalog, model: at.BKT) -> None:
+    logs = [simulate(Rates(half_life=1.0), catalog, belief=model, seed=seed).table for seed in (1, 1, 2)]
+    assert logs[0].equals(logs[1])
+    assert not logs[0].equals(logs[2])
+
+
+@pytest.fixture(scope="module")
+def fading() -> at.BKT:
+    """Mastery halves in about a day."""
+    rows = random_log(3, rows=300, skills="ab")
+    model = at.BKT(elapsed=True, forget=False).fit(rows)
+    model.effects.half_life[:] = 1.0
+    return model
+
+
+def test_a_bkt_that_fades_fades_over_the_night_that_the_log_tells_of(fading: at.BKT) -> None:
+    catalog = at.Catalog.from_arrow({"item": ["1", "2"], "skill": ["a", "b"]})
+    log = at.simulate(fading, catalog, students=400, responses=25, seed=4)
+    excess = log.correct - fading.predict(log)
+    assert near_zero(excess[19::25])
+    assert near_zero(by_student(log, excess))
+
+
+def test_a_belief_that_fades_sees_what_was_forgotten(fading: at.BKT) -> None:
+    """Two skills, both soon mastered: after the night the policy goes back to what has faded."""
+    catalog = at.Catalog.from_arrow({"item": ["1", "2"], "skill": ["a", "b"]})
+    seen: list[float] = []
+
+    class Watching(at.LowestMastery):
+        def utility(self, mastery: float, chance: float) -> float:
+            seen.append(mastery)
+            return super().utility(mastery, chance)
+
+    at.simulate(Rates(), catalog, students=1, responses=20, seed=1, belief=fading, policy=Watching(at=0.999_999))
+    evening, morning = np.reshape(seen, (20, 2))[-2:]
+    assert morning.max() < 0.6
+    assert morning.max() < evening.max()
+
+
+# ---- exploring, and what was decided ----------------------------------------
+
+
+WIDE = at.Catalog.from_arrow({"item": list("abcdef"), "skill": ["halves"] * 2 + ["quarters"] * 2 + ["thirds"] * 2})
+
+
+def test_recording_decisions_changes_no_bit_of_the_rest(sample_model: at.BKT) -> None:
+    catalog = at.sample_catalog()
+    plain, recorded = (
+        at.simulate(sample_model, catalog, students=3, responses=30, seed=5, record=record).table for record in (False, True)
+    )
+    assert recorded.select(plain.column_names).equals(plain)
+    assert set(recorded.column_names) - set(plain.column_names) == {"propensity", "candidates", "propensities"}
+
+
+@pytest.mark.parametrize(("explore", "choices"), [(0.0, 3), (0.3, 2), (0.3, 9), (1.0, 1)])
+def test_propensities_are_those_of_the_k_best_and_of_all_that_are_open(model: at.BKT, explore: float, choices: int) -> None:
+    log = at.simulate(model, WIDE, students=5, responses=10, seed=6, explore=explore, choices=choices, record=True)
+    for row in log.table.to_pylist():
+        names, size = row["candidates"], len(row["candidates"])
+        best = min(choices, size)
+        expected = [(place < best) * (1 - explore) / best + explore / size for place in range(size)]
+        assert row["propensities"] == pytest.approx(expected, rel=1e-12)
+        assert row["propensity"] == row["propensities"][names.index(row["item"])] > 0
+        assert len(set(names)) == size
+
+
+def test_candidates_are_the_zone_best_first(model: at.BKT, catalog: at.Catalog) -> None:
+    """Quarters are closed to a new student."""
+    log = at.simulate(model, catalog, students=1, responses=1, seed=0, explore=1.0)
+    assert log.table["candidates"].to_pylist() == [["h1", "h2"]]
+    wide = at.simulate(model, WIDE, students=1, responses=1, seed=0, explore=1.0).table["candidates"].to_pylist()[0]
+    ranked = [each.item.item for each in at.recommend(at.Student(model, WIDE), WIDE, 6)]
+    assert wide == ranked
+
+
+def test_items_are_drawn_as_often_as_their_propensities_say(model: at.BKT) -> None:
+    table = at.simulate(model, WIDE, students=2000, responses=1, seed=7, explore=0.4, choices=2).table
+    (names,), (chances,) = (set(map(tuple, table[name].to_pylist())) for name in ("candidates", "propensities"))
+    seen = Counter(table["item"].to_pylist())
+    for name, p in zip(names, chances, strict=True):
+        assert seen[name] / 2000 == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 2000))
+
+
+def test_a_log_that_explored_tells_what_another_policy_is_worth(model: at.BKT) -> None:
+    """The greedy policy, valued from a log of another one, and let loose."""
+    log = at.simulate(model, WIDE, students=3000, responses=2, seed=8, explore=0.5, choices=1, policy=at.TargetSuccess(0.9))
+
+    def first(row: dict[str, object]) -> list[float]:
+        return [1.0] + [0.0] * (len(row["candidates"]) - 1)
+
+    estimate = off_policy(log.table, "correct", first, horizon="student")
+    alone = at.simulate(model, WIDE, students=3000, responses=2, seed=9, choices=1, policy=at.TargetSuccess(0.9))
+    reached, logged = (by_student(each, each.correct) for each in (alone, log))
+    spread = np.hypot((estimate.high - estimate.low) / 3.92, reached.std() / np.sqrt(3000))
+    assert estimate.value == pytest.approx(reached.mean(), abs=4 * spread)
+    assert logged.mean() < reached.mean() - 3 * spread
+    assert estimate.effective_n < 3000
+
+
+def test_one_choice_gives_the_best_item(model: at.BKT, catalog: at.Catalog) -> None:
+    assert set(at.simulate(model, catalog, students=40, responses=1, seed=3, choices=1).table["item"].to_pylist()) == {"h1"}
+    assert set(at.simulate(model, catalog, students=40, responses=1, seed=3).table["item"].to_pylist()) == {"h1", "h2"}
+
+
+@pytest.mark.parametrize(
+    ("option", "match"),
+    [
+        ({"choices": 0}, "choices: got 0; expected at least 1"),
+        ({"explore": 1.5}, r"explore: got 1\.5; expected a probability"),
+        ({"explore": -0.1}, r"explore: got -0\.1"),
+        ({"target": 1.0}, r"target: got 1\.0; expected a P\(correct\) between 0 and 1"),
+        ({"target": 0.0}, r"target: got 0\.0"),
+    ],
+    ids=str,
+)
+def test_an_option_out_of_range_is_refused(model: at.BKT, catalog: at.Catalog, option: dict[str, float], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        teach(model, catalog, students=1, responses=1, seed=0, **option)
+
+
+# ---- what students ended with -----------------------------------------------
+
+
+def taught(truth: object, catalog: at.Catalog, **changes: object) -> Taught:
+    return teach(truth, catalog, **{"students": 4, "responses": 25, "seed": 11, **changes})
+
+
+def test_teaching_gives_the_log_of_simulating(model: at.BKT, catalog: at.Catalog) -> None:
+    result = taught(model, catalog, target=0.7)
+    assert result.log.table.equals(simulate(model, catalog).table)
+    assert taught(model, catalog).reached_after is None
+
+
+@pytest.mark.parametrize(("prior", "right"), [(1.0 - 1e-9, 1.0), (1e-9, 0.0)])
+def test_the_post_test_is_of_what_is_hidden(catalog: at.Catalog, prior: float, right: float) -> None:
+    belief = certain(prior=0.5)
+    assert taught(certain(prior=prior), catalog, belief=belief).post_test == pytest.approx([right] * 4, abs=1e-6)
+
+
+def folded(truth: object, log: at.Log, catalog: at.Catalog) -> np.ndarray:
+    """Mean prediction of all items after each student's last response."""
+    means = []
+    for name, end in zip(log.students.to_pylist(), log.rows.student_start[1:].tolist(), strict=True):
+        student, time = at.Student.from_log(truth, log, name, catalog), log.table["time"][end - 1].as_py()
+        means.append(np.mean([student.predict(item.item, time=time) for item in catalog.items]))
+    return np.array(means)
+
+
+@pytest.mark.parametrize("truth", [Rates(), Rates(half_life=0.5)], ids=repr)
+def test_the_post_test_of_another_family_is_what_its_state_predicts(truth: Rates, catalog: at.Catalog, model: at.BKT) -> None:
+    result = taught(truth, catalog, belief=model)
+    assert result.post_test == pytest.approx(folded(truth, result.log, catalog), rel=1e-12)
+    assert len(set(result.post_test)) == 4
+
+
+TOGETHER = at.Catalog.from_arrow(
+    {"item": list("uvwx"), "skills": [["a"], ["b"], ["a", "b"], ["a"]], "kind": ["practice"] * 3 + ["project"]}
+)
+
+
+@pytest.mark.parametrize("options", [{}, {"elapsed": True}, {"levels": {"project": PROJECT_LEVELS}}], ids=str)
+@pytest.mark.parametrize("rule", ["conjunctive", "mean"])  # whose credits are posteriors
+def test_given_the_responses_the_hidden_post_test_is_on_average_what_the_truth_predicts(
+    rule: str, options: dict[str, object]
+) -> None:
+    truth = at.BKT(combine=rule, **options).fit(random_log(3, rows=200, skills="ab"))
+    result = taught(truth, TOGETHER, students=400, responses=12)
+    excess = result.post_test - folded(truth, result.log, TOGETHER)
+    assert excess.std() > 0.01
+    assert near_zero(excess)
+
+
+def test_a_hidden_skill_that_fades_is_asked_at_its_odds(fading: at.BKT) -> None:
+    catalog = at.Catalog.from_arrow({"item": ["1", "ab"], "skills": [["a"], ["a", "b"]]})
+    pupil, random = HiddenKnowledge(fading, catalog, "", np.random.default_rng(0)), np.random.default_rng(1)
+    pupil.respond(catalog.items[1], START, random)
+    pupil.known = {"a": True, "b": False}
+    _, _, _, guess, slip = fading.row("a")
+    other = fading.row("b")[3]
+    for days, kept in [(0, 1.0), (1, 0.5), (2, 0.25)]:
+        right = kept * (1 - slip) + (1 - kept) * guess
+        time = START + datetime.timedelta(days=days)
+        assert pupil.chance(catalog.items[0], time) == pytest.approx(right, rel=1e-12)
+        assert pupil.chance(catalog.items[1], time) == pytest.approx(right * other, rel=1e-12)
+    assert pupil.known == {"a": True, "b": False}
+
+
+def test_the_target_is_reached_when_the_true_mean_first_is_there(model: at.BKT, catalog: at.Catalog) -> None:
+    """By hand: fold the log, and look after every response."""
+    truth, target = Rates(), 0.6
+    result = taught(truth, catalog, belief=model, students=12, target=target)
+    for name, reached in zip(result.log.students.to_pylist(), result.reached_after, strict=True):
+        rows = result.log.table.filter(pc.equal(result.log.table["student"].cast("string"), name)).to_pylist()
+        student, first = at.Student(truth, catalog), np.inf
+        for number, row in enumerate(rows, 1):
+            student.observe(row["item"], row["correct"])
+            if np.mean([student.predict(item.item) for item in catalog.items]) >= target:
+                first = min(first, number)
+        assert reached == first
+    assert 1 <= result.reached_after.min() < np.inf == result.reached_after.max()
+
+
+def test_a_target_may_be_reached_before_any_response(catalog: at.Catalog, model: at.BKT) -> None:
+    assert taught(Rates(), catalog, belief=model, target=0.5).reached_after.tolist() == [0.0] * 4
+
+
+def test_looking_for_a_target_changes_no_bit(model: at.BKT, catalog: at.Catalog) -> None:
+    assert taught(model, catalog, target=0.7).log.table.equals(taught(model, catalog).log.table)
+    assert taught(model, catalog, target=0.7).post_test.tolist() == taught(model, catalog).post_test.tolist()

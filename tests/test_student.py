@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 import adaptrace as at
+from adaptrace.models.base import check_needs
+from reference.families import Rates
+from reference.school import random_log
 
 PRIOR, LEARN, GUESS, SLIP = 0.3, 0.2, 0.1, 0.1
 
@@ -135,7 +140,7 @@ def test_a_state_comes_back_from_json_to_the_last_bit(student: at.Student, model
 def test_a_restored_state_is_independent_of_what_it_came_from(student: at.Student, model: at.BKT, catalog: at.Catalog) -> None:
     content = student.to_dict()
     at.Student.from_dict(content, model, catalog).observe("h1", 1)
-    assert content["odds"] == {}
+    assert content["state"]["odds"] == content["opportunities"] == content["answered"] == {}
 
 
 def test_a_state_of_another_model_is_refused(student: at.Student) -> None:
@@ -181,3 +186,170 @@ def test_a_fraction_between_levels_is_refused_and_changes_nothing() -> None:
     assert not student.odds
     student.observe("i", level=3, kind="project", skills=["a"])
     assert student.opportunities == {"a": 1}
+
+
+# ---- plain data of the first version ----------------------------------------
+
+NOON = datetime.datetime(2025, 9, 1, 12, tzinfo=datetime.UTC)
+OF_0_1 = {  # as version 0.1.0 wrote it
+    "schema": 1,
+    "odds": {"halves": 4.5},
+    "opportunities": {"halves": 2},
+    "answered": {"h1": 1, "h2": 1},
+    "name": "Ada",
+    "group": "6B",
+    "last_time": {},
+}
+
+
+def test_a_state_that_the_first_version_wrote_is_still_read(model: at.BKT, catalog: at.Catalog) -> None:
+    student = at.Student.from_dict({**OF_0_1, "model": model.fingerprint}, model, catalog)
+    assert student.mastery("halves") == 4.5 / 5.5
+    assert (student.name, student.group, student.opportunities) == ("Ada", "6B", {"halves": 2})
+    assert student.answered == {"h1": 1, "h2": 1}
+    assert at.Student.from_dict(student.to_dict(), model, catalog) == student
+
+
+@pytest.fixture(scope="module")
+def fading() -> at.BKT:
+    return at.BKT(elapsed=True).fit(random_log(3, rows=200, skills="ab"))
+
+
+def test_a_state_with_times_that_the_first_version_wrote_goes_on_from_its_last_response(fading: at.BKT) -> None:
+    noon = 1_756_728_000_000_000
+    content = {**OF_0_1, "odds": {"a": 4.5, "b": 1.0}, "last_time": {"a": noon, "b": noon - 1}, "model": fading.fingerprint}
+    student = at.Student.from_dict(content, fading)
+    assert student.last_time == {"a": noon, "b": noon - 1}
+    with pytest.raises(ValueError, match="before the last response at 2025-09-01 12:00:00"):
+        student.observe("q", 1, skills=["c"], time=NOON - datetime.timedelta(microseconds=1))
+    student.observe("q", 1, skills=["c"], time=NOON)
+
+
+# ---- models of any family ---------------------------------------------------
+
+FAMILIES = [Rates(), Rates(half_life=2.0)]
+each_family = pytest.mark.parametrize("family", FAMILIES, ids=repr)
+
+
+@each_family
+def test_folding_observe_is_predicting_the_log(family: Rates) -> None:
+    log = random_log(4, rows=150)
+    students: dict[str, at.Student] = {}
+    for row, predicted in zip(log.table.to_pylist(), family.predict(log), strict=True):
+        student = students.setdefault(row["student"], at.Student(family))
+        shared = {"skills": [row["skill"]], "time": row["time"]}
+        assert student.predict(row["item"], **shared) == pytest.approx(predicted, rel=1e-12)
+        student.observe(row["item"], row["correct"], **shared)
+    assert len({round(each, 3) for each in family.predict(log)}) > 10
+
+
+@each_family
+def test_a_student_of_any_family_comes_from_a_log_and_back_from_json(family: Rates) -> None:
+    log = random_log(5, rows=150)
+    name = log.students[2].as_py()
+    rows = [row for row in log.table.to_pylist() if row["student"] == name]
+    student = at.Student.from_log(family, log, name)
+    assert sum(student.answered.values()) == sum(student.opportunities.values()) == len(rows)
+    assert student.state.total.total() == len(rows)
+    back = at.Student.from_dict(json.loads(json.dumps(student.to_dict())), family)
+    assert back == student
+    back.observe("new", 1, skills=["a"], time=rows[-1]["time"])
+    assert back != student
+    assert "new" not in student.answered
+
+
+def test_students_are_equal_if_model_catalog_and_state_are(model: at.BKT, catalog: at.Catalog) -> None:
+    assert at.Student(model, catalog) == at.Student(model, catalog)
+    others = [
+        at.Student(model),
+        at.Student(Rates(), catalog),
+        at.Student(model, catalog, "Ada"),
+        at.Student(model, catalog, "", "6B"),
+    ]
+    assert not any(other == at.Student(model, catalog) for other in [*others, "a student"])
+
+
+def test_mastery_of_a_model_that_knows_none_is_refused_with_the_remedy() -> None:
+    student = at.Student(Rates())
+    for ask in (student.mastery, student.mastered):
+        with pytest.raises(at.ModelError, match=r"Rates\(half_life=None\) predicts answers.*take a BKT, or a Blend"):
+            ask("halves")
+
+
+def test_a_family_without_levels_takes_none() -> None:
+    with pytest.raises(ValueError, match="level: got 1 of kind 'practice'; the model knows levels of none"):
+        at.Student(Rates()).observe("q", level=1, skills=["a"])
+
+
+@pytest.mark.parametrize(
+    ("time", "match"),
+    [
+        (None, r"time: got none; this model's mastery fades with time: pass time="),
+        ("noon", r"time: got 'noon'; expected a datetime"),
+        (NOON - datetime.timedelta(seconds=1), r"before the last response at 2025-09-01 12:00:00"),
+    ],
+    ids=["none", "text", "earlier"],
+)
+def test_a_time_that_a_model_needs_is_checked_before_anything_changes(time: object, match: str) -> None:
+    student = at.Student(Rates(half_life=1.0))
+    student.observe("q", 1, skills=["a"], time=NOON)
+    before = student.to_dict()
+    with pytest.raises(ValueError, match=match):
+        student.observe("r", 1, skills=["b"], time=time)
+    assert student.to_dict() == before
+
+
+def test_without_a_time_a_prediction_is_of_right_after_the_last_response() -> None:
+    student = at.Student(Rates(half_life=1.0))
+    student.observe("q", 1, skills=["a"], time=NOON)
+    assert student.predict("q", skills=["a"]) == student.predict("q", skills=["a"], time=NOON) == 2 / 3
+    tomorrow = NOON.replace(tzinfo=None) + datetime.timedelta(days=1)
+    assert student.predict("q", skills=["a"], time=tomorrow) == pytest.approx(1 / 3, rel=1e-12)
+
+
+def test_a_student_who_moves_keeps_what_is_known_and_has_the_new_groups_values() -> None:
+    model = at.BKT(groups=("prior", "learn")).fit(random_log(6, rows=300, skills="ab"))
+    rows = {group: model.row("b", group=group) for group in ("first", "second")}
+    assert rows["first"] != rows["second"]
+    student = at.Student(model, group="first")
+    student.observe("q", 1, skills=["a"])
+    before = student.mastery("a")
+    student.group = "second"
+    assert student.mastery("a") == before
+    assert student.mastery("b") == pytest.approx(rows["second"][0], rel=1e-15)
+    assert student.opportunities == {"a": 1}
+    assert student.to_dict()["group"] == "second"
+
+
+# ---- what a model needs -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "needs"),
+    [
+        ({}, ()),
+        ({"elapsed": True}, ("time",)),
+        ({"groups": ("prior",)}, ("group",)),
+        ({"elapsed": True, "groups": ("learn",)}, ("time", "group")),
+    ],
+    ids=str,
+)
+def test_a_bkt_needs_the_columns_of_its_options(options: dict[str, object], needs: tuple[str, ...], responses) -> None:
+    model, log = at.BKT(**options), at.Log.from_arrow(responses())
+    assert model.needs == needs
+    for name in needs:
+        with pytest.raises(at.DataError, match=rf"got the columns student, .*; expected column '{name}'.*columns={{'{name}':"):
+            check_needs(model, log)
+    if not needs:
+        check_needs(model, log)
+
+
+def test_what_is_missing_is_listed_at_once_and_what_is_there_is_not(responses) -> None:
+    model = at.BKT(elapsed=True, groups=("prior",))
+    with pytest.raises(at.DataError) as caught:
+        check_needs(model, at.Log.from_arrow(responses()))
+    assert [problem.column for problem in caught.value.problems] == ["time", "group"]
+    timed = at.Log.from_arrow(responses(time=pa.array(np.arange(2), pa.timestamp("s"))))
+    with pytest.raises(at.DataError) as caught:
+        check_needs(model, timed)
+    assert [problem.column for problem in caught.value.problems] == ["group"]

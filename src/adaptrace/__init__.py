@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adaptrace.catalog import Catalog, Item
     from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError, UnknownItemError
+    from adaptrace.evaluate import Comparison, Validation, compare, cross_validate, replay
     from adaptrace.log import Log
-    from adaptrace.models import BKT, load
+    from adaptrace.models import AFM, BKT, DAS3H, PFA, BestLR, Blend, Constant, Feature, Logistic, Rasch, Recency, TwoPL, load
+    from adaptrace.offpolicy import Estimate, off_policy
     from adaptrace.policy import LowestMastery, Recommendation, TargetSuccess, recommend
     from adaptrace.sample import sample_catalog, sample_log
     from adaptrace.simulation import simulate
@@ -19,44 +21,80 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AFM": "models",
     "AdaptraceError": "errors",
     "BKT": "models",
+    "BestLR": "models",
+    "Blend": "models",
     "Catalog": "catalog",
+    "Comparison": "evaluate",
+    "Constant": "models",
+    "DAS3H": "models",
     "DataError": "errors",
+    "Estimate": "offpolicy",
+    "Feature": "models",
     "Item": "catalog",
     "Log": "log",
+    "Logistic": "models",
     "LowestMastery": "policy",
     "ModelError": "errors",
     "OutputError": "errors",
+    "PFA": "models",
+    "Rasch": "models",
+    "Recency": "models",
     "Recommendation": "policy",
     "Stats": "stats",
     "Student": "student",
     "TargetSuccess": "policy",
+    "TwoPL": "models",
     "UnknownItemError": "errors",
+    "Validation": "evaluate",
+    "compare": "evaluate",
+    "cross_validate": "evaluate",
     "load": "models",
+    "off_policy": "offpolicy",
     "recommend": "policy",
+    "replay": "evaluate",
     "sample_catalog": "sample",
     "sample_log": "sample",
     "simulate": "simulation",
 }
 
 __all__ = [
+    "AFM",
     "BKT",
+    "DAS3H",
+    "PFA",
     "AdaptraceError",
+    "BestLR",
+    "Blend",
     "Catalog",
+    "Comparison",
+    "Constant",
     "DataError",
+    "Estimate",
+    "Feature",
     "Item",
     "Log",
+    "Logistic",
     "LowestMastery",
     "ModelError",
     "OutputError",
+    "Rasch",
+    "Recency",
     "Recommendation",
     "Stats",
     "Student",
     "TargetSuccess",
+    "TwoPL",
     "UnknownItemError",
+    "Validation",
+    "compare",
+    "cross_validate",
     "load",
+    "off_policy",
     "recommend",
+    "replay",
     "sample_catalog",
     "sample_log",
     "simulate",

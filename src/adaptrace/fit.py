@@ -129,6 +129,22 @@ def maximise(stats: Stats, limits: Limits, *, executor: Executor | None = None, 
     return Fitted(theta, *certainty(theta, curve, limits), pull)
 
 
+def climb_from(
+    stats: Stats,
+    limits: Limits,
+    theta: FloatArray,
+    pull: Pull,
+    *,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """As :func:`maximise`, from parameters (n_skills, 5) that are already near, towards a mean skill that is known."""
+    theta, curve = np.clip(theta, *limits.box()), np.empty((len(stats.skills), SIZE, SIZE))
+    limits = limits.pooled(pull) if limits.pooling != 0.0 else limits
+    _fit(stats, limits, -1, theta, curve, executor, progress)
+    return Fitted(theta, *certainty(theta, curve, limits), pull)
+
+
 def refit(
     stats: Stats, limits: Limits, theta: FloatArray, draws: int, seed: int, *, executor: Executor | None = None
 ) -> FloatArray:

@@ -238,6 +238,26 @@ class Log:
             return np.asarray(schema.find(column.dictionary, among)[column.indices.to_numpy()])
         return np.asarray(schema.find(self.names(factor), among))
 
+    @property
+    def days(self) -> NDArray[np.float64]:
+        """Days since 1970 of every response, (n_rows,).
+
+        Raises
+        ------
+        DataError
+            If the log has no ``time``.
+        """
+        return self._clock / DAY
+
+    @property
+    def _clock(self) -> NDArray[np.int64]:
+        """Microseconds since 1970, (n_rows,)."""
+        if "time" not in self.table.column_names:
+            got = f"the columns {', '.join(self.table.column_names)}"
+            remedy = "map it, and say time_unit= if it counts in integers"
+            raise DataError("log", [Problem(got, "a clock in column 'time'", remedy, "time")])
+        return np.asarray(schema.combined(self.table["time"]).cast(pa.int64()))
+
     @cached_property
     def gap_days(self) -> NDArray[np.float64]:
         """Days since the student's last response on the skill, (n_entries,): one per skill of each event; 0 for the first.
@@ -247,13 +267,7 @@ class Log:
         DataError
             If the log has no ``time``.
         """
-        if "time" not in self.table.column_names:
-            got, remedy = (
-                f"the columns {', '.join(self.table.column_names)}",
-                "map it, and say time_unit= if it counts in integers",
-            )
-            raise DataError("log", [Problem(got, "a clock in column 'time'", remedy, "time")])
-        time, out = np.asarray(schema.combined(self.table["time"]).cast(pa.int64())), space(len(self.rows.pair), np.float64)
+        time, out = self._clock, space(len(self.rows.pair), np.float64)
         pieces = parallel.spans(self.rows.student_start, parallel.cores())
         parallel.run(kernels.gaps, [(self.rows, time, DAY, *piece, out) for piece in pieces])
         return out
@@ -283,8 +297,12 @@ class Log:
 
     def select(self, mask: pa.Array | NDArray[np.bool_]) -> Log:
         """The log of the rows where ``mask`` (n_rows,) is true."""
-        mask = pa.array(mask)
-        part = Log.from_arrow(self.table.filter(mask), keep=self._extra())
+        mask, extra = pa.array(mask), self._extra()
+        table = self.table.filter(mask)
+        columns = {name: schema.combined(table[name]) for name in table.column_names}
+        kept = {name: columns.pop(name) for name in extra}
+        columns["correct"] = schema.check_correct(columns["correct"]).array
+        part = _build(columns, kept, True, "log")
         return Log(part.table, self.source_row[mask.to_numpy(zero_copy_only=False)], self.notes)
 
     def split(self, test: float = 0.2, *, seed: int) -> tuple[Log, Log]:
@@ -295,7 +313,7 @@ class Log:
         return self.select(~mask), self.select(mask)
 
     def _extra(self) -> list[str]:
-        known = {column.name for column in schema.RESPONSES}
+        known = {column.name for column in schema.RESPONSES} - {schema.LEVEL.name}  # levels became outcomes
         return [name for name in self.table.column_names if name not in known]
 
 

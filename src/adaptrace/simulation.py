@@ -1,39 +1,61 @@
-"""Simulated students: drawn from a model, taught by a policy."""
+"""Simulated students: drawn from a model, taught by a policy that may see them through another one."""
 
 from __future__ import annotations
 
 import datetime
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from adaptrace.catalog import Catalog, Item
+from adaptrace.errors import ModelError
+from adaptrace.kernels.bkt import joint
+from adaptrace.kernels.compile import plain
 from adaptrace.log import Log
 from adaptrace.models import BKT
+from adaptrace.models.base import Model, Response
+from adaptrace.models.bkt import RULES
 from adaptrace.models.skills import Row
 from adaptrace.policy import Policy, recommend
 from adaptrace.schema import PRACTICE
-from adaptrace.student import Student
+from adaptrace.student import EPOCH, MICROSECOND, Student
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)
+A_DAY = 20  # responses
+NIGHT = datetime.timedelta(hours=23)
+DECISION = ("propensity", "candidates", "propensities")
+
+together = plain(joint)
 
 
 def simulate(
-    truth: BKT,
+    truth: Model,
     catalog: Catalog,
     *,
     students: int,
     responses: int,
     seed: int,
-    belief: BKT | None = None,
+    belief: Model | None = None,
     policy: Policy | None = None,
+    choices: int = 3,
+    explore: float = 0.0,
+    record: bool = False,
 ) -> Log:
-    """Let a policy teach students whose knowledge follows a model.
+    """Let a policy teach students who follow a model.
+
+    Students of a :class:`~adaptrace.BKT` have hidden knowledge, drawn skill by skill. Of any other family the model's own
+    state of the student is the truth: each outcome is drawn from ``state.predict``, then observed. A product of such
+    predictions is the model's joint distribution of the outcomes, so this draws from exactly that.
 
     Parameters
     ----------
     truth
-        The model that the students' hidden knowledge follows.
+        The model that the students follow, of any family.
     catalog
         What they can be given.
     students, responses
@@ -42,69 +64,316 @@ def simulate(
         Same seed, same bits.
     belief
         The model that the policy sees the students through; by default the truth. Take another one to learn how a
-        policy fares when its model is wrong.
+        policy fares when its model is wrong. It must know mastery.
     policy
-        By default :class:`~adaptrace.policy.LowestMastery`; of its three best items one is drawn, as a student chooses.
+        By default :class:`~adaptrace.policy.LowestMastery`.
+    choices
+        Of so many best items one is drawn, as a student chooses.
+    explore
+        The probability with which the item is drawn from all that are open to the student (the policy's zone) instead.
+        Makes a log from which other policies can be valued (:func:`adaptrace.offpolicy.off_policy`).
+    record
+        Whether to log each decision; always where ``explore`` is above 0.
 
     Returns
     -------
     Log
-        With ``time`` (one response a minute or so, a session a day) and ``response_ms``.
+        With ``time`` (one response a minute or so, a session a day) and ``response_ms``; with decisions also
+        ``propensity`` (the chance that the item had), ``candidates`` and ``propensities`` (all items of the zone, best
+        first, and their chances).
+
+    Raises
+    ------
+    ModelError
+        If the belief (without one, the truth) knows no mastery.
+    ValueError
+        If an option is wrong.
+
+    Examples
+    --------
+    >>> import adaptrace as at
+    >>> truth = at.BKT.from_parameters(["halves", "quarters"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
+    >>> catalog = at.Catalog.from_arrow({"item": ["h1", "q1"], "skill": ["halves", "quarters"]})
+    >>> log = at.simulate(truth, catalog, students=2, responses=10, seed=0, explore=0.5)
+    >>> log.table.slice(0, 1).select(["item", "propensity", "candidates", "propensities"]).to_pylist()
+    [{'item': 'h1', 'propensity': 0.5, 'candidates': ['h1', 'q1'], 'propensities': [0.5, 0.5]}]
     """
-    rows: list[dict[str, object]] = []
+    seen = truth if belief is None else belief
+    plan = _Plan(truth, seen, catalog, responses, policy, choices, explore, record or explore > 0.0)
+    return _teach(plan, students, seed).log
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """What a policy brought students to.
+
+    Attributes
+    ----------
+    log
+        Their responses, as :func:`simulate` gives them.
+    post_test
+        (students,) mean over all items of the catalog of the student's true P(correct), right after the last response.
+        Of a BKT's student that is given the hidden knowledge; of another truth what the model itself predicts.
+    reached_after
+        (students,) after how many responses that mean first reached the target: 0 if before any, infinite if never.
+        None without a target.
+    """
+
+    log: Log
+    post_test: NDArray[np.float64]
+    reached_after: NDArray[np.float64] | None
+
+
+def teach(
+    truth: Model,
+    catalog: Catalog,
+    *,
+    students: int,
+    responses: int,
+    seed: int,
+    belief: Model | None = None,
+    policy: Policy | None = None,
+    choices: int = 3,
+    explore: float = 0.0,
+    record: bool = False,
+    target: float | None = None,
+) -> Taught:
+    """:func:`simulate`, with what the students ended with, which no log can say.
+
+    Parameters
+    ----------
+    truth, catalog, students, responses, seed, belief, policy, choices, explore, record
+        As in :func:`simulate`.
+    target
+        The mean true P(correct) to be reached, for ``reached_after``; asking costs a prediction of every item after every
+        response.
+
+    Examples
+    --------
+    >>> import adaptrace as at
+    >>> truth = at.BKT.from_parameters(["halves", "quarters"], prior=0.01, learn=0.4, guess=0.1, slip=0.1)
+    >>> catalog = at.Catalog.from_arrow({"item": ["h1", "q1"], "skill": ["halves", "quarters"]})
+    >>> taught = teach(truth, catalog, students=3, responses=20, seed=0, target=0.8)
+    >>> taught.post_test.round(2).tolist(), taught.reached_after.tolist()
+    ([0.9, 0.9, 0.9], [5.0, 3.0, 5.0])
+    """
+    seen = truth if belief is None else belief
+    plan = _Plan(truth, seen, catalog, responses, policy, choices, explore, record or explore > 0.0, target)
+    return _teach(plan, students, seed)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What holds for every student."""
+
+    truth: Model
+    belief: Model
+    catalog: Catalog
+    responses: int
+    policy: Policy | None
+    choices: int
+    explore: float
+    record: bool
+    target: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.choices < 1:
+            raise ValueError(f"choices: got {self.choices}; expected at least 1")
+        if not 0.0 <= self.explore <= 1.0:
+            raise ValueError(f"explore: got {self.explore}; expected a probability, 0 to 1")
+        if self.target is not None and not 0.0 < self.target < 1.0:
+            raise ValueError(f"target: got {self.target}; expected a P(correct) between 0 and 1")
+        try:
+            Student(self.belief).mastery("")
+        except ModelError as error:
+            raise ModelError(f"{error}; a policy asks for mastery: pass belief= a model that knows it, e.g. a BKT") from error
+
+    @property
+    def timed(self) -> bool:
+        """Whether it matters when an answer is given."""
+        return "time" in (*self.truth.needs, *self.belief.needs)
+
+    @property
+    def tells_kind(self) -> bool:
+        """Whether the truth tells sorts of evidence apart, so that the log must."""
+        return bool(getattr(self.truth, "kinds", ()) or getattr(self.truth, "levels", {}))
+
+
+def _teach(plan: _Plan, students: int, seed: int) -> Taught:
     width = len(str(students))
-    for number in range(students):
-        random = np.random.default_rng([seed, number])
-        name = f"student-{number + 1:0{width}}"
-        rows += _one_student(truth, belief or truth, catalog, policy, responses, name, random)
-    return Log.from_arrow(pa.Table.from_pylist(rows))
+    courses = [
+        _Course(plan, f"student-{number + 1:0{width}}", np.random.default_rng([seed, number])) for number in range(students)
+    ]
+    rows = [row for course in courses for row in course.run()]
+    log = Log.from_arrow(pa.Table.from_pylist(rows), keep=DECISION if plan.record else ())
+    post_test = np.array([course.test() for course in courses], np.float64)
+    return Taught(log, post_test, None if plan.target is None else np.array([course.reached for course in courses]))
 
 
-def _one_student(
-    truth: BKT, belief: BKT, catalog: Catalog, policy: Policy | None, responses: int, name: str, random: np.random.Generator
-) -> list[dict[str, object]]:
-    known = {skill: random.random() < truth.row(skill, student=name)[0] for skill in catalog.skills}
-    student, time = Student(belief, catalog, name), START + datetime.timedelta(minutes=int(random.integers(0, 120)))
-    last: dict[str, datetime.datetime] = {}
-    rows: list[dict[str, object]] = []
-    for number in range(responses):
-        choices = recommend(student, catalog, 3, policy=policy)
-        item = choices[int(random.integers(len(choices)))].item
-        for skill in item.skills if truth.elapsed else ():
-            days = (time - last.get(skill, time)).total_seconds() / 86_400.0
-            known[skill] = known[skill] and bool(random.random() < 2.0 ** (-days / truth.half_life(skill)))
-        correct = _outcome(truth, item, name, known, random)
-        for skill in item.skills:
-            _, learn, forget, _, _ = _row(truth, item, name, skill)
-            known[skill] = bool(random.random() < ((1.0 - forget) if known[skill] else learn))
-        seconds = random.lognormal(3.2, 0.6)
-        time += datetime.timedelta(seconds=seconds + 5.0)
-        if number % 20 == 19:
-            time += datetime.timedelta(hours=23)
-        last |= dict.fromkeys(item.skills, time)
-        student.observe(item.item, correct, time=time)
-        row = {"student": name, "item": item.item, "skills": list(item.skills), "correct": correct, "time": time}
-        kind = {"kind": item.kind} if truth.kinds or truth.levels else {}
-        rows.append({**row, **kind, "response_ms": round(seconds * 1000)})
-    return rows
+class _Course:
+    """One student, from the first response to the last."""
+
+    def __init__(self, plan: _Plan, name: str, random: np.random.Generator) -> None:
+        self.plan, self.name, self.random = plan, name, random
+        self.pupil = _pupil(plan.truth, plan.catalog, name, random)
+        self.student = Student(plan.belief, plan.catalog, name)
+        self.time = START + datetime.timedelta(minutes=int(random.integers(0, 120)))
+        self.seconds = 0.0  # of the latest response
+        self.reached = math.inf
+
+    def run(self) -> list[dict[str, Any]]:
+        """The responses."""
+        rows = []
+        self._look(0)
+        for number in range(self.plan.responses):
+            rows.append(self._respond(number))
+            self._look(number + 1)
+        return rows
+
+    def test(self) -> float:
+        """The mean true P(correct) over all items, now."""
+        items = self.plan.catalog.items
+        return sum(self.pupil.chance(item, self.time) for item in items) / len(items)
+
+    def _look(self, number: int) -> None:
+        if self.plan.target is not None and self.reached > number and self.test() >= self.plan.target:
+            self.reached = float(number)
+
+    def _respond(self, number: int) -> dict[str, Any]:
+        """One response. Where time matters the clock moves first; elsewhere last, as it did from the first version on."""
+        if self.plan.timed:
+            self._wait(number)
+        item, decision = self._choose()
+        correct = self.pupil.respond(item, self.time, self.random)
+        if not self.plan.timed:
+            self._wait(number)
+        self.student.observe(item.item, correct, time=self.time)
+        row = {"student": self.name, "item": item.item, "skills": list(item.skills), "correct": correct, "time": self.time}
+        kind = {"kind": item.kind} if self.plan.tells_kind else {}
+        return {**row, **kind, "response_ms": round(self.seconds * 1000), **decision}
+
+    def _wait(self, number: int) -> None:
+        self.seconds = self.random.lognormal(3.2, 0.6)
+        self.time += datetime.timedelta(seconds=self.seconds + 5.0)
+        if number % A_DAY == A_DAY - 1:
+            self.time += NIGHT
+
+    def _choose(self) -> tuple[Item, dict[str, Any]]:
+        """The next item, and how it was decided. The first of a longer list are those of a shorter one."""
+        plan, now = self.plan, self.time if self.plan.timed else None
+        k = max(len(plan.catalog), plan.choices) if plan.record else plan.choices
+        ranked = [each.item for each in recommend(self.student, plan.catalog, k, policy=plan.policy, time=now)]
+        best = ranked[: plan.choices]
+        pool = ranked if plan.explore > 0.0 and self.random.random() < plan.explore else best
+        place = int(self.random.integers(len(pool)))
+        if not plan.record:
+            return pool[place], {}
+        rest = plan.explore / len(ranked)
+        chances = [rest + (1.0 - plan.explore) / len(best)] * len(best) + [rest] * (len(ranked) - len(best))
+        names = [item.item for item in ranked]
+        return pool[place], dict(zip(DECISION, (chances[place], names, chances), strict=True))
 
 
-def _row(truth: BKT, item: Item, name: str, skill: str) -> Row:
-    return truth.row(skill, alone=len(item.skills) == 1, item=item.item, kind=item.kind or PRACTICE, student=name)
+# ---- pupils -----------------------------------------------------------------
 
 
-def _outcome(truth: BKT, item: Item, name: str, known: dict[str, bool], random: np.random.Generator) -> float:
-    """An answer as the truth draws it: right, wrong, or a level of a kind that has levels."""
-    kind = item.kind or PRACTICE
-    n_levels = truth.levels.get(kind, 0) if len(item.skills) == 1 else 0
-    told = [truth.level_chances(item.skills[0], kind, level / (n_levels - 1)) for level in range(n_levels)]
-    chances = [1.0 - each[1] if known[item.skills[0]] else each[0] for each in told if each is not None]
-    if chances:
-        return float(random.choice(n_levels, p=chances) / (n_levels - 1))
-    right = []
-    for skill in item.skills:
-        _, _, _, guess, slip = _row(truth, item, name, skill)
-        right.append(1.0 - slip if known[skill] else guess)
-    if truth.combine in ("mean", "min"):
-        return int(random.random() < (min(right) if truth.combine == "min" else sum(right) / len(right)))
-    return int(all(random.random() < chance for chance in right))
+class Pupil(Protocol):
+    """The truth about one student."""
+
+    def chance(self, item: Item, time: datetime.datetime) -> float:
+        """The true P(correct) on an item at a time, given all that is hidden. Changes nothing."""
+
+    def respond(self, item: Item, time: datetime.datetime, random: np.random.Generator) -> float:
+        """Draw an outcome, and learn from the response."""
+
+
+def _pupil(truth: Model, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
+    if isinstance(truth, BKT):
+        return HiddenKnowledge(truth, catalog, name, random)
+    return OwnState(truth, name)
+
+
+class OwnState:
+    """A student who is what the model's own state predicts; of any family."""
+
+    def __init__(self, truth: Model, name: str) -> None:
+        self.state, self.timed = truth.start(name), "time" in truth.needs
+
+    def chance(self, item: Item, time: datetime.datetime) -> float:
+        """P(correct) as the state predicts it."""
+        return self.state.predict(self._response(item, time))
+
+    def respond(self, item: Item, time: datetime.datetime, random: np.random.Generator) -> float:
+        """Draw right or wrong from the prediction, then observe it."""
+        response = self._response(item, time)
+        correct = float(random.random() < self.state.predict(response))
+        self.state.observe(response._replace(correct=correct))
+        return correct
+
+    def _response(self, item: Item, time: datetime.datetime) -> Response:
+        moment = (time - EPOCH) // MICROSECOND if self.timed else None
+        return Response(item.item, tuple(sorted(item.skills)), item.kind or PRACTICE, math.nan, moment)
+
+
+class HiddenKnowledge:
+    """A student who knows each skill or does not, as a BKT has it."""
+
+    def __init__(self, truth: BKT, catalog: Catalog, name: str, random: np.random.Generator) -> None:
+        self.truth, self.name = truth, name
+        self.known = {skill: random.random() < truth.row(skill, student=name)[0] for skill in catalog.skills}
+        self.last: dict[str, datetime.datetime] = {}  # response, per skill met
+
+    def chance(self, item: Item, time: datetime.datetime) -> float:
+        """P(correct) given what is known; summed over what may be forgotten since."""
+        rows, kept = self._rows(item), [self._kept(skill, time) for skill in item.skills]
+        total = 0.0
+        for states in itertools.product((True, False), repeat=len(rows)):
+            weight = math.prod(keep if known else 1.0 - keep for known, keep in zip(states, kept, strict=True))
+            total += weight * self._right(_chances(rows, states)) if weight else 0.0
+        return total
+
+    def respond(self, item: Item, time: datetime.datetime, random: np.random.Generator) -> float:
+        """Forget since the last response, answer, then learn and forget once."""
+        for skill in item.skills if self.truth.elapsed else ():
+            self.known[skill] = self.known[skill] and bool(random.random() < self._kept(skill, time))
+        correct = self._outcome(item, random)
+        for skill, (_, learn, forget, _, _) in zip(item.skills, self._rows(item), strict=True):
+            self.known[skill] = bool(random.random() < ((1.0 - forget) if self.known[skill] else learn))
+        self.last |= dict.fromkeys(item.skills, time)
+        return correct
+
+    def _kept(self, skill: str, time: datetime.datetime) -> float:
+        """P(known) at a time."""
+        if not self.known[skill] or not self.truth.elapsed:
+            return float(self.known[skill])
+        days = (time - self.last.get(skill, time)).total_seconds() / 86_400.0
+        return float(2.0 ** (-days / self.truth.half_life(skill)))
+
+    def _rows(self, item: Item) -> list[Row]:
+        alone, kind = len(item.skills) == 1, item.kind or PRACTICE
+        return [self.truth.row(skill, alone=alone, item=item.item, kind=kind, student=self.name) for skill in item.skills]
+
+    def _right(self, chances: list[float]) -> float:
+        return together(RULES[self.truth.combine], math.prod(chances), sum(chances), min(chances), len(chances))
+
+    def _outcome(self, item: Item, random: np.random.Generator) -> float:
+        """An answer: right, wrong, or a level of a kind that has levels."""
+        n_levels, levels = self._levels(item)
+        if levels:
+            return float(random.choice(n_levels, p=levels) / (n_levels - 1))
+        chances = _chances(self._rows(item), [self.known[skill] for skill in item.skills])
+        if self.truth.combine in ("mean", "min"):
+            return float(random.random() < self._right(chances))
+        return float(all(random.random() < chance for chance in chances))
+
+    def _levels(self, item: Item) -> tuple[int, list[float]]:
+        """How many levels there are, and P(level) of each, if the item's kind has any."""
+        skill, kind = item.skills[0], item.kind or PRACTICE
+        n_levels = self.truth.levels.get(kind, 0) if len(item.skills) == 1 else 0
+        told = [self.truth.level_chances(skill, kind, level / (n_levels - 1)) for level in range(n_levels)]
+        return n_levels, [1.0 - each[1] if self.known[skill] else each[0] for each in told if each is not None]
+
+
+def _chances(rows: list[Row], known: tuple[bool, ...] | list[bool]) -> list[float]:
+    """P(right) on each skill."""
+    return [1.0 - slip if knows else guess for (_, _, _, guess, slip), knows in zip(rows, known, strict=True)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -13,24 +13,16 @@ from adaptrace import schema
 from adaptrace.catalog import Catalog
 from adaptrace.codec import SCHEMA
 from adaptrace.errors import ModelError
-from adaptrace.kernels import bkt as kernels
-from adaptrace.kernels.compile import plain
-from adaptrace.log import DAY, Log
-from adaptrace.models import BKT
-from adaptrace.models.bkt import RULES
-from adaptrace.models.skills import Row
+from adaptrace.log import Log
+from adaptrace.models.base import Model, Response, State
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-
-# the very steps of the batch kernel, as plain Python: the same bits without a compiler
-initial, mastery, chance = plain(kernels.initial), plain(kernels.mastery), plain(kernels.chance)
-evidence, update, fade = plain(kernels.evidence), plain(kernels.update), plain(kernels.fade)
-joint, credit = plain(kernels.joint), plain(kernels.credit)
+MICROSECOND = datetime.timedelta(microseconds=1)
+PARTS = {"schema", "model", "name", "group", "answered", "opportunities", "latest", "state"}  # of plain data
 
 
-@dataclass
 class Student:
-    """What a model knows of one student.
+    """What a model, of any family, knows of one student.
 
     Parameters
     ----------
@@ -40,6 +32,15 @@ class Student:
         Where the skills and the kind of an item are looked up.
     name, group
         Who it is, where the model's parameters vary by student or group.
+
+    Attributes
+    ----------
+    state
+        What the model keeps of the student (:class:`~adaptrace.models.base.State`).
+    answered, opportunities
+        Responses per item met and per skill met.
+    latest
+        Microseconds since 1970 (UTC) of the last response, where the model needs time.
 
     Examples
     --------
@@ -51,14 +52,42 @@ class Student:
     0.835
     """
 
-    model: BKT
-    catalog: Catalog | None = None
-    name: str = ""
-    group: str = ""
-    odds: dict[str, float] = field(default_factory=dict)  # of mastery, per skill met
-    opportunities: dict[str, int] = field(default_factory=dict)  # responses, per skill met
-    answered: dict[str, int] = field(default_factory=dict)  # responses, per item met
-    last_time: dict[str, int] = field(default_factory=dict)  # microseconds since 1970, per skill met, where mastery fades
+    def __init__(self, model: Model, catalog: Catalog | None = None, name: str = "", group: str = "") -> None:
+        self.model, self.catalog, self.name, self._group = model, catalog, name, group
+        self.state: State = model.start(name, group)
+        self.answered: dict[str, int] = {}
+        self.opportunities: dict[str, int] = {}
+        self.latest: int | None = None
+        self._levels: Mapping[str, int] = getattr(model, "levels", {})
+        self._timed = "time" in model.needs
+
+    @property
+    def group(self) -> str:
+        """The student's class or school; may be set: later responses are those of the new one's."""
+        return self._group
+
+    @group.setter
+    def group(self, group: str) -> None:
+        if group != self._group:
+            self._group, self.state = group, self.model.resume(self.state.to_dict(), self.name, group)
+
+    @property
+    def odds(self) -> dict[str, float]:
+        """Of mastery, per skill met; kept by a BKT."""
+        return cast(dict[str, float], cast(Any, self.state).odds)
+
+    @property
+    def last_time(self) -> dict[str, int]:
+        """Microseconds since 1970 of the last response, per skill met; kept by a BKT whose mastery fades."""
+        return cast(dict[str, int], cast(Any, self.state).last_time)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Student) and self.catalog == other.catalog and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # it changes with every response
+
+    def __repr__(self) -> str:
+        return f"Student({self.name!r}, {self.model!r}, {sum(self.answered.values()):,} responses)"
 
     def observe(
         self,
@@ -83,7 +112,7 @@ class Student:
         kind
             Sort of evidence; by default the catalog's, else practice.
         time
-            When (UTC if without a zone); needed where mastery fades.
+            When (UTC if without a zone); needed where the model needs it, e.g. where mastery fades.
         skills
             The item's skills; by default the catalog's.
 
@@ -93,46 +122,32 @@ class Student:
             If the catalog does not hold the item and ``skills`` is not given.
         ValueError
             If ``correct`` is not in [0, 1], the level not one of its kind's, or the time missing or before the last one
-            where mastery fades. The state is then unchanged.
+            where the model needs it. The state is then unchanged.
         """
         kind = self._kind(item, kind)
         correct = self._outcome(correct, level, kind)
-        names, moment = self._skills(item, skills), self._moment(time)
-        rows = {name: self._row(name, item, kind, alone=len(names) == 1) for name in names}
-        odds = {name: self._odds_at(name, rows[name][0], moment) for name in names}
-        chances = {name: chance(odds[name], rows[name][3], rows[name][4]) for name in names}
-        predicted = self._joint(chances)
-        weakest = min(names, key=chances.__getitem__)
-        for name in names:
-            _, learn, forget, guess, slip = rows[name]
-            weight, rest, told = 1.0, 0.0, correct
-            if len(names) > 1:
-                weight, rest = credit(self._rule, correct, chances[name], predicted, len(names), name == weakest)
-            levels = self.model.level_chances(name, kind, correct) if len(names) == 1 else None
-            if levels is not None:
-                (guess, slip), told = levels, 1.0
-            self.odds[name] = update(odds[name], evidence(told, weight, rest, guess, slip), learn, forget)
-            self.opportunities[name] = self.opportunities.get(name, 0) + 1
-            if moment is not None:
-                self.last_time[name] = moment
-        self.answered[str(item)] = self.answered.get(str(item), 0) + 1
+        response = Response(str(item), self._skills(item, skills), kind, correct, self._moment(time))
+        self.state.observe(response)
+        for skill in response.skills:
+            self.opportunities[skill] = self.opportunities.get(skill, 0) + 1
+        self.answered[response.item] = self.answered.get(response.item, 0) + 1
+        self.latest = response.moment
 
     @classmethod
-    def from_log(cls, model: BKT, log: Log, student: object, catalog: Catalog | None = None) -> Student:
-        """A student after all their responses in a log; a student the log does not hold is at the prior."""
-        code = int(schema.find(pa.array([str(student)]), log.students)[0])
+    def from_log(cls, model: Model, log: Log, student: object, catalog: Catalog | None = None) -> Student:
+        """A student after all their responses in a log; a student the log does not hold has not answered yet."""
+        state = cls(model, catalog, str(student))
+        code = int(schema.find(pa.array([state.name]), log.students)[0])
         if code < 0:
-            return cls(model, catalog, str(student))
+            return state
         begin, end = log.rows.student_start[code : code + 2].tolist()
         wanted = ["item", log.skill_column, "correct", "kind", "group", "time"]
-        rows = log.table.slice(begin, end - begin).select([name for name in wanted if name in log.table.column_names]).to_pylist()
-        state = cls(model, catalog, str(student))
-        for row in rows:
+        rows = log.table.slice(begin, end - begin).select([name for name in wanted if name in log.table.column_names])
+        for row in rows.to_pylist():
             skills, state.group = row[log.skill_column], row.get("group") or ""
             kind, time = row.get("kind") or schema.PRACTICE, row.get("time")
-            state.observe(
-                row["item"], row["correct"], kind=kind, time=time, skills=skills if isinstance(skills, list) else [skills]
-            )
+            skills = skills if isinstance(skills, list) else [skills]
+            state.observe(row["item"], row["correct"], kind=kind, time=time, skills=skills)
         return state
 
     def predict(
@@ -145,57 +160,35 @@ class Student:
     ) -> float:
         """P(correct) if the student answered this item now, or at a time. Changes nothing."""
         kind, moment = self._kind(item, kind), self._moment(time, needed=False)
-        chances, names = {}, self._skills(item, skills)
-        for name in names:
-            prior, _, _, guess, slip = self._row(name, item, kind, alone=len(names) == 1)
-            chances[name] = chance(self._odds_at(name, prior, moment), guess, slip)
-        return self._joint(chances)
+        return self.state.predict(Response(str(item), self._skills(item, skills), kind, math.nan, moment))
 
     def mastery(self, skill: object, *, time: datetime.datetime | None = None) -> float:
-        """P(known), right after the last response or at a time; the prior for a skill not met yet."""
-        name = str(skill)
-        return mastery(self._odds_at(name, self._row(name)[0], self._moment(time, needed=False)))
+        """P(known), right after the last response or at a time; the prior for a skill not met yet.
+
+        Raises
+        ------
+        ModelError
+            If the model predicts answers only, and knows nothing of mastery.
+        """
+        mastery = getattr(self.state, "mastery", None)
+        if mastery is None:
+            raise ModelError(
+                f"mastery: {self.model!r} predicts answers and knows no mastery; "
+                "take a BKT, or a Blend, which keeps a BKT inside, or ask for predict(item)"
+            )
+        return cast(float, mastery(str(skill), self._moment(time, needed=False)))
 
     def mastered(self, skill: object, *, at: float = 0.95, time: datetime.datetime | None = None) -> bool:
         """Whether mastery has reached the threshold, right after the last response or at a time."""
         return self.mastery(skill, time=time) >= at
 
-    # ---- what an observation is made of ----
-
-    @property
-    def _rule(self) -> int:
-        return RULES[self.model.combine]
-
-    def _joint(self, chances: Mapping[str, float]) -> float:
-        product, total, least = 1.0, 0.0, 2.0
-        for each in chances.values():
-            product *= each
-            total += each
-            least = min(least, each)
-        return joint(self._rule, product, total, least, len(chances))
-
-    def _row(self, skill: str, item: object = "", kind: str = schema.PRACTICE, *, alone: bool = True) -> Row:
-        return self.model.row(skill, alone=alone, item=str(item), kind=kind, group=self.group, student=self.name)
-
-    def _odds_at(self, skill: str, prior: float, moment: int | None) -> float:
-        """Odds of mastery, faded since the last response if a moment is given."""
-        if skill not in self.odds:
-            return initial(prior)
-        if moment is None or skill not in self.last_time:
-            return self.odds[skill]
-        return fade(self.odds[skill], max(moment - self.last_time[skill], 0) / DAY, self.model.half_life(skill))
+    # ---- what a response is made of ----
 
     def _outcome(self, correct: float | None, level: int | None, kind: str) -> float:
-        highest = self.model.levels.get(kind, 0) - 1
         if level is not None:
             if correct is not None:
                 raise ValueError("got correct and level; expected one of them")
-            if highest < 1:
-                known = ", ".join(self.model.levels) or "none"
-                raise ValueError(f"level: got {level} of kind '{kind}'; the model knows levels of {known}: give correct instead")
-            if level != int(level) or not 0 <= level <= highest:
-                raise ValueError(f"level: got {level} of kind '{kind}'; expected a whole number, 0 to {highest}")
-            return int(level) / highest
+            return self._share(level, kind)
         if correct is None:
             raise ValueError(
                 f"got no outcome; expected correct=0 or 1, a fraction, or level= for a kind with levels (kind '{kind}')"
@@ -205,13 +198,23 @@ class Student:
             raise ValueError(f"correct: got {correct}; expected 0, 1 or a fraction between; divide points by the most possible")
         return correct
 
+    def _share(self, level: int, kind: str) -> float:
+        """A level as a share of the highest one of its kind."""
+        highest = self._levels.get(kind, 0) - 1
+        if highest < 1:
+            known = ", ".join(self._levels) or "none"
+            raise ValueError(f"level: got {level} of kind '{kind}'; the model knows levels of {known}: give correct instead")
+        if level != int(level) or not 0 <= level <= highest:
+            raise ValueError(f"level: got {level} of kind '{kind}'; expected a whole number, 0 to {highest}")
+        return int(level) / highest
+
     def _kind(self, item: object, kind: str | None) -> str:
         known = self.catalog.by_name.get(str(item)) if self.catalog is not None else None
         return kind or (known and known.kind) or schema.PRACTICE
 
     def _moment(self, time: datetime.datetime | None, *, needed: bool = True) -> int | None:
-        """Microseconds since 1970, where mastery fades."""
-        if not self.model.elapsed:
+        """Microseconds since 1970, where the model needs time."""
+        if not self._timed:
             return None
         if time is not None and not isinstance(time, datetime.datetime):
             raise ValueError(f"time: got {time!r}; expected a datetime.datetime")
@@ -219,27 +222,25 @@ class Student:
             if needed:
                 raise ValueError("time: got none; this model's mastery fades with time: pass time=")
             return None
-        since = (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - EPOCH
-        moment = since // datetime.timedelta(microseconds=1)
-        latest = max(self.last_time.values(), default=moment)
-        if needed and moment < latest:
-            last = EPOCH + datetime.timedelta(microseconds=latest)
+        moment = ((time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - EPOCH) // MICROSECOND
+        if needed and self.latest is not None and moment < self.latest:
+            last = EPOCH + self.latest * MICROSECOND
             raise ValueError(
                 f"time: got {time}, before the last response at {last}; observe responses in the order of their times"
             )
         return moment
 
-    def _skills(self, item: object, skills: Iterable[object] | None) -> list[str]:
+    def _skills(self, item: object, skills: Iterable[object] | None) -> tuple[str, ...]:
         if isinstance(skills, str):
             raise ValueError(f"the skills of item '{item}': got the text '{skills}'; expected a list, e.g. skills=['{skills}']")
         if skills is not None:
-            names = sorted({str(skill) for skill in skills})
+            names = tuple(sorted({str(skill) for skill in skills}))
             if not names:
                 raise ValueError(f"the skills of item '{item}': got an empty list; expected at least one")
             return names
         if self.catalog is None:
             raise ValueError(f"the skills of item '{item}': got none; pass skills=[...], or make Student(model, catalog)")
-        return sorted(self.catalog.item(item).skills)
+        return tuple(sorted(self.catalog.item(item).skills))
 
     # ---- plain data ----
 
@@ -248,16 +249,16 @@ class Student:
         return {
             "schema": SCHEMA,
             "model": self.model.fingerprint,
-            "odds": dict(self.odds),
-            "opportunities": dict(self.opportunities),
-            "answered": dict(self.answered),
             "name": self.name,
             "group": self.group,
-            "last_time": dict(self.last_time),
+            "answered": dict(self.answered),
+            "opportunities": dict(self.opportunities),
+            "latest": self.latest,
+            "state": self.state.to_dict(),
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], model: BKT, catalog: Catalog | None = None) -> Student:
+    def from_dict(cls, content: Mapping[str, Any], model: Model, catalog: Catalog | None = None) -> Student:
         """The state that :meth:`to_dict` described.
 
         Raises
@@ -265,8 +266,8 @@ class Student:
         ModelError
             If it was made by another model or a newer version.
         """
-        parts = ("odds", "opportunities", "answered", "last_time")
-        if not {"schema", "model", "name", "group", *parts} <= set(content):
+        content = _of_now(content)
+        if not set(content) >= PARTS:
             raise ModelError("a student's state that is not whole; expected what to_dict() gave")
         if content["schema"] > SCHEMA:
             raise ModelError(
@@ -277,4 +278,15 @@ class Student:
                 f"a student's state of model {content['model']}, not of this model {model.fingerprint}; "
                 "use that model, or observe the student's responses again with this one"
             )
-        return cls(model, catalog, content["name"], content["group"], *(dict(content[part]) for part in parts))
+        student = cls(model, catalog, content["name"], content["group"])
+        student.answered, student.opportunities = dict(content["answered"]), dict(content["opportunities"])
+        student.latest, student.state = content["latest"], model.resume(content["state"], student.name, student.group)
+        return student
+
+
+def _of_now(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Plain data of version 0.1, which had the state of a BKT in its midst, as they are now."""
+    if "state" in content or not {"odds", "last_time"} <= set(content):
+        return content
+    state = {name: content[name] for name in ("odds", "last_time")}
+    return {**content, "state": state, "latest": max(state["last_time"].values(), default=None)}

@@ -30,6 +30,7 @@ CodeArray = NDArray[np.int32]
 MIN_ODDS, MAX_ODDS = 1e-200, 1e200  # far from overflow after any one multiplication
 MAX_MASTERY = 1.0 - 2.0**-53  # the largest float below one
 CONJUNCTIVE, MEAN, MIN, WEAKEST_FIRST = range(4)  # how the skills of one event combine
+NOTHING = np.empty(0)
 
 
 class Parameters(NamedTuple):
@@ -68,6 +69,7 @@ class Traced(NamedTuple):
     predicted: FloatArray  # (n_rows,) P(correct) before each response
     odds: FloatArray  # (n_pairs,) of mastery, after the pair's last response
     credit: Credit  # of each skill of each response
+    mastery: FloatArray = NOTHING  # (n_entries,), or empty: do not keep it; P(known) after each response
 
 
 class Smoothed(NamedTuple):
@@ -169,12 +171,19 @@ def credit(rule: int, correct: float, own: float, predicted: float, several: int
 
 
 @kernel
+def note(path: FloatArray, at: int, odds: float) -> None:
+    """Keep P(known) on the path of mastery, if that is wanted."""
+    if len(path) > 0:
+        path[at] = mastery(odds)
+
+
+@kernel
 def trace(rows: Rows, cells: Cells, parameters: Parameters, rule: int, first: int, last: int, out: Traced) -> None:
     """Forward pass over students [first, last): predict each event, then update its skills."""
     prior, learn, forget, guess, slip = parameters
     odds = out.odds
     by_entry, by_level, timed = len(cells.entry) > 0, len(cells.level) > 0, len(cells.gap) > 0
-    plain = not (by_entry or by_level or timed)
+    plain = not (by_entry or by_level or timed or len(out.mastery) > 0)
     for pair in range(rows.pair_start[first], rows.pair_start[last]):
         odds[pair] = initial(prior[cells.pair[pair]])
     for row in range(rows.student_start[first], rows.student_start[last]):
@@ -210,6 +219,7 @@ def trace(rows: Rows, cells: Cells, parameters: Parameters, rule: int, first: in
                 correct, told = 1.0, cells.level[at]
             ratio = evidence(correct, weight, rest, guess[told], slip[told])
             odds[pair] = update(odds[pair], ratio, learn[cell], forget[cell])
+            note(out.mastery, at, odds[pair])
 
 
 @kernel

@@ -6,8 +6,11 @@ when two Python threads enter a kernel, so kernels release the GIL instead and
 run under :mod:`concurrent.futures`.
 """
 
+import sys
 from collections.abc import Callable
-from typing import TypeVar, cast
+from functools import cache
+from types import FunctionType
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -20,5 +23,15 @@ def kernel(function: Function) -> Function:
 
 
 def plain(function: Function) -> Function:
-    """Return the Python function behind a kernel: the same bits, without the compiler."""
-    return cast(Function, getattr(function, "py_func", function))
+    """Return the Python function behind a kernel, calling those behind other kernels: the same bits, without the compiler."""
+    return cast(Function, _plain_scope(function.__module__)[function.__name__])
+
+
+@cache
+def _plain_scope(module: str) -> dict[str, Any]:
+    """What the functions of a module of kernels see, every kernel in it as plain Python."""
+    scope = dict(vars(sys.modules[module]))
+    for name, value in vars(sys.modules[module]).items():
+        if hasattr(value, "py_func"):
+            scope[name] = FunctionType(value.py_func.__code__, scope, name)
+    return scope

@@ -3,18 +3,58 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 from adaptrace import codec
 from adaptrace.errors import ModelError
 from adaptrace.models.base import Model
 from adaptrace.models.bkt import BKT
+from adaptrace.models.blend import Blend
+from adaptrace.models.constant import Constant
+from adaptrace.models.irt import IRT, Rasch, TwoPL
+from adaptrace.models.logistic import AFM, DAS3H, PFA, BestLR, Feature, Logistic, Recency
 
-FAMILIES = {family.family: family for family in (BKT,)}
+FAMILIES: dict[str, Any] = {family.family: family for family in (BKT, Blend, Constant, IRT, Logistic)}
 
-__all__ = ["BKT", "FAMILIES", "Model", "load"]
+# by their names on the command line
+MODELS: dict[str, Callable[[], Any]] = {
+    "constant": Constant,
+    "bkt": BKT,
+    "bkt-classic": lambda: BKT(forget=False, pooling=0.0, plausible=False),
+    "bkt-items": lambda: BKT(items=("guess", "slip")),
+    "pfa": PFA,
+    "afm": AFM,
+    "best-lr": BestLR,
+    "das3h": DAS3H,
+    "recency": Recency,
+    "rasch": Rasch,
+    "2pl": TwoPL,
+    "blend": Blend,
+}
+
+__all__ = [
+    "AFM",
+    "BKT",
+    "DAS3H",
+    "FAMILIES",
+    "IRT",
+    "MODELS",
+    "PFA",
+    "BestLR",
+    "Blend",
+    "Constant",
+    "Feature",
+    "Logistic",
+    "Model",
+    "Rasch",
+    "Recency",
+    "TwoPL",
+    "load",
+]
 
 
-def load(path: str | os.PathLike[str]) -> BKT:
+def load(path: str | os.PathLike[str]) -> Any:
     """Read a model that ``save`` wrote.
 
     Raises

@@ -18,11 +18,12 @@ from adaptrace import codec, parallel, schema
 from adaptrace.arrays import space
 from adaptrace.effects import Effects
 from adaptrace.errors import ModelError
-from adaptrace.fit import Fitted, Limits, Progress, maximise, pull_of, refit
+from adaptrace.fit import Fitted, Limits, Progress, climb_from, maximise, pull_of, refit
 from adaptrace.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
 from adaptrace.log import DAY, Log
+from adaptrace.models.bkt_state import BKTState
 from adaptrace.models.skills import SMALLEST, Z90, Row, SkillTable
 from adaptrace.stats import Stats
 from adaptrace.variation import Variation
@@ -189,6 +190,24 @@ class BKT:
         if log is not None and log.has_several_skills:
             return model._fit_effects(Responses(log, RULES[self.combine], self._variation, executor), progress)
         return model._fit_effects(Sequences(stats, self._variation, executor), progress) if self._variation else model
+
+    def refit(self, data: Log | Stats, *, executor: Executor | None = None, progress: Progress | None = None) -> BKT:
+        """Fit to other data from where this fitted model is, towards the mean skill that it found: faster than :meth:`fit`.
+
+        For data of much the same skills: tonight's log, or a part of this one. Where the likelihood has several peaks, it climbs
+        the nearest. Models whose parameters vary by more than skill are fitted anew.
+
+        Raises
+        ------
+        ModelError
+            If this model is not fitted.
+        """
+        if self._variation:
+            return self.fit(data, executor=executor, progress=progress)
+        stats = replace(self, table=None).stats(data) if isinstance(data, Log) else data
+        theta = np.stack(self.parameters, axis=1)[self._fitted.index(stats.skills)]
+        fitted = climb_from(stats, self._limits(), theta, self._fitted.pull, executor=executor, progress=progress)
+        return replace(self, table=SkillTable.build(stats.skills, stats.responses, fitted))
 
     def _fit_skills(self, stats: Stats, executor: Executor | None, progress: Progress | None) -> BKT:
         fitted = maximise(stats, self._limits(), executor=executor, progress=progress)
@@ -409,6 +428,48 @@ class BKT:
         kernels.fade_all(odds, days, half_life, skill, faded)
         return faded, spread * (1.0 + faded) / (1.0 + odds)
 
+    def trace(self, log: Log) -> pa.Table:
+        """The path of mastery: what the model knew before and after every response.
+
+        Parameters
+        ----------
+        log
+            Not changed.
+
+        Returns
+        -------
+        pyarrow.Table
+            One row per response and skill, in the order of the log: ``student``, ``skill``, ``opportunity``,
+            ``correct``, ``predicted`` = P(correct) of the event, before it, ``mastery`` = P(known) right after it, as
+            :meth:`Student.mastery <adaptrace.Student.mastery>` says after ``observe`` (where mastery fades: not faded), and
+            ``time`` or ``order`` if the log has it.
+
+        Examples
+        --------
+        >>> import adaptrace as at
+        >>> model = at.BKT.from_parameters(["fractions"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
+        >>> log = at.Log.from_arrow({"student": ["Ada"] * 3, "item": [1, 2, 3], "skill": ["fractions"] * 3, "correct": [0, 1, 1]})
+        >>> model.trace(log)["mastery"].to_numpy().round(3).tolist()
+        [0.236, 0.789, 0.977]
+        """
+        rows, traced = log.rows, self._trace(log, kept=True)
+        student, row = log.table["student"].chunk(0).indices.to_numpy(), None
+        if log.has_several_skills:
+            row = np.repeat(np.arange(len(log)), np.diff(rows.skill_start))
+        student, correct, predicted = (each if row is None else each[row] for each in (student, rows.correct, traced.predicted))
+        columns = {
+            "student": pa.DictionaryArray.from_arrays(student, log.students),
+            "skill": pa.DictionaryArray.from_arrays(rows.pair_skill[rows.pair], log.skills),
+            "opportunity": rows.opportunity,
+            "correct": correct,
+            "predicted": predicted,
+            "mastery": traced.mastery,
+        }
+        for name in LAST:
+            if name in log.table.column_names:
+                columns[name] = log.table[name] if row is None else log.table[name].take(pa.array(row))
+        return pa.table(columns)
+
     def smooth(self, log: Log) -> pa.Table:
         """Mastery in hindsight: what the whole history says of each opportunity (forward-backward).
 
@@ -470,6 +531,23 @@ class BKT:
         """Natural logarithm of the likelihood of the log's outcomes, summed over responses."""
         predicted, correct = self.predict(log), log.rows.correct
         return float(np.log(correct * predicted + (1.0 - correct) * (1.0 - predicted)).sum())
+
+    # ---- one student --------------------------------------------------------
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns of a log that the options need beyond student, item, skill and correct."""
+        return ("time",) * bool(self.elapsed) + ("group",) * bool(self.groups)
+
+    def start(self, name: str = "", group: str = "") -> BKTState:
+        """The state of a student who has not answered yet."""
+        return BKTState(self, RULES[self.combine], name, group)
+
+    def resume(self, content: Mapping[str, Any], name: str = "", group: str = "") -> BKTState:
+        """The state that its ``to_dict`` described."""
+        return BKTState(self, RULES[self.combine], name, group, dict(content["odds"]), dict(content["last_time"]))
+
+    # ---- what it found out --------------------------------------------------
 
     @property
     def skills(self) -> pa.StringArray:
@@ -573,11 +651,13 @@ class BKT:
         parameters = Parameters(*(values[skill] for values in self.parameters))
         return Layout(Cells(log.rows.pair_skill, nothing, nothing, never, never), parameters)
 
-    def _trace(self, log: Log, layout: Layout | None = None) -> Traced:
+    def _trace(self, log: Log, layout: Layout | None = None, *, kept: bool = False) -> Traced:
+        """The forward pass; ``kept``: also mastery after each response."""
         rows, (cells, parameters) = log.rows, layout or self._layout(log)
         several = len(rows.pair) if log.has_several_skills else 0
         credit = Credit(np.ones(several), np.zeros(several))
-        traced = Traced(space(len(log), np.float64), space(len(rows.pair_skill), np.float64), credit)
+        mastery = space(len(rows.pair), np.float64) if kept else kernels.NOTHING
+        traced = Traced(space(len(log), np.float64), space(len(rows.pair_skill), np.float64), credit, mastery)
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
         rule = RULES[self.combine]
         parallel.run(kernels.trace, [(rows, cells, parameters, rule, *piece, traced) for piece in pieces])

@@ -1,0 +1,116 @@
+"""L-BFGS (Liu & Nocedal, 1989), the same bits for any number of threads.
+
+SciPy's own takes its inner products from BLAS, whose last digits change with the number of its threads, and whose threads
+wait for one another on a busy machine. Everything here is added up in one order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+Objective = Callable[[FloatArray], tuple[float, FloatArray]]  # the value and its gradient
+
+REMEMBERED = 20  # steps that tell the curvature
+DECREASE, FLATTER = 1e-4, 0.9  # Wolfe's conditions on a step
+TRIES = 25  # of its length
+FLAT = 1e-6  # the largest slope at a minimum
+
+
+class Minimum(NamedTuple):
+    """Where a descent ended."""
+
+    point: FloatArray
+    value: float
+    steps: int
+
+
+class _At(NamedTuple):
+    point: FloatArray
+    value: float
+    slope: FloatArray
+
+
+def minimise(
+    objective: Objective, start: FloatArray, *, steps: int, close: float, told: Callable[[int], None] | None = None
+) -> Minimum:
+    """Descend to a minimum of a smooth function.
+
+    Parameters
+    ----------
+    objective
+        Gives the value and the gradient at a point (n,).
+    start
+        (n,), well scaled: about as steep in every direction. Not changed.
+    steps
+        At most so many.
+    close
+        Ends when a step lowers the value by less than this share of it.
+    told
+        Called with the number of each step.
+    """
+    now, past = _At(start, *objective(start)), deque[tuple[FloatArray, FloatArray, float]](maxlen=REMEMBERED)
+    for number in range(1, steps + 1):
+        if not len(start) or np.abs(now.slope).max() <= FLAT:
+            return Minimum(now.point, now.value, number - 1)
+        new = _step(objective, now, _direction(now.slope, past))
+        if new is None:
+            return Minimum(now.point, now.value, number - 1)
+        moved, bent = new.point - now.point, new.slope - now.slope
+        curved = dot(moved, bent)
+        if curved > 1e-12 * dot(bent, bent):
+            past.append((moved, bent, curved))
+        gain, now = now.value - new.value, new
+        if told is not None:
+            told(number)
+        if gain <= close * max(abs(now.value), 1.0):
+            break
+    return Minimum(now.point, now.value, number)
+
+
+def dot(a: FloatArray, b: FloatArray) -> float:
+    """Inner product, added up in one order."""
+    return float(np.add.reduce(a * b))
+
+
+def _direction(slope: FloatArray, past: deque[tuple[FloatArray, FloatArray, float]]) -> FloatArray:
+    """Minus the inverse curvature, as the past steps tell it, times the slope: the two-loop recursion."""
+    out, shares = -slope, []
+    for moved, bent, curved in reversed(past):
+        share = dot(moved, out) / curved
+        out -= share * bent
+        shares.append(share)
+    if past:
+        _, bent, curved = past[-1]
+        out *= curved / dot(bent, bent)
+    for (moved, bent, curved), share in zip(past, reversed(shares), strict=True):
+        out += (share - dot(bent, out) / curved) * moved
+    return out
+
+
+def _step(objective: Objective, now: _At, direction: FloatArray) -> _At | None:
+    """A point along a direction that is lower and flatter by Wolfe's conditions; None if no step lowers the value."""
+    steep, low, high, best = dot(now.slope, direction), 0.0, np.inf, None
+    if not steep < 0.0:
+        direction, steep = -now.slope, -dot(now.slope, now.slope)
+    length = 1.0
+    for _ in range(TRIES):
+        point = now.point + length * direction
+        new = _At(point, *objective(point))
+        if not new.value <= now.value + DECREASE * length * steep:
+            high = length
+            fall = 2.0 * (new.value - now.value - length * steep)
+            guess = -steep * length * length / fall if np.isfinite(fall) and fall > 0.0 else 0.0
+            length = min(max(guess, low + 0.1 * (high - low)), low + 0.9 * (high - low))
+            continue
+        best = new
+        if dot(new.slope, direction) >= FLATTER * steep:
+            return new
+        low = length
+        length = 2.0 * length if high == np.inf else 0.5 * (low + high)
+    return best

@@ -1,0 +1,155 @@
+"""The fit of item response models: items by marginal likelihood, then how abilities move by the predictions that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import roots_hermitenorm
+
+from adaptrace import parallel
+from adaptrace.climb import minimise
+from adaptrace.kernels import irt as kernels
+from adaptrace.kernels.irt import Dynamics, Lean, Table, Traced
+from adaptrace.kernels.rows import Rows
+
+FloatArray = NDArray[np.float64]
+
+NODES = 13  # of the quadrature over abilities
+PIECES = 8  # of the students: as many for any number of threads
+OWN, SKILLS, SLOPES = 1.0, 1.0, 10.0  # precision of items about their skill, of skills about the mean, of log slopes about 0
+STEPS, CLOSE = 60, 1e-7
+TYPICAL = 0.2  # P (1 - P) of a response: the curvature that the climb starts from
+ENOUGH = 120_000  # responses that tell how abilities move
+START = Dynamics(1.0, 0.002, 0.4, 0.04, 0.03)
+BOUNDS = ((1e-3, 9.0), (1e-7, 1.0), (1e-4, 9.0), (1e-7, 4.0))  # of the variances
+
+
+@dataclass(frozen=True)
+class Items:
+    """What is asked: difficulties are a mean, the skills', and the item's own.
+
+    Attributes
+    ----------
+    skill_start, skill
+        The skills of each item, as those of the responses in :class:`~adaptrace.kernels.rows.Rows`.
+    """
+
+    skill_start: NDArray[np.int64]
+    skill: NDArray[np.int64]
+    n_skills: int
+
+    @classmethod
+    def of(cls, rows: Rows, item: NDArray[np.int32], n_items: int, n_skills: int) -> Items:
+        """The skills of the first response to each item."""
+        _, row = np.unique(item, return_index=True)
+        counts = np.zeros(n_items, np.int64)
+        counts[item[row]] = (rows.skill_start[1:] - rows.skill_start[:-1])[row]
+        start = np.concatenate([[0], np.cumsum(counts)])
+        entry = np.repeat(rows.skill_start[row] - start[:-1], counts) + np.arange(start[-1])
+        return cls(start, rows.pair_skill[rows.pair[entry]].astype(np.int64), n_skills)
+
+    def means(self, of_skill: FloatArray) -> FloatArray:
+        """The mean of its skills' values, for each item."""
+        return np.add.reduceat(of_skill[self.skill], self.skill_start[:-1]) / np.diff(self.skill_start)
+
+    def spread(self, of_item: FloatArray) -> FloatArray:
+        """What each skill has of the items' values: the transpose of :meth:`means`."""
+        counts = np.diff(self.skill_start)
+        return np.asarray(np.bincount(self.skill, np.repeat(of_item / counts, counts), self.n_skills), float)
+
+
+class Calibrated(NamedTuple):
+    """Items on the scale of abilities."""
+
+    difficulty: FloatArray  # (n_items,)
+    slope: FloatArray  # (n_items,)
+    mean: float  # difficulty
+    skill: FloatArray  # (n_skills,) what a skill adds to it
+    spread: float  # variance of the abilities, which do not move here
+
+
+def calibrate(rows: Rows, item: NDArray[np.int32], items: Items, slopes: bool, executor: Executor | None) -> Calibrated:
+    """Most likely difficulties (and slopes) where abilities are normal, drawn to their skills as far as responses are few.
+
+    Marginal maximum likelihood (Bock & Aitkin, 1981) by L-BFGS on the gradient that the E-step gives (Fisher's identity).
+    """
+    node, weight = roots_hermitenorm(NODES)
+    weight = np.log(weight / weight.sum())
+    n_items, n_skills = len(items.skill_start) - 1, items.n_skills
+    cuts = np.cumsum([1, 1, n_skills, n_items])
+    pieces = parallel.spans(rows.student_start, PIECES)
+    leans = [Lean(np.empty(1), np.empty(1), np.empty(n_items), np.empty(n_items)) for _ in pieces]
+    table = Table(*(np.empty((n_items, NODES)) for _ in Table._fields))
+    seen = np.bincount(item, minlength=n_items).astype(float)
+    precision = np.concatenate(
+        [[0.0, 0.0], np.full(n_skills, SKILLS), np.full(n_items, OWN), np.full(n_items if slopes else 0, SLOPES)]
+    )
+    curve = np.concatenate([[len(item), len(item)], items.spread(seen), seen, seen if slopes else []])
+    scale = 1.0 / np.sqrt(TYPICAL * curve + precision)
+
+    def unpacked(point: FloatArray) -> tuple[float, float, FloatArray, FloatArray, FloatArray]:
+        spread, mean, skill, own, slope = np.split(point * scale, cuts)
+        return (
+            float(spread[0]),
+            float(mean[0]),
+            skill,
+            mean + items.means(skill) + own,
+            np.exp(slope) if slopes else np.ones(n_items),
+        )
+
+    def objective(point: FloatArray) -> tuple[float, FloatArray]:
+        spread, _, _, difficulty, slope = unpacked(point)
+        ability = np.exp(spread) * node
+        parallel.run(kernels.tabulate, [(ability, difficulty, slope, *piece, table) for piece in parallel.ranges(n_items)])
+        for lean in leans:
+            for part in lean:
+                part[:] = 0.0
+        work = [
+            (rows, item, table, ability, weight, difficulty, slope, *piece, out) for piece, out in zip(pieces, leans, strict=True)
+        ]
+        parallel.run(kernels.marginal, work, executor)
+        likelihood, in_spread, easier, steeper = (sum(parts) for parts in zip(*leans, strict=True))
+        parts = [in_spread, [easier.sum()], items.spread(easier), easier, steeper if slopes else []]
+        weights = point * scale
+        value = 0.5 * float((precision * weights**2).sum()) - float(likelihood[0])
+        return value, scale * (precision * weights - np.concatenate(parts))
+
+    best = minimise(objective, np.zeros(len(scale)), steps=STEPS, close=CLOSE)
+    spread, mean, skill, difficulty, slope = unpacked(best.point)
+    return Calibrated(difficulty, slope, mean, skill, float(np.exp(2.0 * spread)))
+
+
+def settle(rows: Rows, difficulty: FloatArray, slope: FloatArray, start: Dynamics, free: Sequence[bool]) -> Dynamics:
+    """How abilities move: the dynamics of the highest prequential likelihood (Dawid, 1984) on the first :data:`ENOUGH` responses.
+
+    ``difficulty`` and ``slope`` (n_rows,); ``free``: which of the five are fitted, the others stay.
+    """
+    last = int(np.searchsorted(rows.student_start, ENOUGH, side="right")) - 1
+    last = min(max(last, 1), len(rows.student_start) - 1)
+    n_rows = int(rows.student_start[last])
+    out = Traced(np.empty(len(difficulty)), np.empty(0), np.empty(0))
+    pieces = parallel.spans(rows.student_start[: last + 1], PIECES)
+    correct = rows.correct[:n_rows]
+    unknown = np.flatnonzero(free)
+
+    def dynamics(point: FloatArray) -> Dynamics:
+        values = np.array(start)
+        values[unknown] = [value if which == 4 else np.exp(value) for which, value in zip(unknown, point, strict=True)]
+        return Dynamics(*values.tolist())
+
+    def loss(point: FloatArray) -> float:
+        now = dynamics(point)
+        parallel.run(kernels.trace, [(rows, difficulty, slope, now, *piece, out) for piece in pieces])
+        p = out.predicted[:n_rows]
+        return -float(np.log(correct * p + (1.0 - correct) * (1.0 - p)).sum()) / max(n_rows, 1)
+
+    first = [start[which] if which == 4 else np.log(start[which]) for which in unknown]
+    bounds = [(-1.0, 1.0) if which == 4 else tuple(np.log(BOUNDS[which])) for which in unknown]
+    best = minimize(loss, first, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40, "ftol": 1e-8})
+    return dynamics(best.x)

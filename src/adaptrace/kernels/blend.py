@@ -1,0 +1,32 @@
+"""What a blend's layer is told of the models inside, before each response."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptrace.kernels.compile import kernel
+
+FloatArray = NDArray[np.float64]
+
+KNOWN = ("logit of BKT's prediction", "logit of the item response model's", "ability", "difficulty")
+BKT, IRT, ABILITY, DIFFICULTY = range(len(KNOWN))
+
+
+@kernel
+def knowledge(bkt: float, irt: float, ability: float, difficulty: float, out: Any) -> None:
+    """Fill ``out`` (4,), an array or a list, from two chances, an ability and a difficulty."""
+    out[BKT] = math.log(bkt / (1.0 - bkt))
+    out[IRT] = math.log(irt / (1.0 - irt))
+    out[ABILITY] = ability
+    out[DIFFICULTY] = difficulty
+
+
+@kernel
+def know(
+    bkt: FloatArray, irt: FloatArray, ability: FloatArray, difficulty: FloatArray, first: int, last: int, out: FloatArray
+) -> None:
+    """What is known before rows [first, last), into ``out`` (n_rows, 4)."""
+    for row in range(first, last):
+        knowledge(bkt[row], irt[row], ability[row], difficulty[row], out[row])

@@ -1,0 +1,366 @@
+"""Logistic models of the next response (Cen, Koedinger & Junker, 2006; Pavlik, Cen & Koedinger, 2009).
+
+    P(correct) = 1 / (1 + exp(-sum of weight x value))               :func:`chance`
+
+A *value* is one thing that a student's history says before a response, read from what is kept for one
+*slot*: all their responses, those on the item, or those on a skill. One step reads the slots of a response
+(:func:`read`), the next adds its outcome to them (:func:`record`). Both take arrays by slot, for a whole log, or
+dictionaries by slot, for one student online: the same code, and so the same bits.
+
+    wins, fails, attempts      counts before the response, or log(1 + count)      :func:`counted`
+    recent(rate)               share of right answers, weighed by rate^(age)      :func:`share`
+    window(days)               log(1 + count) of the last so many days            :func:`slide`
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptrace.kernels.compile import kernel
+from adaptrace.kernels.rows import Rows
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+CodeArray = NDArray[np.int32]
+Kept = Any  # an array by slot in a log, a dictionary by slot online
+Listed = Any  # an array in a log, a list online
+
+STUDENT, ITEM, SKILL, GIVEN = range(4)  # whose history a value is read from; GIVEN: a column from elsewhere
+ONE, ATTEMPTS, WINS, FAILS, LOG_ATTEMPTS, LOG_WINS, LOG_FAILS = range(7)
+RECENT, LAST, NEW, GAP, DAYS, WINDOW_ATTEMPTS, WINDOW_WINS = range(7, 14)
+ALL, BY_ITEM, BY_SKILL, BY_STUDENT = range(4)  # who has a weight of their own
+HALF_SEEN = 0.5  # right and wrong answers that a recent share starts from
+NEVER = -1
+
+
+class Plan(NamedTuple):
+    """The values of a model, one entry per feature."""
+
+    of: Listed  # STUDENT, ITEM, SKILL or GIVEN
+    what: Listed
+    by: Listed  # ALL, BY_ITEM, BY_SKILL or BY_STUDENT
+    which: Listed  # the rate, the window or the given column
+    base: Listed  # the first weight
+    rates: Listed  # of the recent shares
+    windows: Listed  # days
+
+
+class Memory(NamedTuple):
+    """What is kept of one student, by slot; arrays in a log, dictionaries online."""
+
+    owner: Kept  # (n_slots,) the student that the slot tells of
+    attempts: Kept  # (n_slots,)
+    wins: Kept  # (n_slots,)
+    last: Kept  # (n_slots,) the last outcome
+    place: Kept  # (n_slots,) how many responses the student had given when it was last met
+    day: Kept  # (n_slots,) when it was last met
+    recent_attempts: Kept  # (n_slots, n_rates)
+    recent_wins: Kept  # (n_slots, n_rates)
+    newest: Kept  # (n_slots,) the last entry of a chain of responses, for windows
+    oldest: Kept  # (n_slots, n_windows) the first entry inside
+    window_attempts: Kept  # (n_slots, n_windows)
+    window_wins: Kept  # (n_slots, n_windows)
+    later: Kept  # (n_entries,) the next entry of the chain
+    entry_day: Kept  # (n_entries,)
+    entry_correct: Kept  # (n_entries,)
+
+
+class Design(NamedTuple):
+    """Values before each response, and whose weights they meet: sparse rows."""
+
+    start: Listed  # (n_rows + 1,)
+    column: Listed  # (n_values,) of the weight; -1: none
+    value: Listed  # (n_values,)
+
+
+@kernel
+def chance(logit: float) -> float:
+    """P(correct), never 0 and never 1."""
+    bounded = min(max(logit, -36.0), 36.0)
+    return 1.0 / (1.0 + math.exp(-bounded))
+
+
+# ---- the memory of one student ----------------------------------------------
+
+
+@kernel
+def meet(memory: Memory, slot: Any, student: int, n_rates: int, n_windows: int) -> None:
+    """Make a slot tell of this student: empty, if it told of another."""
+    if memory.owner[slot] == student:
+        return
+    memory.owner[slot] = student
+    memory.attempts[slot], memory.wins[slot], memory.last[slot] = 0.0, 0.0, 0.0
+    memory.newest[slot] = NEVER
+    for each in range(n_rates):
+        memory.recent_attempts[slot, each], memory.recent_wins[slot, each] = 0.0, 0.0
+    for each in range(n_windows):
+        memory.oldest[slot, each] = NEVER
+        memory.window_attempts[slot, each], memory.window_wins[slot, each] = 0.0, 0.0
+
+
+@kernel
+def counted(what: int, attempts: float, wins: float) -> float:
+    """A count of a slot, or its logarithm."""
+    count = attempts
+    if what in (WINS, LOG_WINS):
+        count = wins
+    elif what in (FAILS, LOG_FAILS):
+        count = attempts - wins
+    return count if what <= FAILS else math.log1p(count)
+
+
+@kernel
+def share(attempts: float, wins: float) -> float:
+    """Logit of the share of right answers among the recent ones (after ``logitdec``, Pavlik et al., 2021)."""
+    return math.log((wins + HALF_SEEN) / (attempts - wins + HALF_SEEN))
+
+
+@kernel
+def slide(memory: Memory, slot: Any, which: int, days: float, now: float) -> None:
+    """Let a window forget what is older than so many days (DAS3H; Choffin et al., 2019, eq. 4)."""
+    entry = memory.oldest[slot, which]
+    while entry != NEVER and memory.entry_day[entry] < now - days:
+        memory.window_attempts[slot, which] -= 1.0
+        memory.window_wins[slot, which] -= memory.entry_correct[entry]
+        entry = memory.later[entry]
+    memory.oldest[slot, which] = entry
+
+
+@kernel
+def recalled(memory: Memory, what: int, slot: Any, place: int, now: float) -> float:
+    """What a slot that was met says of its last response; see :func:`read`."""
+    if what == LAST:
+        return float(memory.last[slot])
+    if what == GAP:
+        return math.log1p(float(place - memory.place[slot]))
+    return math.log1p(max(now - memory.day[slot], 0.0)) if what == DAYS else 0.0
+
+
+@kernel
+def read(plan: Plan, memory: Memory, feature: int, slot: Any, place: int, now: float) -> float:
+    """What a feature says of a slot that :func:`meet` has opened, before the response at this place and day."""
+    what, which, attempts = plan.what[feature], plan.which[feature], memory.attempts[slot]
+    if what == ONE:
+        return 1.0
+    if what <= LOG_FAILS:
+        return counted(what, attempts, memory.wins[slot])
+    if what == RECENT:
+        return share(memory.recent_attempts[slot, which], memory.recent_wins[slot, which])
+    if what <= DAYS:
+        if attempts > 0.0:
+            return recalled(memory, what, slot, place, now)
+        return 1.0 if what == NEW else 0.0
+    slide(memory, slot, which, plan.windows[which], now)
+    return math.log1p(memory.window_attempts[slot, which] if what == WINDOW_ATTEMPTS else memory.window_wins[slot, which])
+
+
+@kernel
+def record(plan: Plan, memory: Memory, slot: Any, entry: int, place: int, now: float, correct: float) -> None:
+    """Add an outcome to a slot; ``entry`` is the response's place in the chains of the windows."""
+    memory.attempts[slot] += 1.0
+    memory.wins[slot] += correct
+    memory.last[slot] = 2.0 * correct - 1.0
+    memory.place[slot], memory.day[slot] = place, now
+    for each in range(len(plan.rates)):
+        rate = plan.rates[each]
+        memory.recent_attempts[slot, each] = memory.recent_attempts[slot, each] * rate + 1.0
+        memory.recent_wins[slot, each] = memory.recent_wins[slot, each] * rate + correct
+    if len(plan.windows) == 0:
+        return
+    memory.later[entry], memory.entry_day[entry], memory.entry_correct[entry] = NEVER, now, correct
+    if memory.newest[slot] != NEVER:
+        memory.later[memory.newest[slot]] = entry
+    memory.newest[slot] = entry
+    for each in range(len(plan.windows)):
+        memory.window_attempts[slot, each] += 1.0
+        memory.window_wins[slot, each] += correct
+        if memory.oldest[slot, each] == NEVER:
+            memory.oldest[slot, each] = entry
+
+
+# ---- one response -----------------------------------------------------------
+
+
+@kernel
+def values(
+    plan: Plan,
+    memory: Memory,
+    slot: Listed,
+    code: Listed,
+    given: Listed,
+    student: int,
+    place: int,
+    now: float,
+    design: Design,
+    at: int,
+) -> int:
+    """Write what all features say before a response, from ``design`` entry ``at`` on; return the next free entry.
+
+    ``slot`` and ``code`` (2 + n_skills,) are of the student, the item and the skills; a code of -1 has no weight. Of several
+    skills, a feature with a weight per skill gives each its own value, another one their mean.
+    """
+    for each in range(len(slot)):
+        meet(memory, slot[each], student, len(plan.rates), len(plan.windows))
+    skills = len(slot) - 2
+    for feature in range(len(plan.of)):
+        of, by, base = plan.of[feature], plan.by[feature], plan.base[feature]
+        total = 0.0
+        if of == GIVEN:
+            total = given[plan.which[feature]]
+        elif of != SKILL:
+            total = read(plan, memory, feature, slot[of], place, now)
+        if by == BY_SKILL:
+            for each in range(2, len(slot)):
+                design.column[at] = base + code[each] if code[each] >= 0 else -1
+                design.value[at] = read(plan, memory, feature, slot[each], place, now) if of == SKILL else total
+                at += 1
+            continue
+        if of == SKILL:
+            for each in range(2, len(slot)):
+                total += read(plan, memory, feature, slot[each], place, now) / skills
+        own = 0 if by == ALL else (code[1] if by == BY_ITEM else code[0])
+        design.column[at] = base + own if own >= 0 else -1
+        design.value[at] = total
+        at += 1
+    return at
+
+
+@kernel
+def practise(plan: Plan, memory: Memory, slot: Listed, entry: int, place: int, now: float, correct: float) -> None:
+    """Add the outcome of a response to its slots; ``entry`` counts the slots of all earlier responses."""
+    for each in range(len(slot)):
+        record(plan, memory, slot[each], entry + each, place, now, correct)
+
+
+# ---- a log ------------------------------------------------------------------
+
+
+class Names(NamedTuple):
+    """The log's items, skills and students among the model's; -1 where the model does not know them."""
+
+    item: IntArray  # (n_items,)
+    skill: IntArray  # (n_skills,)
+    student: IntArray  # (n_students,)
+
+
+@kernel
+def empty_memory(plan: Plan, n_slots: int, n_entries: int) -> Memory:
+    """Room for the memory of a student."""
+    rates, windows = len(plan.rates), len(plan.windows)
+    if windows == 0:
+        n_entries = 0
+    return Memory(
+        np.full(n_slots, NEVER),
+        np.empty(n_slots),
+        np.empty(n_slots),
+        np.empty(n_slots),
+        np.empty(n_slots, np.int64),
+        np.empty(n_slots),
+        np.empty((n_slots, rates)),
+        np.empty((n_slots, rates)),
+        np.empty(n_slots, np.int64),
+        np.empty((n_slots, windows), np.int64),
+        np.empty((n_slots, windows)),
+        np.empty((n_slots, windows)),
+        np.empty(n_entries, np.int64),
+        np.empty(n_entries),
+        np.empty(n_entries),
+    )
+
+
+@kernel
+def lay_out(
+    rows: Rows,
+    item: CodeArray,
+    day: FloatArray,
+    plan: Plan,
+    names: Names,
+    given: FloatArray,
+    first: int,
+    last: int,
+    design: Design,
+) -> None:
+    """Write the design of students [first, last): one pass over their rows."""
+    n_items, n_skills = len(names.item), len(names.skill)
+    begin, end = rows.student_start[first], rows.student_start[last]
+    touched = 2 * (end - begin) + rows.skill_start[end] - rows.skill_start[begin]
+    memory = empty_memory(plan, 1 + n_items + n_skills, touched)
+    entry = 0
+    for student in range(first, last):
+        for row in range(rows.student_start[student], rows.student_start[student + 1]):
+            skills = rows.skill_start[row + 1] - rows.skill_start[row]
+            slot, code = np.empty(2 + skills, np.int64), np.empty(2 + skills, np.int64)
+            slot[0], code[0] = 0, names.student[student]
+            slot[1], code[1] = 1 + item[row], names.item[item[row]]
+            for each in range(skills):
+                skill = rows.pair_skill[rows.pair[rows.skill_start[row] + each]]
+                slot[2 + each], code[2 + each] = 1 + n_items + skill, names.skill[skill]
+            place = row - rows.student_start[student]
+            now = day[row] if len(day) else 0.0
+            values(plan, memory, slot, code, given[row], student, place, now, design, design.start[row])
+            practise(plan, memory, slot, entry, place, now, rows.correct[row])
+            entry += len(slot)
+
+
+# ---- the likelihood ---------------------------------------------------------
+
+
+@kernel
+def logit_of(design: Design, weights: Listed, row: int) -> float:
+    """The sum of weight x value of one row."""
+    total = 0.0
+    for at in range(design.start[row], design.start[row + 1]):
+        if design.column[at] >= 0:
+            total += weights[design.column[at]] * design.value[at]
+    return total
+
+
+@kernel
+def chances(design: Design, weights: FloatArray, first: int, last: int, out: FloatArray) -> None:
+    """P(correct) of rows [first, last)."""
+    for row in range(first, last):
+        out[row] = chance(logit_of(design, weights, row))
+
+
+@kernel
+def slope(design: Design, correct: FloatArray, weights: FloatArray, first: int, last: int, out: FloatArray) -> float:
+    """Minus the log-likelihood of rows [first, last), and its gradient into ``out`` (n_weights,)."""
+    loss = 0.0
+    out[:] = 0.0
+    for row in range(first, last):
+        logit = logit_of(design, weights, row)
+        loss += math.log1p(math.exp(-abs(logit))) + max(logit, 0.0) - correct[row] * logit
+        error = chance(logit) - correct[row]
+        for at in range(design.start[row], design.start[row + 1]):
+            if design.column[at] >= 0:
+                out[design.column[at]] += error * design.value[at]
+    return loss
+
+
+class Block(NamedTuple):
+    """Weights that a response meets together: those of one item, of one skill, ..., or those that all share."""
+
+    first: int  # weight; feature a of name n is weight first + a * n_names + n
+    features: int
+    names: int
+
+
+@kernel
+def moments(design: Design, block: Block, step: int, out: FloatArray) -> None:
+    """Sums of the products of the values that meet a name's weights in one row, into (n_names, features, features).
+
+    Summed over every ``step``-th row, and scaled to all.
+    """
+    last = block.first + block.features * block.names
+    for row in range(0, len(design.start) - 1, step):
+        for a in range(design.start[row], design.start[row + 1]):
+            if design.column[a] < block.first or design.column[a] >= last:
+                continue
+            name = (design.column[a] - block.first) % block.names
+            feature = (design.column[a] - block.first) // block.names
+            for b in range(design.start[row], design.start[row + 1]):
+                if block.first <= design.column[b] < last and (design.column[b] - block.first) % block.names == name:
+                    other = (design.column[b] - block.first) // block.names
+                    out[name, feature, other] += step * design.value[a] * design.value[b]

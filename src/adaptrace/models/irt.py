@@ -1,0 +1,262 @@
+"""Item response models: how hard items are, how able students, and how that moves. Rasch and two-parameter (2PL)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from adaptrace import parallel, schema
+from adaptrace.errors import ModelError
+from adaptrace.fit import Progress
+from adaptrace.fit_irt import START as TYPICAL
+from adaptrace.fit_irt import Items, calibrate, settle
+from adaptrace.kernels import irt as kernels
+from adaptrace.kernels.irt import Dynamics, Traced
+from adaptrace.log import Log
+from adaptrace.models.base import Response
+from adaptrace.models.irt_state import IRTState
+from adaptrace.models.kept import Kept
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """Items on the scale of abilities.
+
+    Attributes
+    ----------
+    items, skills
+        Names as text, sorted.
+    difficulty, slope
+        float64 (n_items,).
+    mean
+        Difficulty of an item that nothing is known of.
+    skill
+        float64 (n_skills,): what a skill adds to the difficulty of its items.
+    dynamics
+        How abilities differ and move (:class:`~adaptrace.kernels.irt.Dynamics`).
+    responses
+        How many the fit saw.
+    """
+
+    items: pa.StringArray
+    skills: pa.StringArray
+    difficulty: FloatArray
+    slope: FloatArray
+    mean: float
+    skill: FloatArray
+    dynamics: Dynamics
+    responses: int
+
+    def place(self, log: Log) -> tuple[FloatArray, FloatArray]:
+        """Difficulty and slope of the item of every response, (n_rows,) each; an unknown item is as hard as its skills are."""
+        item = schema.find(log.items, self.items)[log.table["item"].chunk(0).indices.to_numpy()]
+        known = item >= 0
+        difficulty = np.append(self.difficulty, 0.0)[item]
+        if not known.all():
+            code = schema.find(log.skills, self.skills)
+            own = np.where(code >= 0, np.append(self.skill, 0.0)[code], 0.0)[log.rows.pair_skill[log.rows.pair]]
+            skills = np.add.reduceat(own, log.rows.skill_start[:-1]) / np.diff(log.rows.skill_start)
+            difficulty = np.where(known, difficulty, self.mean + skills)
+        return difficulty, np.append(self.slope, 1.0)[item]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, exact to the last bit."""
+        names = {name: getattr(self, name).to_pylist() for name in ("items", "skills")}
+        numbers = {name: getattr(self, name).tolist() for name in ("difficulty", "slope", "skill")}
+        return {**names, **numbers, "mean": self.mean, "dynamics": self.dynamics._asdict(), "responses": self.responses}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Bank:
+        """What :meth:`to_dict` described."""
+        items, skills = (pa.array(content[name], pa.string()) for name in ("items", "skills"))
+        difficulty, slope, skill = (np.array(content[name], float) for name in ("difficulty", "slope", "skill"))
+        dynamics = Dynamics(**content["dynamics"])
+        return cls(items, skills, difficulty, slope, content["mean"], skill, dynamics, content["responses"])
+
+
+class Online(NamedTuple):
+    """A bank as plain Python."""
+
+    items: dict[str, tuple[float, float]]  # difficulty and slope
+    mean: float
+    skills: dict[str, float]
+    dynamics: Dynamics
+
+    def item(self, response: Response) -> tuple[float, float]:
+        """Difficulty and slope of an item; an unknown one is as hard as its skills are."""
+        known = self.items.get(response.item)
+        if known is not None:
+            return known
+        added = sum(self.skills.get(skill, 0.0) for skill in response.skills) / len(response.skills)
+        return self.mean + added, 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class IRT(Kept):
+    """Item response theory with abilities that move: use :func:`Rasch` or :func:`TwoPL`.
+
+    Items are calibrated by marginal maximum likelihood (Bock & Aitkin, 1981), drawn to their skills as far as responses are
+    few. Then each student's ability is followed, response by response, as a normal belief (see
+    :mod:`adaptrace.kernels.irt`).
+
+    Parameters
+    ----------
+    slopes
+        Whether items differ in how sharply they tell (2PL; Birnbaum, 1968), else all have slope 1 (Rasch, 1960).
+    drift
+        Whether abilities move with practice; else one ability for all time.
+    skills
+        Whether a student's skills differ from their ability.
+
+    Attributes
+    ----------
+    bank
+        What the fit found (:class:`Bank`); None before it.
+    """
+
+    slopes: bool = False
+    drift: bool = True
+    skills: bool = True
+    bank: Bank | None = None
+
+    family: ClassVar[str] = "irt"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __repr__(self) -> str:
+        options = [f"{name}=False" for name in ("drift", "skills") if not getattr(self, name)]
+        fitted = [] if self.bank is None else [f"{len(self.bank.items):,} items"]
+        return f"{'TwoPL' if self.slopes else 'Rasch'}({', '.join(fitted + options)})"
+
+    def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> IRT:
+        """Calibrate the items, then find how abilities move.
+
+        Parameters
+        ----------
+        data
+            Not changed.
+        executor
+            Where the pieces of the work run; by default one thread per core. It changes no bit of the result.
+        progress
+            Called with the share that is done.
+        """
+        bank = self._calibrated(data, executor)
+        if progress is not None:
+            progress(0.7)
+        if len(data):
+            bank = replace(bank, dynamics=self._settled(data, bank))
+        return replace(self, bank=bank)
+
+    def recalibrate(self, data: Log, *, executor: Executor | None = None) -> IRT:
+        """Items as other data say, with abilities that move as this fitted model found."""
+        return replace(self, bank=replace(self._calibrated(data, executor), dynamics=self._fitted.dynamics))
+
+    def _calibrated(self, data: Log, executor: Executor | None) -> Bank:
+        """The items, where abilities stay."""
+        rows, (names, item), (skills, pair_skill) = data.rows, _sorted(data.items), _sorted(data.skills)
+        if not len(data):
+            empty = np.empty(0)
+            return Bank(names, skills, empty, empty, 0.0, empty, self._still(TYPICAL), 0)
+        code = item[data.table["item"].chunk(0).indices.to_numpy()].astype(np.int32)
+        items = Items.of(rows._replace(pair_skill=pair_skill[rows.pair_skill].astype(np.int32)), code, len(names), len(skills))
+        found = calibrate(rows, code, items, self.slopes, executor)
+        dynamics = self._still(TYPICAL._replace(spread=found.spread))
+        return Bank(names, skills, found.difficulty, found.slope, found.mean, found.skill, dynamics, len(data))
+
+    def _settled(self, data: Log, bank: Bank) -> Dynamics:
+        """How abilities move, given the items."""
+        free = (True, self.drift, self.skills, self.skills and self.drift, self.drift)
+        return settle(data.rows, *bank.place(data), bank.dynamics, free)
+
+    def _still(self, dynamics: Dynamics) -> Dynamics:
+        """Dynamics without what this model leaves out."""
+        if not self.drift:
+            dynamics = dynamics._replace(drift=0.0, skill_drift=0.0, growth=0.0)
+        return dynamics if self.skills else dynamics._replace(skill_spread=0.0, skill_drift=0.0)
+
+    def predict(self, log: Log) -> FloatArray:
+        """P(correct) before each response, given the student's responses before it: float64 (n_rows,) inside (0, 1)."""
+        return self.trace(log).predicted
+
+    def trace(self, log: Log) -> Traced:
+        """P(correct) before each response, and the ability it comes from."""
+        rows, out = log.rows, Traced(*(np.empty(len(log)) for _ in Traced._fields))
+        difficulty, slope = self._fitted.place(log)
+        pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
+        parallel.run(kernels.trace, [(rows, difficulty, slope, self._fitted.dynamics, *piece, out) for piece in pieces])
+        return out
+
+    def place(self, log: Log) -> tuple[FloatArray, FloatArray]:
+        """Difficulty and slope of the item of every response, (n_rows,) each."""
+        return self._fitted.place(log)
+
+    def difficulties(self) -> pa.Table:
+        """One row per item: ``item``, ``difficulty`` and ``slope``, on the logit scale."""
+        bank = self._fitted
+        return pa.table({"item": bank.items, "difficulty": bank.difficulty, "slope": bank.slope})
+
+    # ---- one student ----
+
+    def start(self, name: str = "", group: str = "") -> IRTState:
+        """The state of a student who has not answered yet."""
+        return IRTState(self)
+
+    def resume(self, content: Mapping[str, Any], name: str = "", group: str = "") -> IRTState:
+        """The state that :meth:`IRTState.to_dict` described."""
+        return IRTState(self, content)
+
+    @cached_property
+    def online(self) -> Online:
+        """What every student's state looks up."""
+        bank = self._fitted
+        items = zip(bank.items.to_pylist(), zip(bank.difficulty.tolist(), bank.slope.tolist(), strict=True), strict=True)
+        return Online(dict(items), bank.mean, dict(zip(bank.skills.to_pylist(), bank.skill.tolist(), strict=True)), bank.dynamics)
+
+    # ---- keeping it ----
+
+    @property
+    def _fitted(self) -> Bank:
+        if self.bank is None:
+            raise ModelError("this IRT model is not fitted; use the one that fit(log) returns")
+        return self.bank
+
+    def to_dict(self) -> dict[str, Any]:
+        """The model as plain data, exact to the last bit."""
+        options = {name: bool(getattr(self, name)) for name in ("slopes", "drift", "skills")}
+        return {"family": self.family, **options, "bank": self._fitted.to_dict()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> IRT:
+        """The model that :meth:`to_dict` described."""
+        return cls(content["slopes"], content["drift"], content["skills"], Bank.from_dict(content["bank"]))
+
+
+def _sorted(names: pa.Array) -> tuple[pa.StringArray, NDArray[np.int64]]:
+    """Names as text, sorted, and where each went."""
+    text = schema.as_text(names)
+    order = pc.sort_indices(text).to_numpy()
+    code = np.empty(len(order), np.int64)
+    code[order] = np.arange(len(order))
+    return text.take(pa.array(order)), code
+
+
+def Rasch(*, drift: bool = True, skills: bool = True) -> IRT:
+    """The Rasch model (1960): one difficulty per item; abilities move (``drift``) and differ by skill (``skills``).
+
+    With both off it is the classic model: one ability per student for all time.
+    """
+    return IRT(False, drift, skills)
+
+
+def TwoPL(*, drift: bool = True, skills: bool = True) -> IRT:
+    """The two-parameter model (Birnbaum, 1968): items also differ in how sharply they tell; abilities as in :func:`Rasch`."""
+    return IRT(True, drift, skills)

@@ -1,0 +1,39 @@
+"""What all families share once they can predict and be written down."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptrace import codec
+from adaptrace.log import Log
+
+
+class Kept:
+    """A model that is plain data: its likelihood, its fingerprint, its file."""
+
+    def predict(self, log: Log) -> NDArray[np.float64]:
+        """P(correct) before each response, float64 (n_rows,)."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The model as plain data, exact to the last bit."""
+        raise NotImplementedError
+
+    def log_likelihood(self, log: Log) -> float:
+        """Natural logarithm of the likelihood of the log's outcomes, summed over responses."""
+        predicted, correct = self.predict(log), log.rows.correct
+        return float(np.log(correct * predicted + (1.0 - correct) * (1.0 - predicted)).sum())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the model's content: equal for equal models."""
+        return codec.fingerprint(self.to_dict())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as JSON; :func:`adaptrace.load` reads it."""
+        codec.write(path, "model", self.to_dict())

@@ -1,0 +1,129 @@
+"""Policies with students of several sorts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import adaptrace as at
+from adaptrace.matrix import policy_matrix
+from adaptrace.simulation import teach
+from reference.families import Rates
+
+POLICIES = {"weakest": at.LowestMastery(), "easy": at.TargetSuccess(target=1.0), "again": at.LowestMastery()}
+CATALOG = at.Catalog.from_arrow({"item": list("pqrs"), "skill": list("abcd")})
+
+
+def bkt(**parameters: object) -> at.BKT:
+    return at.BKT.from_parameters(list("abcd"), **{"prior": 0.1, "learn": 0.2, "guess": 0.2, "slip": 0.1, **parameters})
+
+
+TRUTHS = {"quick": bkt(learn=0.5), "steep": bkt(learn=[0.02, 0.1, 0.3, 0.6]), "rates": Rates()}
+
+
+def matrix(**changes: object) -> list[dict[str, object]]:
+    options = {
+        "policies": POLICIES,
+        "truths": TRUTHS,
+        "belief": bkt(),
+        "students": 8,
+        "responses": 10,
+        "seeds": (0, 5),
+        **changes,
+    }
+    return policy_matrix(options.pop("policies"), options.pop("truths"), CATALOG, **options).to_pylist()
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, object]]:
+    return matrix()
+
+
+def test_there_is_a_row_for_every_pair_and_a_worst_one_for_every_policy(rows: list[dict[str, object]]) -> None:
+    pairs = {(row["policy"], row["truth"]) for row in rows}
+    assert pairs == {(policy, truth) for policy in POLICIES for truth in [*TRUTHS, "worst"]}
+    assert len(rows) == len(pairs)
+    assert list(rows[0]) == ["policy", "truth", "post_test", "low", "high", "regret"]
+
+
+@pytest.mark.parametrize("truth", TRUTHS)
+def test_a_row_is_the_mean_post_test_over_the_seeds_and_its_t_interval(rows: list[dict[str, object]], truth: str) -> None:
+    options = {"belief": bkt(), "students": 8, "responses": 10, "choices": 1, "policy": POLICIES["easy"]}
+    values = np.concatenate([teach(TRUTHS[truth], CATALOG, seed=seed, **options).post_test for seed in (0, 5)])
+    low, high = stats.t.interval(0.95, 15, values.mean(), stats.sem(values))
+    (row,) = (row for row in rows if (row["policy"], row["truth"]) == ("easy", truth))
+    assert (row["post_test"], row["low"], row["high"]) == pytest.approx((values.mean(), low, high), rel=1e-10)
+
+
+def test_regret_is_what_the_best_policy_with_these_students_has_more(rows: list[dict[str, object]]) -> None:
+    for truth in TRUTHS:
+        here = [row for row in rows if row["truth"] == truth]
+        best = max(row["post_test"] for row in here)
+        assert [row["regret"] for row in here] == pytest.approx([best - row["post_test"] for row in here], abs=1e-15)
+        assert min(row["regret"] for row in here) == 0.0
+
+
+def test_the_worst_row_is_that_of_the_truth_with_the_largest_regret(rows: list[dict[str, object]]) -> None:
+    for policy in POLICIES:
+        worst, *rest = (row for row in rows if row["policy"] == policy)
+        assert worst["truth"] == "worst"
+        assert [row["regret"] for row in rest] == sorted((row["regret"] for row in rest), reverse=True)
+        assert {**worst, "truth": rest[0]["truth"]} == rest[0]
+
+
+def test_policies_stand_in_the_order_of_their_worst_case(rows: list[dict[str, object]]) -> None:
+    worst = [row["regret"] for row in rows if row["truth"] == "worst"]
+    assert worst == sorted(worst)
+    assert worst[0] < worst[-1]
+
+
+def test_equal_policies_have_equal_luck(rows: list[dict[str, object]]) -> None:
+    one, other = ([{**row, "policy": ""} for row in rows if row["policy"] == name] for name in ("weakest", "again"))
+    assert one == other
+
+
+def test_a_policy_may_be_best_with_some_students_and_poor_with_others() -> None:
+    """Of a skill that guessing hides and one that slips hide, each policy practises one; only one of them can be learned."""
+    skills = at.Catalog.from_arrow({"item": ["g", "s"], "skill": ["guessed", "slipped"]})
+
+    def model(**learn: float) -> at.BKT:
+        shared = {"prior": 0.01, "guess": [0.6, 0.05], "slip": [0.05, 0.3]}
+        return at.BKT.from_parameters(["guessed", "slipped"], **shared, learn=[learn["guessed"], learn["slipped"]])
+
+    truths = {"guessed": model(guessed=0.5, slipped=1e-6), "slipped": model(guessed=1e-6, slipped=0.5)}
+    policies = {"easy": at.TargetSuccess(1.0, at=0.9999), "hard": at.TargetSuccess(0.0, at=0.9999)}
+    belief = model(guessed=1e-6, slipped=1e-6)
+    table = policy_matrix(policies, truths, skills, belief=belief, students=30, responses=12).to_pylist()
+    regret = {(row["policy"], row["truth"]): row["regret"] for row in table}
+    assert regret["easy", "guessed"] == regret["hard", "slipped"] == 0.0
+    assert regret["hard", "guessed"] == regret["hard", "worst"] > 0.1
+    assert regret["easy", "slipped"] == regret["easy", "worst"] > 0.2
+    assert [row["policy"] for row in table] == ["hard"] * 3 + ["easy"] * 3
+
+
+def test_the_same_seeds_give_the_same_bits(rows: list[dict[str, object]]) -> None:
+    assert matrix() == rows
+    assert matrix(seeds=(0, 6)) != rows
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"policies": {}}, "got 0 policies and 3 truths; expected at least one of each"),
+        ({"truths": {}}, "got 3 policies and 0 truths"),
+        ({"truths": {"worst": bkt()}}, "truths: got the name 'worst', which marks the worst case"),
+        ({"seeds": ()}, r"seeds: got \[\]; expected at least one, each once"),
+        ({"seeds": (1, 1)}, r"seeds: got \[1, 1\]"),
+        ({"students": 1, "seeds": (0,)}, "students: got 1 in all; expected at least 2"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_is_refused(options: dict[str, object], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        matrix(**options)
+
+
+def test_a_belief_without_mastery_is_refused() -> None:
+    with pytest.raises(at.ModelError, match="pass belief="):
+        matrix(belief=Rates())
