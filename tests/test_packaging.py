@@ -27,34 +27,14 @@ def test_the_changelog_knows_this_version_or_what_is_unreleased() -> None:
 
 
 def test_every_module_of_the_house_imports_only_what_stands_above_it() -> None:
+    # fmt: off
     floors = [
-        "errors",
-        "schema",
-        "files",
-        "arrays",
-        "parallel",
-        "climb",
-        "kernels",
-        "codec",
-        "formats",
-        "catalog",
-        "log",
-        "stats",
+        "errors", "schema", "files", "arrays", "parallel", "climb", "kernels", "codec", "formats", "catalog", "log", "stats",
+        "effects", "variation", "fit", "fit_effects", "fit_logistic", "fit_irt", "models", "student", "policy", "metrics",
+        "evaluate", "fair", "offpolicy", "simulation", "matrix", "plots", "sample", "demonstration",
+        "cli_models", "cli_options", "cli_research", "cli", "__main__",
     ]
-    floors += ["effects", "variation", "fit", "fit_effects", "fit_logistic", "fit_irt", "models", "student", "policy", "metrics"]
-    floors += [
-        "evaluate",
-        "fairness",
-        "offpolicy",
-        "simulation",
-        "matrix",
-        "plots",
-        "sample",
-        "demonstration",
-        "cli_models",
-        "cli",
-    ]
-    floors += ["__main__"]
+    # fmt: on
     source = ROOT / "src" / "adaptrace"
     for path in source.rglob("*.py"):
         own = path.relative_to(source).parts[0].removesuffix(".py")

@@ -9,12 +9,30 @@ if TYPE_CHECKING:
     from adaptrace.catalog import Catalog, Item
     from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError, UnknownItemError
     from adaptrace.evaluate import Comparison, Validation, compare, cross_validate, replay
+    from adaptrace.fair import Fairness, fairness
     from adaptrace.log import Log
-    from adaptrace.models import AFM, BKT, DAS3H, PFA, BestLR, Blend, Constant, Feature, Logistic, Rasch, Recency, TwoPL, load
+    from adaptrace.matrix import policy_matrix
+    from adaptrace.models import (
+        AFM,
+        BKT,
+        DAS3H,
+        FSRS,
+        PFA,
+        BestLR,
+        Blend,
+        Constant,
+        Feature,
+        HalfLife,
+        Logistic,
+        Rasch,
+        Recency,
+        TwoPL,
+        load,
+    )
     from adaptrace.offpolicy import Estimate, off_policy
     from adaptrace.policy import LowestMastery, Recommendation, TargetSuccess, recommend
     from adaptrace.sample import sample_catalog, sample_log
-    from adaptrace.simulation import simulate
+    from adaptrace.simulation import Taught, simulate, teach
     from adaptrace.stats import Stats
     from adaptrace.student import Student
 
@@ -32,7 +50,10 @@ _HOME = {
     "DAS3H": "models",
     "DataError": "errors",
     "Estimate": "offpolicy",
+    "FSRS": "models",
+    "Fairness": "fair",
     "Feature": "models",
+    "HalfLife": "models",
     "Item": "catalog",
     "Log": "log",
     "Logistic": "models",
@@ -46,24 +67,29 @@ _HOME = {
     "Stats": "stats",
     "Student": "student",
     "TargetSuccess": "policy",
+    "Taught": "simulation",
     "TwoPL": "models",
     "UnknownItemError": "errors",
     "Validation": "evaluate",
     "compare": "evaluate",
     "cross_validate": "evaluate",
+    "fairness": "fair",
     "load": "models",
     "off_policy": "offpolicy",
+    "policy_matrix": "matrix",
     "recommend": "policy",
     "replay": "evaluate",
     "sample_catalog": "sample",
     "sample_log": "sample",
     "simulate": "simulation",
+    "teach": "simulation",
 }
 
 __all__ = [
     "AFM",
     "BKT",
     "DAS3H",
+    "FSRS",
     "PFA",
     "AdaptraceError",
     "BestLR",
@@ -73,7 +99,9 @@ __all__ = [
     "Constant",
     "DataError",
     "Estimate",
+    "Fairness",
     "Feature",
+    "HalfLife",
     "Item",
     "Log",
     "Logistic",
@@ -86,18 +114,22 @@ __all__ = [
     "Stats",
     "Student",
     "TargetSuccess",
+    "Taught",
     "TwoPL",
     "UnknownItemError",
     "Validation",
     "compare",
     "cross_validate",
+    "fairness",
     "load",
     "off_policy",
+    "policy_matrix",
     "recommend",
     "replay",
     "sample_catalog",
     "sample_log",
     "simulate",
+    "teach",
 ]
 
 

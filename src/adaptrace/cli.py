@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:  # at run time these are imported where they are used: --help must not wait for a compiler
-    import pyarrow as pa
-
-    from adaptrace.log import Log
-    from adaptrace.policy import Policy
+from adaptrace import cli_research
+from adaptrace.cli_models import able, with_options
+from adaptrace.cli_options import (
+    At,
+    CatalogPath,
+    Columns,
+    Format,
+    Levels,
+    LogPath,
+    ModelName,
+    ModelPath,
+    Ordered,
+    Output,
+    Policies,
+    PolicyName,
+    SkillsPath,
+    Target,
+    TimeUnit,
+    counted,
+    fitting,
+    known_levels,
+    load,
+    policy_of,
+    read_log,
+    say,
+    waiting,
+    write,
+)
 
 app = typer.Typer(
     help="Knowledge tracing: a response log goes in; mastery, a prediction and the next item come out.",
@@ -27,13 +46,6 @@ app = typer.Typer(
 )
 
 
-class Policies(StrEnum):
-    """How the next item is chosen."""
-
-    lowest_mastery = "lowest-mastery"
-    target_success = "target-success"
-
-
 class Combine(StrEnum):
     """What an answer to an item of several skills says of them."""
 
@@ -41,19 +53,6 @@ class Combine(StrEnum):
     mean = "mean"
     min = "min"
     weakest_first = "weakest-first"
-
-
-LogPath = Annotated[str, typer.Argument(metavar="LOG", help="Parquet, Arrow or CSV/TSV: a file, a folder or a quoted glob.")]
-ModelPath = Annotated[Path, typer.Option("--model", "-m", help="A model that `adaptrace fit` wrote.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; by default CSV to stdout.")]
-Format = Annotated[str | None, typer.Option("--format", help="A foreign layout, e.g. assistments2009.")]
-Columns = Annotated[list[str] | None, typer.Option("--column", "-c", help="OURS=THEIRS, e.g. student=pupil; may be repeated.")]
-TimeUnit = Annotated[str | None, typer.Option("--time-unit", help="Integer times count s, ms, us or ns since 1970.")]
-Levels = Annotated[
-    list[str] | None, typer.Option("--levels", help="KIND=NUMBER of ordered levels, e.g. project=5; may be repeated.")
-]
-At = Annotated[datetime.datetime | None, typer.Option("--at", help="When (UTC), where mastery fades with time.")]
-Ordered = Annotated[bool, typer.Option("--ordered", help="Promise that rows are in order; an error if not.")]
 
 
 def main() -> None:
@@ -92,6 +91,7 @@ def demo(
 def fit(
     log: LogPath,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the model (JSON).")] = Path("model.json"),
+    model: ModelName = "bkt",
     no_forget: Annotated[bool, typer.Option("--no-forget", help="The classic four parameters, without forgetting.")] = False,
     items: Annotated[str, typer.Option("--items", help="What varies by item: some of learn,guess,slip.")] = "",
     kinds: Annotated[str, typer.Option("--kinds", help="What varies by kind of evidence: some of learn,guess,slip.")] = "",
@@ -105,18 +105,22 @@ def fit(
     time_unit: TimeUnit = None,
     ordered: Ordered = False,
 ) -> None:
-    """Fit a model to a response log."""
-    from adaptrace.models import BKT
+    """Fit a model to a response log.
 
+    The options --no-forget, --items, --kinds, --groups, --students, --elapsed and --combine are those of --model bkt alone.
+    """
     counts = counted(levels)
-    responses = read_log(log, format, column, time_unit, ordered, levels=counts)
     varies = {"items": items, "kinds": kinds, "groups": groups, "students": students}
     options: dict[str, Any] = {name: tuple(part.strip() for part in text.split(",")) for name, text in varies.items() if text}
-    blank = BKT(forget=not no_forget, levels=counts, elapsed=elapsed, combine=combine.value, **options)
+    options |= {"forget": False} if no_forget else {}
+    options |= {"elapsed": True} if elapsed else {}
+    options |= {"combine": combine.value} if combine is not Combine.conjunctive else {}
+    blank = with_options(model, options, counts)
+    responses = read_log(log, format, column, time_unit, ordered, levels=counts)
     with fitting() as progress:
-        model = blank.fit(responses, progress=progress)
-    model.save(output)
-    say(f"{output}: {model} fitted to {responses}")
+        fitted = blank.fit(responses, progress=progress)
+    fitted.save(output)
+    say(f"{output}: {fitted} fitted to {responses}")
 
 
 @app.command()
@@ -132,21 +136,15 @@ def score(
     ordered: Ordered = False,
 ) -> None:
     """Mastery of every student on every skill they met."""
-    from adaptrace.models import load
-
     fitted = load(model)
-    write(
-        fitted.score(read_log(log, format, column, time_unit, ordered, levels={**fitted.levels, **counted(levels)}), at=at),
-        output,
-    )
+    responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
+    write(able(fitted, "score")(responses, **({} if at is None else {"at": at})), output)
 
 
 @app.command()
 def summary(model: ModelPath, output: Output = None) -> None:
-    """Every skill of a model: its parameters with intervals, how far the fit trusts them, and why."""
-    from adaptrace.models import load
-
-    write(load(model).summary(), output)
+    """What a model found: of a BKT every skill, its parameters with intervals, how far the fit trusts them, and why."""
+    write(able(load(model), "summary", "coefficients", "difficulties")(), output)
 
 
 @app.command()
@@ -163,25 +161,24 @@ def predict(
     """P(correct) before each response, from the student's responses before it."""
     import pyarrow as pa
 
-    from adaptrace.models import load
-
     fitted = load(model)
-    responses = read_log(log, format, column, time_unit, ordered, levels={**fitted.levels, **counted(levels)})
+    responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
     table = responses.table.append_column("prediction", pa.array(fitted.predict(responses)))
-    table = table.append_column("fitted", pa.array(fitted.seen(responses)))
+    if hasattr(fitted, "seen"):
+        table = table.append_column("fitted", pa.array(fitted.seen(responses)))
     write(table.append_column("source_row", pa.array(responses.source_row)), output)
 
 
 @app.command()
 def recommend(
     model: ModelPath,
-    catalog: Annotated[Path, typer.Option("--catalog", "-C", help="Items, skills and prerequisites: JSON, Parquet or CSV.")],
+    catalog: CatalogPath,
     log: Annotated[str, typer.Option("--log", "-l", metavar="LOG", help="What the student has answered so far.")],
     student: Annotated[str, typer.Option("--student", "-s", help="The student's name as in the log.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 3,
-    skills: Annotated[Path | None, typer.Option("--skills", help="Prerequisites, if the catalog is a table.")] = None,
-    policy: Annotated[Policies, typer.Option("--policy", help="How to choose.")] = Policies.lowest_mastery,
-    target: Annotated[float, typer.Option("--target", min=0.0, max=1.0, help="P(correct) that target-success aims at.")] = 0.75,
+    skills: SkillsPath = None,
+    policy: PolicyName = Policies.lowest_mastery,
+    target: Target = 0.75,
     at: At = None,
     levels: Levels = None,
     output: Output = None,
@@ -194,109 +191,19 @@ def recommend(
 
     from adaptrace import policy as policies
     from adaptrace.catalog import Catalog
-    from adaptrace.models import load
     from adaptrace.student import Student
 
     fitted, items = load(model), Catalog.read(catalog, skills=skills)
-    responses = read_log(log, format, column, time_unit, False, items, {**fitted.levels, **counted(levels)})
+    responses = read_log(log, format, column, time_unit, False, items, known_levels(fitted, levels))
     state = Student.from_log(fitted, responses, student, items)
     if not state.answered:
         say(f"note: the log holds no response of '{student}'; this is what a new student would get")
-    chosen: Policy = policies.LowestMastery()
-    if policy is Policies.target_success:
-        chosen = policies.TargetSuccess(target=target)
     rows = [
         {"item": choice.item.item, "title": choice.item.label, "utility": choice.utility, "reason": str(choice.reason)}
-        for choice in policies.recommend(state, items, k, policy=chosen, time=at)
+        for choice in policies.recommend(state, items, k, policy=policy_of(policy, target), time=at)
     ]
     write(pa.Table.from_pylist(rows), output)
 
 
-# ---- around them ------------------------------------------------------------
-
-
-def say(message: str) -> None:
-    """A line for the person, on stderr."""
-    print(message, file=sys.stderr)
-
-
-def read_log(
-    path: str,
-    format: str | None,
-    column: list[str] | None,
-    time_unit: str | None,
-    ordered: bool,
-    catalog: Any = None,
-    levels: Mapping[str, int] | None = None,
-) -> Log:
-    """Read a log as the options say, and pass its notes on."""
-    from adaptrace.log import Log
-
-    columns = dict(_pair(text) for text in column or [])
-    with waiting(f"reading {path}"):
-        log = Log.read(path, format=format, columns=columns, catalog=catalog, time_unit=time_unit, ordered=ordered, levels=levels)
-    for note in log.notes:
-        say(f"note: {note}")
-    return log
-
-
-def _pair(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not equals or not ours or not theirs:
-        raise typer.BadParameter(f"got '{text}'; expected OURS=THEIRS, e.g. --column student=pupil")
-    return ours, theirs
-
-
-def counted(levels: list[str] | None) -> dict[str, int]:
-    """Kinds and their number of levels, as the options say."""
-    return dict(_count(text) for text in levels or [])
-
-
-def _count(text: str) -> tuple[str, int]:
-    kind, equals, number = text.partition("=")
-    if not equals or not kind or not number.strip().isdigit():
-        raise typer.BadParameter(f"got '{text}'; expected KIND=NUMBER, e.g. --levels project=5 for levels 0 to 4")
-    return kind, int(number)
-
-
-def write(table: pa.Table, output: Path | None) -> None:
-    """Write a table to its file, or as CSV to stdout."""
-    import pyarrow.csv
-
-    from adaptrace.files import plain_columns, write_table
-
-    if output is None:
-        with contextlib.suppress(BrokenPipeError):  # a reader who has seen enough
-            pyarrow.csv.write_csv(plain_columns(table), sys.stdout.buffer)
-            sys.stdout.flush()
-            return
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    else:
-        write_table(table, output)
-        say(f"{output}: {len(table):,} rows")
-
-
-@contextlib.contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """A spinner on stderr while something lasts, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(what):
-        yield
-
-
-@contextlib.contextmanager
-def fitting() -> Iterator[Callable[[float], None] | None]:
-    """A progress bar on stderr while a model is fitted, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("fitting", total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+for command in cli_research.COMMANDS:
+    app.command()(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,7 +20,8 @@ FloatArray = NDArray[np.float64]
 
 PIECES = 16  # of the rows: as many for any number of threads, so that sums have one order
 STEPS, CLOSE = 500, 3e-9  # of the climb at most; relative gain of the objective at which it ends
-SAMPLED = 20_000  # rows that tell the scale of the shared weights
+SAMPLED = 50_000  # rows that tell the curvature of weights that meet most of them
+DENSE = 1200  # weights whose pairs are all looked at
 FLOOR = 1e-6  # curvature of a weight that nothing else holds
 LIKELY = 30.0  # steps: nobody knows how many it takes, and progress never goes back
 
@@ -41,37 +42,47 @@ class Scale:
     """
 
     blocks: Sequence[Block]
-    turns: Sequence[FloatArray]  # of each block, (n_names, features, features): inverse roots of the curvature
+    roots: Sequence[FloatArray]  # of each block, (n_names, features, features): upper roots of the curvature
 
     @classmethod
     def of(cls, design: Design, blocks: Sequence[Block], chance: float, penalty: FloatArray) -> Scale:
         """The curvature where every P(correct) is ``chance``."""
-        n_rows, spread = len(design.start) - 1, chance * (1.0 - chance)
-        turns = []
+        spread, step, roots = chance * (1.0 - chance), 1 + (len(design.start) - 1) // SAMPLED, []
         for block in blocks:
             curve = np.zeros((block.names, block.features, block.features))
-            kernels.moments(design, block, 1 + n_rows // SAMPLED if block.names == 1 else 1, curve)
-            own = penalty[block.first : block.first + block.features * block.names].reshape(block.features, -1).T
+            kernels.moments(design, block, step if block.names == 1 else 1, curve)
             curve *= spread
-            diagonal = np.arange(block.features)
+            diagonal, own = np.arange(block.features), penalty[_part(block)].reshape(block.features, block.names).T
             curve[:, diagonal, diagonal] += own + FLOOR * (1.0 + curve[:, diagonal, diagonal])
-            turns.append(np.linalg.inv(np.linalg.cholesky(curve)))
-        return cls(blocks, turns)
+            kernels.roots(curve)
+            roots.append(curve)
+        return cls(blocks, roots)
 
     def weights(self, point: FloatArray) -> FloatArray:
         """The weights at a point."""
-        return self._turned("nba,bn->an", point)
+        return self._solved(kernels.solve, point)
 
     def gradient(self, slope: FloatArray) -> FloatArray:
         """The gradient in the point, of that in the weights."""
-        return self._turned("nab,bn->an", slope)
+        return self._solved(kernels.solve_turned, slope)
 
-    def _turned(self, how: str, vector: FloatArray) -> FloatArray:
-        out = np.empty_like(vector)
-        for block, turn in zip(self.blocks, self.turns, strict=True):
-            part = slice(block.first, block.first + block.features * block.names)
-            out[part] = np.einsum(how, turn, vector[part].reshape(block.features, block.names)).ravel()
+    def _solved(self, how: Callable[[FloatArray, FloatArray], None], vector: FloatArray) -> FloatArray:
+        out = vector.copy()
+        for block, root in zip(self.blocks, self.roots, strict=True):
+            how(root, out[_part(block)].reshape(block.features, block.names))
         return out
+
+
+def _part(block: Block) -> slice:
+    """Where a block's weights stand."""
+    return slice(block.first, block.first + block.features * block.names)
+
+
+def together(blocks: Sequence[Block]) -> list[Block]:
+    """The first blocks as one, as far as all pairs of their weights are few enough to look at."""
+    sizes = np.cumsum([block.features * block.names for block in blocks])
+    joined = int((sizes <= DENSE).sum())
+    return [Block(0, int(sizes[joined - 1]), 1), *blocks[joined:]] if joined > 1 else list(blocks)
 
 
 def fit_weights(
@@ -99,7 +110,7 @@ def fit_weights(
         As for every fit.
     """
     rate = (correct.sum() + 0.5) / (len(correct) + 1.0)
-    scale = Scale.of(design, blocks, rate, penalty)
+    scale = Scale.of(design, together(blocks), rate, penalty)
     pieces = [(first, last) for first, last in zip(*_edges(len(correct)), strict=True) if first < last]
     slopes = np.zeros((len(pieces), len(penalty)))
 

@@ -27,21 +27,23 @@ CodeArray = NDArray[np.int32]
 Kept = Any  # an array by slot in a log, a dictionary by slot online
 Listed = Any  # an array in a log, a list online
 
-STUDENT, ITEM, SKILL, GIVEN = range(4)  # whose history a value is read from; GIVEN: a column from elsewhere
+STUDENT, ITEM, SKILL = range(3)  # whose history a value is read from
 ONE, ATTEMPTS, WINS, FAILS, LOG_ATTEMPTS, LOG_WINS, LOG_FAILS = range(7)
 RECENT, LAST, NEW, GAP, DAYS, WINDOW_ATTEMPTS, WINDOW_WINS = range(7, 14)
-ALL, BY_ITEM, BY_SKILL, BY_STUDENT = range(4)  # who has a weight of their own
+ALL, BY_ITEM, BY_SKILL, BY_STUDENT, BY_PATTERN = range(5)  # who has a weight of their own
 HALF_SEEN = 0.5  # right and wrong answers that a recent share starts from
+RECALLED = 4  # outcomes of a pattern; patterns are numbered below 2 << RECALLED: a 1, then a bit per outcome
 NEVER = -1
 
 
 class Plan(NamedTuple):
     """The values of a model, one entry per feature."""
 
-    of: Listed  # STUDENT, ITEM, SKILL or GIVEN
+    of: Listed  # STUDENT, ITEM or SKILL
     what: Listed
-    by: Listed  # ALL, BY_ITEM, BY_SKILL or BY_STUDENT
-    which: Listed  # the rate, the window or the given column
+    by: Listed  # ALL, BY_ITEM, BY_SKILL, BY_STUDENT or BY_PATTERN
+    which: Listed  # the rate or the window
+    times: Listed  # a given column that multiplies the value; -1: none
     base: Listed  # the first weight
     rates: Listed  # of the recent shares
     windows: Listed  # days
@@ -54,6 +56,7 @@ class Memory(NamedTuple):
     attempts: Kept  # (n_slots,)
     wins: Kept  # (n_slots,)
     last: Kept  # (n_slots,) the last outcome
+    pattern: Kept  # (n_slots,) the number of the last outcomes
     place: Kept  # (n_slots,) how many responses the student had given when it was last met
     day: Kept  # (n_slots,) when it was last met
     recent_attempts: Kept  # (n_slots, n_rates)
@@ -91,7 +94,7 @@ def meet(memory: Memory, slot: Any, student: int, n_rates: int, n_windows: int) 
     if memory.owner[slot] == student:
         return
     memory.owner[slot] = student
-    memory.attempts[slot], memory.wins[slot], memory.last[slot] = 0.0, 0.0, 0.0
+    memory.attempts[slot], memory.wins[slot], memory.last[slot], memory.pattern[slot] = 0.0, 0.0, 0.0, 1
     memory.newest[slot] = NEVER
     for each in range(n_rates):
         memory.recent_attempts[slot, each], memory.recent_wins[slot, each] = 0.0, 0.0
@@ -157,11 +160,19 @@ def read(plan: Plan, memory: Memory, feature: int, slot: Any, place: int, now: f
 
 
 @kernel
+def lengthened(pattern: int, correct: float) -> int:
+    """The number of the last outcomes with one more; the oldest is forgotten."""
+    longer = 2 * pattern + (1 if correct >= 0.5 else 0)
+    return longer if longer < 2 << RECALLED else longer % (1 << RECALLED) + (1 << RECALLED)
+
+
+@kernel
 def record(plan: Plan, memory: Memory, slot: Any, entry: int, place: int, now: float, correct: float) -> None:
     """Add an outcome to a slot; ``entry`` is the response's place in the chains of the windows."""
     memory.attempts[slot] += 1.0
     memory.wins[slot] += correct
     memory.last[slot] = 2.0 * correct - 1.0
+    memory.pattern[slot] = lengthened(memory.pattern[slot], correct)
     memory.place[slot], memory.day[slot] = place, now
     for each in range(len(plan.rates)):
         rate = plan.rates[each]
@@ -199,30 +210,30 @@ def values(
     """Write what all features say before a response, from ``design`` entry ``at`` on; return the next free entry.
 
     ``slot`` and ``code`` (2 + n_skills,) are of the student, the item and the skills; a code of -1 has no weight. Of several
-    skills, a feature with a weight per skill gives each its own value, another one their mean.
+    skills, a feature with a weight per skill gives each its own value, one by pattern each its share, others their mean.
     """
     for each in range(len(slot)):
         meet(memory, slot[each], student, len(plan.rates), len(plan.windows))
     skills = len(slot) - 2
     for feature in range(len(plan.of)):
-        of, by, base = plan.of[feature], plan.by[feature], plan.base[feature]
-        total = 0.0
-        if of == GIVEN:
-            total = given[plan.which[feature]]
-        elif of != SKILL:
-            total = read(plan, memory, feature, slot[of], place, now)
-        if by == BY_SKILL:
+        of, by, base, times = plan.of[feature], plan.by[feature], plan.base[feature], plan.times[feature]
+        factor = given[times] if times >= 0 else 1.0
+        if by == BY_SKILL or (by == BY_PATTERN and of == SKILL):
             for each in range(2, len(slot)):
-                design.column[at] = base + code[each] if code[each] >= 0 else -1
-                design.value[at] = read(plan, memory, feature, slot[each], place, now) if of == SKILL else total
+                own = code[each] if by == BY_SKILL else memory.pattern[slot[each]]
+                value = factor * read(plan, memory, feature, slot[each if of == SKILL else of], place, now)
+                design.column[at] = base + own if own >= 0 else -1
+                design.value[at] = value if by == BY_SKILL else value / skills
                 at += 1
             continue
-        if of == SKILL:
-            for each in range(2, len(slot)):
-                total += read(plan, memory, feature, slot[each], place, now) / skills
-        own = 0 if by == ALL else (code[1] if by == BY_ITEM else code[0])
+        total = 0.0
+        for each in range(2 if of == SKILL else of, len(slot) if of == SKILL else of + 1):
+            total += read(plan, memory, feature, slot[each], place, now) / (skills if of == SKILL else 1)
+        own = 0
+        if by != ALL:
+            own = memory.pattern[slot[of]] if by == BY_PATTERN else code[1 if by == BY_ITEM else 0]
         design.column[at] = base + own if own >= 0 else -1
-        design.value[at] = total
+        design.value[at] = factor * total
         at += 1
     return at
 
@@ -256,6 +267,7 @@ def empty_memory(plan: Plan, n_slots: int, n_entries: int) -> Memory:
         np.empty(n_slots),
         np.empty(n_slots),
         np.empty(n_slots),
+        np.empty(n_slots, np.int64),
         np.empty(n_slots, np.int64),
         np.empty(n_slots),
         np.empty((n_slots, rates)),
@@ -364,3 +376,39 @@ def moments(design: Design, block: Block, step: int, out: FloatArray) -> None:
                 if block.first <= design.column[b] < last and (design.column[b] - block.first) % block.names == name:
                     other = (design.column[b] - block.first) // block.names
                     out[name, feature, other] += step * design.value[a] * design.value[b]
+
+
+@kernel
+def roots(curve: FloatArray) -> None:
+    """Turn each symmetric matrix of (n_names, n, n) into its upper root, root' root (Cholesky), in place."""
+    n = curve.shape[1]
+    for name in range(len(curve)):
+        a = curve[name]
+        for j in range(n):
+            a[j, j:] /= math.sqrt(a[j, j])
+            for i in range(j + 1, n):
+                factor = a[j, i]
+                for k in range(i, n):
+                    a[i, k] -= factor * a[j, k]
+
+
+@kernel
+def solve(root: FloatArray, vector: FloatArray) -> None:
+    """Solve root x = vector for each name, in place; ``vector`` (n, n_names)."""
+    n = root.shape[1]
+    for name in range(len(root)):
+        for j in range(n - 1, -1, -1):
+            for k in range(j + 1, n):
+                vector[j, name] -= root[name, j, k] * vector[k, name]
+            vector[j, name] /= root[name, j, j]
+
+
+@kernel
+def solve_turned(root: FloatArray, vector: FloatArray) -> None:
+    """Solve root' x = vector for each name, in place; ``vector`` (n, n_names)."""
+    n = root.shape[1]
+    for name in range(len(root)):
+        for j in range(n):
+            vector[j, name] /= root[name, j, j]
+            for k in range(j + 1, n):
+                vector[k, name] -= root[name, j, k] * vector[j, name]

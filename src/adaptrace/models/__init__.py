@@ -14,8 +14,9 @@ from adaptrace.models.blend import Blend
 from adaptrace.models.constant import Constant
 from adaptrace.models.irt import IRT, Rasch, TwoPL
 from adaptrace.models.logistic import AFM, DAS3H, PFA, BestLR, Feature, Logistic, Recency
+from adaptrace.models.memory import FSRS, HalfLife
 
-FAMILIES: dict[str, Any] = {family.family: family for family in (BKT, Blend, Constant, IRT, Logistic)}
+FAMILIES: dict[str, Any] = {family.family: family for family in (BKT, Blend, Constant, FSRS, HalfLife, IRT, Logistic)}
 
 # by their names on the command line
 MODELS: dict[str, Callable[[], Any]] = {
@@ -30,6 +31,8 @@ MODELS: dict[str, Callable[[], Any]] = {
     "recency": Recency,
     "rasch": Rasch,
     "2pl": TwoPL,
+    "half-life": HalfLife,
+    "fsrs": FSRS,
     "blend": Blend,
 }
 
@@ -38,6 +41,7 @@ __all__ = [
     "BKT",
     "DAS3H",
     "FAMILIES",
+    "FSRS",
     "IRT",
     "MODELS",
     "PFA",
@@ -45,6 +49,7 @@ __all__ = [
     "Blend",
     "Constant",
     "Feature",
+    "HalfLife",
     "Logistic",
     "Model",
     "Rasch",

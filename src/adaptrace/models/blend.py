@@ -29,21 +29,30 @@ FloatArray = NDArray[np.float64]
 
 FOLDS = 4  # of the students: each is known to the layer as models fitted to the others see them
 LOOSE, LEVEL, SLOPE = 0.1, 5.0, 20.0  # penalties: on weights of all, on an item's or skill's level, on its slopes
-RATES = (0.6, 0.8, 0.9, 0.97)  # of recent shares
+RATES = (0.6, 0.9)  # of recent shares
+MATURING = (  # what changes how much the known counts
+    *(("log_attempts", "student"), ("log_attempts", "skill"), ("gap", "skill")),
+    *(("new", "item"), ("gap", "item")),
+)
 
 knowledge = plain(kernels.knowledge)
 
 
 def _layer() -> Logistic:
-    """What is known, the history of the student, the item and the skills, and how items and skills differ."""
-    known = [Feature("given", column=column, l2=LOOSE) for column in range(len(kernels.KNOWN))]
-    counts = [(what, 0.0) for what in ("log_attempts", "log_wins", "last", "new", "gap")]
-    recent = [("recent", rate) for rate in RATES]
-    history = [Feature(what, of, rate=rate, l2=LOOSE) for of in ("student", "item", "skill") for what, rate in counts + recent]
-    levels = [Feature("one", by=by, l2=LEVEL) for by in ("item", "skill")]
-    slopes = [Feature("given", column=kernels.IRT, by=by, l2=SLOPE) for by in ("item", "skill")]
-    practice = Feature("log_attempts", "skill", "skill", l2=SLOPE)
-    return Logistic((INTERCEPT, *known, *history, *levels, *slopes, practice), "layer")
+    """What is known, the history of the student, the item and the skills, and how items and skills differ in all that."""
+    known = range(len(kernels.KNOWN))
+    whose = ("student", "item", "skill")
+    counts = ("log_attempts", "log_wins", "log_fails", "last", "new", "gap")
+    shared = [Feature("one", times=each) for each in known]
+    shared += [Feature(what, of) for of in whose for what in counts]
+    shared += [Feature("recent", of, rate=rate) for of in whose for rate in RATES]
+    shared += [Feature(what, of, times=each) for what, of in MATURING for each in known]
+    levels = [Feature("one", of, by) for of, by in (("item", "item"), ("skill", "skill"), ("skill", "pattern"))]
+    slopes = [Feature("one", times=kernels.IRT, by="item"), Feature("log_attempts", "skill", "skill")]
+    slopes += [Feature("one", times=each, by="skill") for each in (kernels.BKT, kernels.IRT, kernels.ABILITY)]
+    slopes += [Feature("recent", "skill", "skill", rate=RATES[1])]
+    penalised = ((shared, LOOSE), (levels, LEVEL), (slopes, SLOPE))
+    return Logistic((INTERCEPT, *(replace(each, l2=l2) for features, l2 in penalised for each in features)), "layer")
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,6 +146,10 @@ class Blend(Kept):
     def score(self, log: Log) -> pa.Table:
         """Mastery of every student on every skill they met, as the knowledge tracing inside says."""
         return self.bkt.score(log)
+
+    def summary(self) -> pa.Table:
+        """One row per skill: the parameters of the knowledge tracing inside."""
+        return self.bkt.summary()
 
     def trace(self, log: Log) -> pa.Table:
         """The path of mastery, as the knowledge tracing inside says."""

@@ -27,7 +27,14 @@ from adaptrace.models.logistic_state import LogisticState, Online
 FloatArray = NDArray[np.float64]
 
 OF = {"student": kernels.STUDENT, "item": kernels.ITEM, "skill": kernels.SKILL}
-BY = {"": kernels.ALL, "item": kernels.BY_ITEM, "skill": kernels.BY_SKILL, "student": kernels.BY_STUDENT}
+BY = {  # the few first: their weights are fitted together
+    "": kernels.ALL,
+    "pattern": kernels.BY_PATTERN,
+    "skill": kernels.BY_SKILL,
+    "item": kernels.BY_ITEM,
+    "student": kernels.BY_STUDENT,
+}
+PATTERNS = pa.array(["", *(f"{number:b}"[1:] or "first" for number in range(1, 2 << kernels.RECALLED))], pa.string())
 WHAT = {
     name: getattr(kernels, name.upper())
     for name in (
@@ -35,7 +42,6 @@ WHAT = {
         *("recent", "last", "new", "gap", "days", "window_attempts", "window_wins"),
     )
 }
-WHAT["given"] = kernels.ONE
 WINDOWED = ("window_attempts", "window_wins")
 
 
@@ -49,15 +55,17 @@ class Feature:
         ``"one"`` (an intercept); counts before the response: ``"attempts"``, ``"wins"``, ``"fails"``, or their
         ``"log_..."``, log(1 + count); ``"recent"``: logit of the share of right answers, each weighed by ``rate`` to the power of
         its age; ``"last"``: the last outcome, -1 to 1; ``"new"``: 1 at the first response; ``"gap"``: log(1 + responses since);
-        ``"days"``: log(1 + days since); ``"window_attempts"``, ``"window_wins"``: log(1 + count) of the last ``days``;
-        ``"given"``: a column of numbers that comes with the log, as in :meth:`Logistic.fit_given`.
+        ``"days"``: log(1 + days since); ``"window_attempts"``, ``"window_wins"``: log(1 + count) of the last ``days``.
     of
         Whose history: ``"student"`` (all responses), those on the ``"item"``, or on the ``"skill"`` (the mean over the
         skills of the event, or each one's own with ``by="skill"``).
     by
-        Who has a weight of their own: ``""`` all share one; ``"item"``, ``"skill"`` or ``"student"``.
-    rate, days, column
-        Of ``recent`` (0 to 1, per response), of windows, and of what is given.
+        Who has a weight of their own: ``""`` all share one; ``"item"``, ``"skill"`` or ``"student"``; ``"pattern"``: each pattern
+        of the last four outcomes, e.g. ``0110``.
+    rate, days
+        Of ``recent`` (0 to 1, per response) and of windows.
+    times
+        A column of numbers that comes with the log (:meth:`Logistic.fit_given`) and multiplies the value.
     l2
         Penalty on the weights, ``l2 / 2 * weight**2``; None: the model's.
     """
@@ -67,7 +75,7 @@ class Feature:
     by: str = ""
     rate: float = 0.0
     days: float = 0.0
-    column: int = 0
+    times: int | None = None
     l2: float | None = None
 
 
@@ -99,7 +107,8 @@ class Weights:
 
     def names(self, by: str) -> pa.StringArray:
         """Who has a weight of their own; one without a name where all share it."""
-        return {"item": self.items, "skill": self.skills, "student": self.students}.get(by, pa.array([""], pa.string()))
+        known = {"item": self.items, "skill": self.skills, "student": self.students, "pattern": PATTERNS}
+        return known.get(by, pa.array([""], pa.string()))
 
     def codes(self, log: Log) -> Names:
         """The log's names among these."""
@@ -192,7 +201,7 @@ class Logistic(Kept):
     def fit_given(
         self, log: Log, given: FloatArray, *, executor: Executor | None = None, progress: Progress | None = None
     ) -> Logistic:
-        """Fit with columns (n_rows, n) that ``"given"`` features read."""
+        """Fit with columns (n_rows, n) that features have as ``times``."""
         items, skills, students = self._names(log)
         blank = Weights(items, skills, students, np.empty(0), len(log), 0.0)
         plan, penalty, blocks = self._plan(blank)
@@ -205,7 +214,7 @@ class Logistic(Kept):
         return self.predict_given(log, NOTHING_GIVEN)
 
     def predict_given(self, log: Log, given: FloatArray) -> FloatArray:
-        """As :meth:`predict`, with columns (n_rows, n) that ``"given"`` features read."""
+        """As :meth:`predict`, with columns (n_rows, n) that features have as ``times``."""
         weights = self._fitted
         design, out = self._design(log, self._plan(weights)[0], weights, given), np.empty(len(log))
         parallel.run(kernels.chances, [(design, weights.values, *piece, out) for piece in parallel.ranges(len(log))])
@@ -237,7 +246,7 @@ class Logistic(Kept):
         return _plan(tuple(self.features), self.l2, {by: len(weights.names(by)) for by in BY})
 
     def _design(self, log: Log, plan: Plan, weights: Weights, given: FloatArray) -> Design:
-        rows, several = log.rows, int((plan.by == kernels.BY_SKILL).sum())
+        rows, several = log.rows, sum(map(_is_several, plan.of, plan.by))
         start = (len(plan.by) - several) * np.arange(len(log) + 1) + several * rows.skill_start
         design = Design(start, space(int(start[-1]), np.int32), space(int(start[-1]), np.float64))
         day = log.days if self.needs else np.empty(0)
@@ -264,11 +273,12 @@ class Logistic(Kept):
         weights = self._fitted
         plan, _, _ = self._plan(weights)
         lists = Plan(*(values.tolist() for values in plan))
-        codes = [
+        items, skills, students = (
             {name: code for code, name in enumerate(names.to_pylist())}
             for names in (weights.items, weights.skills, weights.students)
-        ]
-        return Online(lists, weights.values.tolist(), *codes)
+        )
+        several = sum(map(_is_several, plan.of, plan.by))
+        return Online(lists, weights.values.tolist(), items, skills, students, several)
 
     # ---- plain data ----
 
@@ -289,11 +299,10 @@ NOTHING_GIVEN = np.empty((1, 0))
 
 def label(feature: Feature) -> str:
     """A feature in a few words, e.g. ``recent 0.8 of skill``."""
-    if feature.what == "given":
-        return f"given {feature.column}" + (f" by {feature.by}" if feature.by else "")
     number = feature.rate or feature.days
     what = f"{feature.what} {number:g}" if number else feature.what
-    return f"{what} of {feature.of}" + (f" by {feature.by}" if feature.by else "")
+    times = "" if feature.times is None else f" times given {feature.times}"
+    return f"{what} of {feature.of}{times}" + (f" by {feature.by}" if feature.by else "")
 
 
 def _problems(feature: Feature) -> list[str]:
@@ -326,9 +335,9 @@ def _plan(features: Sequence[Feature], l2: float, sizes: Mapping[str, int]) -> t
         np.array([known[getattr(feature, name)] for feature in features], np.int32)
         for name, known in (("of", OF), ("what", WHAT), ("by", BY))
     )
-    of[[feature.what == "given" for feature in features]] = kernels.GIVEN
+    times = np.array([-1 if feature.times is None else feature.times for feature in features], np.int32)
     which = np.array([_which(feature, rates, windows) for feature in features], np.int32)
-    plan = Plan(of, what, by_code, which, base, np.array(rates, float), np.array(windows, float))
+    plan = Plan(of, what, by_code, which, times, base, np.array(rates, float), np.array(windows, float))
     return plan, np.concatenate(penalty), blocks
 
 
@@ -336,7 +345,12 @@ def _which(feature: Feature, rates: Sequence[float], windows: Sequence[float]) -
     """The place of a feature's rate, window or column."""
     if feature.what == "recent":
         return rates.index(feature.rate)
-    return windows.index(feature.days) if feature.what in WINDOWED else feature.column
+    return windows.index(feature.days) if feature.what in WINDOWED else 0
+
+
+def _is_several(of: int, by: int) -> bool:
+    """Whether a feature has a value for each skill of an event."""
+    return bool(by == kernels.BY_SKILL or (by == kernels.BY_PATTERN and of == kernels.SKILL))
 
 
 # ---- models of the literature ------------------------------------------------

@@ -32,6 +32,7 @@ class Online(NamedTuple):
     items: dict[str, int]
     skills: dict[str, int]
     students: dict[str, int]
+    several: int  # how many features have a value for each skill of an event
 
 
 class LogisticState:
@@ -56,9 +57,9 @@ class LogisticState:
                 slots.update((tuple(key) if isinstance(key, list) else key, value) for key, value in content["memory"][part])
 
     def predict(self, response: Response, given: Sequence[float] = ()) -> float:
-        """P(correct), with what ``"given"`` features read."""
+        """P(correct), with what features have as ``times``."""
         plan, slot = self.online.plan, self._slots(response)
-        size = sum(len(response.skills) if by == kernels.BY_SKILL else 1 for by in plan.by)
+        size = len(plan.of) + self.online.several * (len(response.skills) - 1)
         design = Design([0, size], [0] * size, [0.0] * size)
         skills = (self.online.skills.get(skill, -1) for skill in response.skills)
         code = [self.student, self.online.items.get(response.item, -1), *skills]

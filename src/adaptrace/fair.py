@@ -170,9 +170,8 @@ def fairness(
     Examples
     --------
     >>> import adaptrace as at
-    >>> from adaptrace.fairness import fairness
     >>> log = at.sample_log()                               # with the column class
-    >>> result = fairness(at.BKT().fit(log), log, "class")  # print(result) says it in words
+    >>> result = at.fairness(at.BKT().fit(log), log, "class")  # print(result) says it in words
     >>> result.gaps.select(["measure", "group", "flagged"]).slice(0, 1).to_pylist()
     [{'measure': 'under_practice', 'group': '6L', 'flagged': True}]
     """

@@ -1,0 +1,62 @@
+"""Models by the names that the command line knows them by (:data:`adaptrace.models.MODELS`)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import typer
+
+from adaptrace.errors import ModelError
+
+NAMES = (
+    "constant, bkt, bkt-classic, bkt-items, pfa, afm, best-lr, das3h, recency, rasch, 2pl, half-life, fsrs, blend"  # for --help
+)
+
+
+def named(names: str, levels: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Models by their names, which commas separate; a BKT is told the levels of kinds."""
+    from adaptrace.models import MODELS  # here: --help must not wait for a compiler
+
+    wanted = list(dict.fromkeys(part.strip() for part in names.split(",") if part.strip()))
+    unknown = [name for name in wanted if name not in MODELS]
+    if unknown or not wanted:
+        got = f"'{unknown[0]}'{_nearest(unknown[0], MODELS)}" if unknown else "no name"
+        raise typer.BadParameter(f"got {got}; expected of {', '.join(MODELS)}")
+    models: dict[str, Any] = {name: MODELS[name]() for name in wanted}
+    return {
+        name: replace(model, levels=levels) if levels and hasattr(model, "levels") else model for name, model in models.items()
+    }
+
+
+def with_options(name: str, options: Mapping[str, Any], levels: Mapping[str, int]) -> Any:
+    """One model by its name; only `bkt` takes options."""
+    models = named(name, levels)
+    if len(models) > 1:
+        raise typer.BadParameter(f"got {len(models)} names; expected one")
+    (model,) = models.values()
+    if options and name.strip() != "bkt":
+        given = ", ".join("--no-forget" if option == "forget" else f"--{option}" for option in options)
+        raise typer.BadParameter(f"{given}: no option of '{name}'; expected with --model bkt only")
+    return replace(model, **options) if options else model
+
+
+def able(model: Any, *names: str) -> Any:
+    """The first of the methods that the model has.
+
+    Raises
+    ------
+    ModelError
+        If its family has none of them.
+    """
+    for name in names:
+        if hasattr(model, name):
+            return getattr(model, name)
+    raise ModelError(f"{model!r} has no {names[0]}; a bkt has")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
+    return f" (did you mean '{near[0]}'?)" if near else ""
