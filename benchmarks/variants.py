@@ -10,43 +10,18 @@ parameters of their own knows none of the students it is measured on: ``--later`
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from layout import aligned
+from logs import SETS, folder_of, held_out, read
 from numpy.typing import NDArray
 
 import adaptrace as at
 from adaptrace.metrics import auc, log_loss
-
-FOLDER = "ADAPTRACE_DATA"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file, and how to read it."""
-
-    file: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-SKILLS = {"columns": {"skills": "skills"}}
-SETS = {
-    "assist09": Source("assist09"),
-    "assist09 skills": Source("assist09", SKILLS),
-    "assist15": Source("assist15"),
-    "ednet": Source("ednet_kt1_5k"),
-    "ednet skills": Source("ednet_kt1_5k", SKILLS),
-    "glops42": Source("glops42"),
-    "memphis": Source("memphis_cloze", {"time_unit": "s"}),
-}
 
 EVERY, OWN = ("learn", "guess", "slip"), ("prior", "learn")
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -69,23 +44,11 @@ def applies(options: Mapping[str, Any], log: at.Log) -> bool:
     return ("time" in log.table.column_names or "elapsed" not in options) and (log.has_several_skills or "combine" not in options)
 
 
-def read(source: Source, folder: Path) -> at.Log:
-    """The log, with its ``split`` column if it has one."""
-    path = folder / f"{source.file}.parquet"
-    keep = [name for name in pq.read_schema(path).names if name == "split"]
-    return at.Log.read(path, keep=keep, **source.options)
-
-
-def held_out(log: at.Log, later: bool) -> NDArray[np.bool_]:
-    """The rows to measure on, (n_rows,)."""
+def last_fifth(log: at.Log) -> NDArray[np.bool_]:
+    """The rows at the end of every student's history, (n_rows,)."""
     student = log.table["student"].chunk(0).indices.to_numpy()
-    if later:
-        start, length = log.rows.student_start[student], np.diff(log.rows.student_start)[student]
-        return np.arange(len(log)) - start >= length - length // 5
-    if "split" in log.table.column_names:
-        return np.array(log.table["split"].to_pylist()) == "test"
-    chosen = np.random.default_rng(0).permutation(len(log.students))[: round(0.2 * len(log.students))]  # as Log.split does
-    return np.isin(student, chosen)
+    start, length = log.rows.student_start[student], np.diff(log.rows.student_start)[student]
+    return np.arange(len(log)) - start >= length - length // 5
 
 
 def measure(log: at.Log, test: NDArray[np.bool_], options: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -113,21 +76,14 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--later", action="store_true", help="hold out the last fifth of every student's responses")
     options = parser.parse_args()
-    folder = Path(os.environ.get(FOLDER, ""))
-    missing = [
-        f"{source.file}.parquet" for source in map(SETS.get, options.sets) if not (folder / f"{source.file}.parquet").exists()
-    ]
-    if missing:
-        print(
-            f"{', '.join(sorted(set(missing)))} not found; set {FOLDER} to the folder of the logs, or choose --sets",
-            file=sys.stderr,
-        )
+    folder = folder_of(options.sets)
+    if folder is None:
         return 2
     warm_up(options.variants)
     lines = []
     for name in options.sets:
         log = read(SETS[name], folder)
-        test = held_out(log, options.later)
+        test = last_fifth(log) if options.later else held_out(log)
         for variant in (each for each in options.variants if applies(VARIANTS[each], log)):
             area, loss, seconds = measure(log, test, VARIANTS[variant])
             lines.append([name, variant, f"{test.sum():,}", f"{area:.4f}", f"{loss:.4f}", f"{seconds:.2f}"])
