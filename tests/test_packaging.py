@@ -31,7 +31,7 @@ def test_every_module_of_the_house_imports_only_what_stands_above_it() -> None:
     floors = [
         "errors", "schema", "files", "arrays", "parallel", "climb", "kernels", "codec", "formats", "catalog", "log", "stats",
         "effects", "variation", "fit", "fit_effects", "fit_logistic", "fit_irt", "models", "student", "policy", "metrics",
-        "evaluate", "fair", "offpolicy", "simulation", "matrix", "plots", "sample", "demonstration",
+        "folds", "evaluate", "fair", "offpolicy", "simulation", "matrix", "plots", "sample", "demonstration",
         "cli_models", "cli_options", "cli_research", "cli", "__main__",
     ]
     # fmt: on

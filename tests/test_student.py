@@ -339,17 +339,17 @@ def test_a_bkt_needs_the_columns_of_its_options(options: dict[str, object], need
     assert model.needs == needs
     for name in needs:
         with pytest.raises(at.DataError, match=rf"got the columns student, .*; expected column '{name}'.*columns={{'{name}':"):
-            check_needs(model, log)
+            check_needs({"mine": model}, log)
     if not needs:
-        check_needs(model, log)
+        check_needs({"mine": model}, log)
 
 
 def test_what_is_missing_is_listed_at_once_and_what_is_there_is_not(responses) -> None:
     model = at.BKT(elapsed=True, groups=("prior",))
     with pytest.raises(at.DataError) as caught:
-        check_needs(model, at.Log.from_arrow(responses()))
+        check_needs({"mine": model}, at.Log.from_arrow(responses()))
     assert [problem.column for problem in caught.value.problems] == ["time", "group"]
     timed = at.Log.from_arrow(responses(time=pa.array(np.arange(2), pa.timestamp("s"))))
     with pytest.raises(at.DataError) as caught:
-        check_needs(model, timed)
+        check_needs({"mine": model}, timed)
     assert [problem.column for problem in caught.value.problems] == ["group"]

@@ -245,11 +245,11 @@ def _as_text(table: pa.Table, *names: str) -> str:
 
     columns = [[name, *map(_word, table[name].to_pylist())] for name in (*names, "n", "students")]
     for metric, heading in evaluate.HEADINGS.items():
-        columns.append([heading, *evaluate._numbers(table[metric])])
+        columns.append([heading, *evaluate.numbers(table[metric])])
         if metric in evaluate.WITH_INTERVAL:
-            ends = (evaluate._numbers(table[f"{metric}_{end}"]) for end in ("low", "high"))
+            ends = (evaluate.numbers(table[f"{metric}_{end}"]) for end in ("low", "high"))
             columns.append(["95 %", *map("-".join, zip(*ends, strict=True))])
-    return "\n".join(evaluate._aligned(columns))
+    return "\n".join(evaluate.aligned(columns))
 
 
 def _word(value: object) -> str:

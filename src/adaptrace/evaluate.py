@@ -10,46 +10,33 @@ import datetime
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, pairwise
-from typing import Any, Protocol
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from adaptrace import metrics, schema
-from adaptrace.errors import AdaptraceError, DataError, ModelError, Problem
+from adaptrace.errors import AdaptraceError, ModelError
 from adaptrace.fit import Progress
+from adaptrace.folds import Plan, calendar, plan_of, refused, whole
 from adaptrace.log import Log
+from adaptrace.models.base import Model, check_needs
 from adaptrace.models.constant import Constant
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-MICROSECOND = datetime.timedelta(microseconds=1)
-NO_FOLDS = ("correct", "time", "order", "skills", "response_ms", "event_id")  # columns that hold no folds
-TRAIN, TEST = "train", "test"
 LOWER_IS_BETTER = ("log_loss", "rmse")
 BASELINE = repr(Constant())
 
 HEADINGS = {"auc": "AUC", "log_loss": "log loss", "rmse": "RMSE", "accuracy": "accuracy"}  # of the metrics in a text
 WITH_INTERVAL = ("auc", "log_loss")  # there
 LEGEND = "* best; ~ not told apart from the best: the 95 % interval of the paired difference holds 0"
-
-
-class Trainable(Protocol):
-    """What is compared: a model, fitted or not; it is fitted anew and stays as it is."""
-
-    def fit(self, log: Log, /, *, executor: Executor | None = None, progress: Progress | None = None) -> Trainable:
-        """A fitted model."""
-
-    def predict(self, log: Log) -> FloatArray:
-        """P(correct) before each response, float64 (n_rows,)."""
 
 
 # ---- what comes out ---------------------------------------------------------
@@ -220,7 +207,7 @@ class Comparison:
 
 
 def cross_validate(
-    model: Trainable,
+    model: Model,
     log: Log,
     *,
     folds: int = 5,
@@ -281,13 +268,13 @@ def cross_validate(
     (Validation(3 folds, 4 of 4 responses tested), [0.83, 0.83, 0.67, 0.67])
     """
     models = {repr(model): _usable(repr(model), model)}
-    plan = _plan(log, by, folds, seed)
-    _check_needs(models, log)
+    plan = plan_of(log, by, folds, seed)
+    check_needs(models, log)
     return _validated(models, log, plan, executor, _Steps(progress, len(plan.names)))[repr(model)]
 
 
 def replay(
-    model: Trainable,
+    model: Model,
     log: Log,
     *,
     marks: Sequence[datetime.datetime] | None = None,
@@ -333,13 +320,13 @@ def replay(
     [nan, 0.5, 0.25]
     """
     models = {repr(model): _usable(repr(model), model)}
-    plan = _calendar(log, marks, every)
-    _check_needs(models, log)
+    plan = calendar(log, marks, every)
+    check_needs(models, log)
     return _validated(models, log, plan, executor, _Steps(progress, len(plan.names)))[repr(model)]
 
 
 def compare(
-    models: Iterable[Trainable] | Mapping[str, Trainable],
+    models: Iterable[Model] | Mapping[str, Model],
     log: Log,
     *,
     folds: int = 5,
@@ -391,9 +378,9 @@ def compare(
     ['model', 'other', 'metric', 'difference', 'low', 'high']
     """
     named = _named(models)
-    _whole("draws", draws, 1)
-    plan = _plan(log, by, folds, seed)
-    _check_needs(named, log)
+    whole("draws", draws, 1)
+    plan = plan_of(log, by, folds, seed)
+    check_needs(named, log)
     steps = _Steps(progress, len(named) * len(plan.names) + 1)
     validations = _validated(named, log, plan, executor, steps)
     rows = np.flatnonzero(plan.fold >= 0)
@@ -405,27 +392,6 @@ def compare(
 
 
 # ---- fitting and predicting -------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """Which fold tests which row."""
-
-    fold: IntArray  # (n_rows,), -1: none does
-    names: tuple[str, ...]  # of the folds
-    forward: bool = False  # whether a fold knows the folds before it, not all others
-
-    def train(self, number: int) -> BoolArray:
-        """The rows that the fold's model is fitted to."""
-        return self.fold < number if self.forward else self.fold != number
-
-    def history(self, log: Log, number: int) -> BoolArray:
-        """The rows that the fold's own are predicted from, and these: all of their students', as far as they may be known."""
-        student = log.table["student"].chunk(0).indices.to_numpy()
-        met = np.zeros(len(log.students), bool)
-        met[student[self.fold == number]] = True
-        known = self.fold <= number if self.forward else True
-        return np.asarray(met[student] & known)
 
 
 @dataclass
@@ -463,7 +429,7 @@ class _Fold:
     wanted: BoolArray  # (n_rows of history,) which are tested
 
     @classmethod
-    def of(cls, log: Log, plan: _Plan, number: int) -> _Fold:
+    def of(cls, log: Log, plan: Plan, number: int) -> _Fold:
         history = plan.history(log, number)
         name = f"fold {number}" + f" ({plan.names[number]})" * (plan.names[number] != str(number))
         train, known = log.select(plan.train(number)), log if history.all() else log.select(history)
@@ -472,7 +438,7 @@ class _Fold:
         return cls(name, train, known, plan.fold[history] == number)
 
     def predicted(
-        self, name: str, model: Trainable, executor: Executor | None, progress: Progress
+        self, name: str, model: Model, executor: Executor | None, progress: Progress
     ) -> tuple[FloatArray, tuple[float, float]]:
         """P(correct) of the tested rows, and the seconds of the fit and the prediction."""
         began = time.perf_counter()
@@ -498,7 +464,7 @@ class _Fold:
 
 
 def _validated(
-    models: Mapping[str, Trainable], log: Log, plan: _Plan, executor: Executor | None, steps: _Steps
+    models: Mapping[str, Model], log: Log, plan: Plan, executor: Executor | None, steps: _Steps
 ) -> dict[str, Validation]:
     """Every model on every fold."""
     predicted = {name: np.full(len(log), np.nan) for name in models}
@@ -511,175 +477,10 @@ def _validated(
     return {name: Validation(log, predicted[name], plan.fold, plan.names, *seconds[name]) for name in models}
 
 
-# ---- folds ------------------------------------------------------------------
-
-
-def _plan(log: Log, by: str, folds: int, seed: int) -> _Plan:
-    if by not in ("student", "item", "time") and by not in _columns(log):
-        raise ValueError(f"by: got {by!r}; expected student, item, time or a column of the log: {', '.join(_columns(log))}")
-    _not_empty(log)
-    if by in _columns(log):
-        return _given(log, by)
-    _whole("folds", folds, 2)
-    return _blocks(log, folds) if by == "time" else _dealt(log, by, folds, seed)
-
-
-def _columns(log: Log) -> list[str]:
-    """The columns that may hold folds."""
-    names = [name for name in log.table.column_names if name not in (*NO_FOLDS, "student", "item")]
-    return [*names, *(name for name in ("kind", "group") if name not in names)]
-
-
-def _dealt(log: Log, by: str, folds: int, seed: int) -> _Plan:
-    """Students or items dealt to folds."""
-    column = log.table[by].chunk(0)
-    n = len(column.dictionary)
-    if n < folds:
-        remedy = f"pass folds={n} or fewer" if n > 1 else "choose another by=, or replay the calendar"
-        raise _refused(f"{n} {by}{'s' * (n != 1)}", f"at least {folds}, one a fold", remedy, by)
-    order = pc.sort_indices(schema.as_text(column.dictionary)).to_numpy()
-    dealt = np.empty(n, np.int64)
-    dealt[order[np.random.default_rng(seed).permutation(n)]] = np.arange(n) % folds
-    return _Plan(dealt[column.indices.to_numpy()], tuple(map(str, range(folds))))
-
-
-def _given(log: Log, by: str) -> _Plan:
-    """Folds as a column has them."""
-    column = log.names(by) if by in ("kind", "group") else schema.plain(schema.combined(log.table[by]))
-    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    if pa.types.is_nested(column.type):
-        raise _refused(str(column.type), "one value a row", "name each row's fold", by)
-    if column.null_count:
-        row = int(log.source_row[np.flatnonzero(column.is_null())].min()) + 1
-        raise _refused("null", "a fold in every row", "fill it in, or leave out these rows", by, row, column.null_count - 1)
-    values = column.unique()
-    values = values.take(pc.sort_indices(values))
-    names = tuple(str(value) for value in values.to_pylist())
-    fold = pc.index_in(column, values).to_numpy().astype(np.int64)
-    if {TRAIN, TEST} & set(names):
-        return _split(fold, names, by)
-    if len(names) < 2:
-        raise _refused(f"'{names[0]}' in every row", "at least 2 values, each a fold", "choose another column", by)
-    return _Plan(fold, names)
-
-
-def _split(code: IntArray, names: tuple[str, ...], by: str) -> _Plan:
-    """One fold, the rows of test, for a model fitted to those of train."""
-    if set(names) != {TRAIN, TEST}:
-        got = " and ".join(map(repr, names)) + " alone" * (len(names) == 1)
-        raise _refused(got, "'train' and 'test', or folds of other names", "rename the values, or select() these rows", by)
-    return _Plan(np.where(code == names.index(TEST), 0, -1), (TEST,))
-
-
-def _blocks(log: Log, folds: int) -> _Plan:
-    """Blocks of the calendar with about equally many rows."""
-    times = _times(log)
-    moments, count = np.unique(times, return_counts=True)
-    if len(moments) <= folds:
-        got = f"{len(moments)} different time{'s' * (len(moments) != 1)}"
-        remedy = f"pass folds={len(moments) - 1} or fewer" if len(moments) > 2 else "choose another by="
-        raise _refused(got, f"at least {folds + 1}, one a block", remedy, "time")
-    starts = moments[_cuts(np.concatenate([[0], np.cumsum(count)[:-1]]), len(times), folds)]
-    return _Plan(np.searchsorted(starts, times, side="right") - 1, tuple(map(_iso, starts.tolist())), forward=True)
-
-
-def _cuts(before: IntArray, n_rows: int, cuts: int) -> list[int]:
-    """Which moments begin a new block, given the rows before each: those nearest to equal parts, no block empty."""
-    chosen = [0]
-    for number in range(1, cuts + 1):
-        first, last = chosen[-1] + 1, len(before) - 1 - (cuts - number)
-        distance = np.abs(before[first : last + 1] * (cuts + 1) - n_rows * number)
-        chosen.append(first + int(np.argmin(distance)))
-    return chosen[1:]
-
-
-def _calendar(log: Log, marks: Sequence[datetime.datetime] | None, every: datetime.timedelta | None) -> _Plan:
-    """What lies between marks, where anything does."""
-    if (marks is None) == (every is None):
-        raise ValueError(f"got {'neither' if marks is None else 'both'} of marks and every; expected one of them")
-    starts = _steps_of(every) if marks is None else _moments(marks)
-    _not_empty(log)
-    times = _times(log)
-    if marks is None:
-        starts = times.min() + starts * np.unique((times - times.min()) // starts)[1:]
-    _check_marks(starts, times)
-    met, fold = np.unique(np.searchsorted(starts, times, side="right") - 1, return_inverse=True)
-    return _Plan(fold - 1, tuple(_iso(starts[number]) for number in met[1:].tolist()), forward=True)
-
-
-def _steps_of(every: datetime.timedelta | None) -> IntArray:
-    """Microseconds between two marks, (1,)."""
-    if not isinstance(every, datetime.timedelta) or every <= datetime.timedelta(0):
-        raise ValueError(f"every: got {every!r}; expected a datetime.timedelta of more than 0")
-    return np.array([every // MICROSECOND])
-
-
-def _moments(marks: Sequence[datetime.datetime]) -> IntArray:
-    """Marks in microseconds since 1970, (n_marks,)."""
-    wrong = [mark for mark in marks if not isinstance(mark, datetime.datetime)]
-    if wrong or not len(marks):
-        raise ValueError(f"marks: got {wrong[0]!r}; expected datetimes" if wrong else "marks: got none; expected at least one")
-    zoned = [mark if mark.tzinfo else mark.replace(tzinfo=datetime.UTC) for mark in marks]
-    for before, after in pairwise(zoned):
-        if after <= before:
-            raise ValueError(f"marks: got {after} after {before}; expected every mark to be later than the one before")
-    return np.array([(mark - EPOCH) // MICROSECOND for mark in zoned])
-
-
-def _check_marks(starts: IntArray, times: IntArray) -> None:
-    """Something lies before the first mark, and at or after the last one."""
-    low, high = int(times.min()), int(times.max())
-    expected = f"marks after the first response, at {_iso(low)}, and not after the last, at {_iso(high)}"
-    if not len(starts):
-        raise _refused(f"no mark between {_iso(low)} and {_iso(high)}", expected, "pass a smaller every=", "time")
-    outside = [_iso(mark) for mark in starts.tolist() if not low < mark <= high]
-    if outside:
-        more = f" and {len(outside) - 1} more" * (len(outside) > 1)
-        remedy = "leave out these marks: there is nothing to fit, or to predict"
-        raise _refused(f"the mark {outside[0]}{more}", expected, remedy, "time")
-
-
-def _times(log: Log) -> IntArray:
-    """Microseconds since 1970, (n_rows,)."""
-    if "time" not in log.table.column_names:
-        got, remedy = f"the columns {', '.join(log.table.column_names)}", "map it, and say time_unit= if it counts in integers"
-        raise _refused(got, "a clock in column 'time'", remedy, "time")
-    return np.asarray(schema.combined(log.table["time"]).cast(pa.int64()))
-
-
-def _iso(moment: int) -> str:
-    return (EPOCH + int(moment) * MICROSECOND).isoformat()
-
-
 # ---- the door ---------------------------------------------------------------
 
 
-def _refused(got: str, expected: str, remedy: str, column: str | None = None, row: int | None = None, more: int = 0) -> DataError:
-    return DataError("log", [Problem(got, expected, remedy, column, row, more)])
-
-
-def _not_empty(log: Log) -> None:
-    if not len(log):
-        raise _refused("no rows", "responses to fit and to predict", "read another log")
-
-
-def _whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}: got {value!r}; expected a whole number of at least {least}")
-
-
-def _check_needs(models: Mapping[str, Trainable], log: Log) -> None:
-    """The log has the columns that all models need, or one error says which it lacks for whom."""
-    problems = [
-        replace(problem, expected=f"{problem.expected}, which {name} needs")
-        for name, model in models.items()
-        for problem in schema.missing(log.table.column_names, schema.RESPONSES, {}, getattr(model, "needs", ()))
-    ]
-    if problems:
-        raise DataError("log", problems)
-
-
-def _usable(name: str, model: Any) -> Trainable:
+def _usable(name: str, model: Any) -> Model:
     if isinstance(model, type):
         raise ModelError(f"{name}: got a class; expected a model, e.g. {model.__name__}()")
     if not callable(getattr(model, "fit", None)) or not callable(getattr(model, "predict", None)):
@@ -687,7 +488,7 @@ def _usable(name: str, model: Any) -> Trainable:
     return model  # type: ignore[no-any-return]
 
 
-def _named(models: Iterable[Trainable] | Mapping[str, Trainable]) -> dict[str, Trainable]:
+def _named(models: Iterable[Model] | Mapping[str, Model]) -> dict[str, Model]:
     """Models by their names, a baseline among them."""
     if not isinstance(models, Iterable):
         raise ValueError(f"models: got {models!r}; expected several, e.g. [BKT(), BKT(forget=False)]")
@@ -707,9 +508,9 @@ def _named(models: Iterable[Trainable] | Mapping[str, Trainable]) -> dict[str, T
     return named
 
 
-def _by_repr(models: list[Trainable]) -> dict[str, Trainable]:
+def _by_repr(models: list[Model]) -> dict[str, Model]:
     """Models named by how they look, those that look alike numbered."""
-    named: dict[str, Trainable] = {}
+    named: dict[str, Model] = {}
     for model in models:
         name, number = repr(model), 1
         while name in named:
@@ -736,7 +537,7 @@ def _lines(log: Log, by: Any) -> tuple[IntArray, pa.Array | None]:
         return rows, log.names(by)
     if by not in log.table.column_names:
         got, remedy = f"the columns {', '.join(log.table.column_names)}", "read the log with keep=, or correct the name"
-        raise _refused(got, f"skill, opportunity, kind or a column '{by}'", remedy, by)
+        raise refused(got, f"skill, opportunity, kind or a column '{by}'", remedy, by)
     return rows, schema.combined(log.table[by])
 
 
@@ -749,18 +550,19 @@ def _as_text(comparison: Comparison) -> str:
     table, n_folds = comparison.table, len(next(iter(comparison.validations.values())).folds)
     columns = [["model", *table["model"].to_pylist()]]
     for metric, heading in HEADINGS.items():
-        columns.append([heading, *map(str.__add__, _numbers(table[metric]), _marks(comparison, metric))])
+        columns.append([heading, *map(str.__add__, numbers(table[metric]), _marks(comparison, metric))])
         if metric in WITH_INTERVAL:
-            ends = (_numbers(table[f"{metric}_{end}"]) for end in ("low", "high"))
+            ends = (numbers(table[f"{metric}_{end}"]) for end in ("low", "high"))
             columns.append(["95 %", *map("-".join, zip(*ends, strict=True))])
-    columns.append(["ECE", *_numbers(table["ece"])])
-    columns += [[f"{part} s", *_numbers(table[f"{part}_seconds"], 2)] for part in ("fit", "predict")]
+    columns.append(["ECE", *numbers(table["ece"])])
+    columns += [[f"{part} s", *numbers(table[f"{part}_seconds"], 2)] for part in ("fit", "predict")]
     n, students = table["n"][0].as_py(), table["students"][0].as_py()
     head = f"{n_folds} fold{'s' * (n_folds != 1)}, {n:,} responses of {students:,} student{'s' * (students != 1)}"
-    return "\n".join([head, "", *_aligned(columns), "", LEGEND])
+    return "\n".join([head, "", *aligned(columns), "", LEGEND])
 
 
-def _numbers(column: pa.ChunkedArray, digits: int = 4) -> list[str]:
+def numbers(column: pa.ChunkedArray, digits: int = 4) -> list[str]:
+    """A column as text."""
     return [f"{value:.{digits}f}" for value in column.to_pylist()]
 
 
@@ -778,7 +580,7 @@ def _marks(comparison: Comparison, metric: str) -> list[str]:
     return marks
 
 
-def _aligned(columns: list[list[str]]) -> list[str]:
+def aligned(columns: list[list[str]]) -> list[str]:
     """Lines of a table: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in columns]
     first, *others = columns

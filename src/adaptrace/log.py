@@ -240,18 +240,18 @@ class Log:
 
     @property
     def days(self) -> NDArray[np.float64]:
-        """Days since 1970 of every response, (n_rows,).
+        """:attr:`moments` in days."""
+        return self.moments / DAY
+
+    @property
+    def moments(self) -> NDArray[np.int64]:
+        """Microseconds since 1970 (UTC) of every response, int64 (n_rows,).
 
         Raises
         ------
         DataError
             If the log has no ``time``.
         """
-        return self._clock / DAY
-
-    @property
-    def _clock(self) -> NDArray[np.int64]:
-        """Microseconds since 1970, (n_rows,)."""
         if "time" not in self.table.column_names:
             got = f"the columns {', '.join(self.table.column_names)}"
             remedy = "map it, and say time_unit= if it counts in integers"
@@ -267,7 +267,7 @@ class Log:
         DataError
             If the log has no ``time``.
         """
-        time, out = self._clock, space(len(self.rows.pair), np.float64)
+        time, out = self.moments, space(len(self.rows.pair), np.float64)
         pieces = parallel.spans(self.rows.student_start, parallel.cores())
         parallel.run(kernels.gaps, [(self.rows, time, DAY, *piece, out) for piece in pieces])
         return out

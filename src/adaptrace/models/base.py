@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace import schema
 from adaptrace.errors import DataError
+from adaptrace.fit import Progress
 from adaptrace.log import Log
 
 
@@ -65,14 +67,11 @@ class Model(Protocol):
     def fingerprint(self) -> str:
         """Names the model's content: equal for equal models, whenever and wherever they were fitted."""
 
-    def fit(self, data: Log, /) -> Model:
+    def fit(self, data: Log, /, *, executor: Executor | None = None, progress: Progress | None = None) -> Model:
         """A fitted model; this one stays as it is."""
 
     def predict(self, log: Log) -> NDArray[np.float64]:
         """P(correct) before each response, float64 (n_rows,)."""
-
-    def score(self, log: Log) -> pa.Table:
-        """What is known of every student on every skill they met."""
 
     def log_likelihood(self, log: Log) -> float:
         """Natural logarithm, summed over responses."""
@@ -90,23 +89,23 @@ class Model(Protocol):
         """Write the model as JSON."""
 
 
-def check_needs(model: Model, log: Log) -> None:
-    """Refuse a log that lacks columns which the model needs.
+def check_needs(models: Mapping[str, Model], log: Log) -> None:
+    """Refuse a log that lacks columns which models, given by their names, need.
 
     Raises
     ------
     DataError
-        Listing every missing column.
+        Listing every missing column of every model.
 
     Examples
     --------
     >>> import adaptrace as at
-    >>> check_needs(at.BKT(elapsed=True), at.sample_log())  # it has a clock
-    >>> log = at.Log.from_arrow({"student": ["Ada"], "item": ["q1"], "skill": ["halves"], "correct": [1]})
-    >>> check_needs(at.BKT(elapsed=True), log)
-    Traceback (most recent call last):
-    adaptrace.errors.DataError: log: column 'time': got the columns student, item, skill, correct; expected column 'time'; ...
+    >>> check_needs({"bkt": at.BKT(elapsed=True)}, at.sample_log())  # it has a clock
     """
-    problems = schema.missing(log.table.column_names, schema.RESPONSES, {}, model.needs)
+    problems = [
+        replace(problem, expected=f"{problem.expected}, which {name} needs")
+        for name, model in models.items()
+        for problem in schema.missing(log.table.column_names, schema.RESPONSES, {}, getattr(model, "needs", ()))
+    ]
     if problems:
         raise DataError("log", problems)

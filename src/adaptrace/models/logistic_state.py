@@ -5,7 +5,6 @@ The steps are those of the batch kernels, run as plain Python: the same bits wit
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +34,24 @@ class Online(NamedTuple):
     several: int  # how many features have a value for each skill of an event
 
 
+class Slots(dict[Any, Any]):
+    """One part of a memory; a slot that was not met belongs to nobody."""
+
+    def __missing__(self, slot: Any) -> Any:
+        return kernels.NEVER
+
+
+class Overlay(dict[Any, Any]):
+    """What a prediction would change of a part of a memory, over the part as it is: asking changes nothing."""
+
+    def __init__(self, below: Slots) -> None:
+        super().__init__()
+        self.below = below
+
+    def __missing__(self, slot: Any) -> Any:
+        return self.below[slot]
+
+
 class LogisticState:
     """One student as a :class:`~adaptrace.Logistic` model knows them.
 
@@ -48,8 +65,7 @@ class LogisticState:
 
     def __init__(self, model: Logistic, name: str = "", content: Mapping[str, Any] | None = None) -> None:
         self.online, self.student = model.online, model.online.students.get(name, -1)
-        kept: list[dict[Any, Any]] = [{} for _ in Memory._fields[1:]]
-        self.memory = Memory(defaultdict(lambda: kernels.NEVER), *kept)
+        self.memory = Memory(*(Slots() for _ in Memory._fields))
         self.place, self.entry, self.now = 0, 0, 0.0
         if content is not None:
             self.place, self.entry, self.now = content["place"], content["entry"], content["now"]
@@ -63,7 +79,8 @@ class LogisticState:
         design = Design([0, size], [0] * size, [0.0] * size)
         skills = (self.online.skills.get(skill, -1) for skill in response.skills)
         code = [self.student, self.online.items.get(response.item, -1), *skills]
-        values(plan, self.memory, slot, code, given, ME, self.place, self._day(response), design, 0)
+        memory = Memory(*map(Overlay, self.memory))
+        values(plan, memory, slot, code, given, ME, self.place, self._day(response), design, 0)
         return chance(logit_of(design, self.online.weights, 0))
 
     def observe(self, response: Response) -> None:

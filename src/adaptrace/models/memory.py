@@ -673,7 +673,7 @@ class _Cards(NamedTuple):
 
 def _moments(log: Log) -> list[int]:
     """Microseconds since 1970 of every response."""
-    moments: list[int] = log._clock.tolist()
+    moments: list[int] = log.moments.tolist()
     return moments
 
 
