@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from adaptrace import parallel
+from adaptrace.climb import minimise
 from adaptrace.effects import Effects, level_of
 from adaptrace.fit import PIECES, WIDEST, Limits, Progress
 from adaptrace.kernels import bkt_effects as kernels
@@ -285,8 +285,6 @@ class Objective:
 
     def climb(self, vector: FloatArray, most_steps: int) -> FloatArray:
         """Raise the objective; the vector reached. Each unknown is measured in its own uncertainty."""
-        if not len(vector):  # an empty log; SciPy 1.13 would not have it
-            return vector
         information, gradient = self._information(vector)
         bend = [_sums(self.skill, information, self.n_skills) + self._pull()]
         bend += [part.curvature(information, gradient) for part in self.parts]
@@ -296,8 +294,7 @@ class Objective:
             value, slope = self.value(at * scale)
             return -value, -slope * scale
 
-        options = {"maxiter": most_steps, "maxfun": 2 * most_steps, "ftol": TOLERANCE, "gtol": 1e-3, "maxcor": 20}
-        return np.asarray(minimize(loss, vector / scale, jac=True, method="L-BFGS-B", options=options).x * scale)
+        return minimise(loss, vector / scale, steps=most_steps, close=TOLERANCE).point * scale
 
     def _pull(self) -> FloatArray:
         """Roughly what the pseudo-counts say of each parameter's place, and a little where nothing is said."""
