@@ -123,6 +123,34 @@ def test_what_varies_lowers_the_log_loss_on_students_the_fit_did_not_see(
     assert varied < plain - gain
 
 
+def held_out(name: str) -> tuple[at.Log, at.Log]:
+    """Train and test: the file's own split, or a fifth of the students, seed 0; EdNet as lists of skills."""
+    if name == "ednet_kt1_5k":
+        return at.Log.read(DATA / f"{name}.parquet", columns={"skills": "skills"}).split(0.2, seed=0)
+    log = at.Log.read(DATA / f"{name}.parquet", keep=["split"])
+    return log.select(pc.equal(log.table["split"], "train")), log.select(pc.equal(log.table["split"], "test"))
+
+
+def measured(model: Any, train: at.Log, test: at.Log) -> tuple[float, float]:
+    """AUC and log loss on students that the fit did not see."""
+    predicted = model.fit(train).predict(test)
+    return metrics.auc(test.correct, predicted), metrics.log_loss(test.correct, predicted)
+
+
+@pytest.mark.parametrize(("name", "least"), [("assist09", 0.782), ("assist15", 0.722), ("ednet_kt1_5k", 0.748)])
+def test_a_blend_predicts_better_than_its_best_part_and_than_published_models(name: str, least: float) -> None:
+    train, test = held_out(name)
+    auc, loss = measured(at.Blend(), train, test)
+    others = [measured(model, train, test) for model in (at.BestLR(), at.Recency(), at.TwoPL())]
+    assert auc >= least
+    assert loss < min(other for _, other in others)
+
+
+def test_best_lr_reaches_what_is_published(assist09: tuple[at.Log, at.Log]) -> None:
+    auc, _ = measured(at.BestLR(), *assist09)
+    assert auc >= 0.760
+
+
 @pytest.mark.parametrize("name", ["assist15", "ednet_kt1_5k", "glops42", "memphis_cloze", "anki_josh"])
 def test_every_log_fits_and_predicts_better_than_its_mean(name: str) -> None:
     log = log_of(name) if name in READ else at.Log.read(DATA / f"{name}.parquet")

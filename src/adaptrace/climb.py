@@ -54,6 +54,7 @@ def minimise(
     told
         Called with the number of each step.
     """
+    number, gain = 0, np.inf
     now, past = _At(start, *objective(start)), deque[tuple[FloatArray, FloatArray, float]](maxlen=REMEMBERED)
     for number in range(1, steps + 1):
         if not len(start) or np.abs(now.slope).max() <= FLAT:

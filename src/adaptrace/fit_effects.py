@@ -294,7 +294,7 @@ class Objective:
             value, slope = self.value(at * scale)
             return -value, -slope * scale
 
-        return minimise(loss, vector / scale, steps=most_steps, close=TOLERANCE).point * scale
+        return np.asarray(minimise(loss, vector / scale, steps=most_steps, close=TOLERANCE).point * scale)
 
     def _pull(self) -> FloatArray:
         """Roughly what the pseudo-counts say of each parameter's place, and a little where nothing is said."""

@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import roots_hermitenorm
 
 from adaptrace import parallel
 from adaptrace.climb import minimise
@@ -20,13 +18,14 @@ from adaptrace.kernels.rows import Rows
 
 FloatArray = NDArray[np.float64]
 
-NODES = 13  # of the quadrature over abilities
+WIDE, FEWEST, MOST = 4.5, 13, 81  # of the grid of abilities: its half width, and how many
 PIECES = 8  # of the students: as many for any number of threads
 OWN, SKILLS, SLOPES = 1.0, 1.0, 10.0  # precision of items about their skill, of skills about the mean, of log slopes about 0
 STEPS, CLOSE = 60, 1e-7
 TYPICAL = 0.2  # P (1 - P) of a response: the curvature that the climb starts from
 ENOUGH = 120_000  # responses that tell how abilities move
 START = Dynamics(1.0, 0.002, 0.4, 0.04, 0.03)
+NUDGE, SETTLED, GROWTH = 1e-4, 1e-7, 0.1  # of the search for dynamics: differences, when to end, the scale of growth
 BOUNDS = ((1e-3, 9.0), (1e-7, 1.0), (1e-4, 9.0), (1e-7, 4.0))  # of the variances
 
 
@@ -38,6 +37,8 @@ class Items:
     ----------
     skill_start, skill
         The skills of each item, as those of the responses in :class:`~adaptrace.kernels.rows.Rows`.
+    n_skills
+        How many there are.
     """
 
     skill_start: NDArray[np.int64]
@@ -46,13 +47,11 @@ class Items:
 
     @classmethod
     def of(cls, rows: Rows, item: NDArray[np.int32], n_items: int, n_skills: int) -> Items:
-        """The skills of the first response to each item."""
-        _, row = np.unique(item, return_index=True)
-        counts = np.zeros(n_items, np.int64)
-        counts[item[row]] = (rows.skill_start[1:] - rows.skill_start[:-1])[row]
-        start = np.concatenate([[0], np.cumsum(counts)])
-        entry = np.repeat(rows.skill_start[row] - start[:-1], counts) + np.arange(start[-1])
-        return cls(start, rows.pair_skill[rows.pair[entry]].astype(np.int64), n_skills)
+        """The skills that each item has in any response."""
+        asked = np.repeat(item.astype(np.int64), np.diff(rows.skill_start))
+        pairs = np.unique(asked * n_skills + rows.pair_skill[rows.pair])
+        start = np.concatenate([[0], np.cumsum(np.bincount(pairs // n_skills, minlength=n_items))])
+        return cls(start, pairs % n_skills, n_skills)
 
     def means(self, of_skill: FloatArray) -> FloatArray:
         """The mean of its skills' values, for each item."""
@@ -74,18 +73,29 @@ class Calibrated(NamedTuple):
     spread: float  # variance of the abilities, which do not move here
 
 
+def grid(responses: float) -> tuple[FloatArray, FloatArray]:
+    """Abilities, evenly spaced in standard deviations, and the logarithms of their weights.
+
+    As fine as what so many responses of a student leave of the doubt: a standard deviation of about 2 / sqrt(responses) is two
+    steps wide, where the trapezoid rule is within a percent.
+    """
+    nodes = int(min(max(WIDE * np.sqrt(responses), FEWEST), MOST)) // 2 * 2 + 1
+    node = np.linspace(-WIDE, WIDE, nodes)
+    weight = np.exp(-0.5 * node**2)
+    return node, np.log(weight / weight.sum())
+
+
 def calibrate(rows: Rows, item: NDArray[np.int32], items: Items, slopes: bool, executor: Executor | None) -> Calibrated:
     """Most likely difficulties (and slopes) where abilities are normal, drawn to their skills as far as responses are few.
 
     Marginal maximum likelihood (Bock & Aitkin, 1981) by L-BFGS on the gradient that the E-step gives (Fisher's identity).
     """
-    node, weight = roots_hermitenorm(NODES)
-    weight = np.log(weight / weight.sum())
+    node, weight = grid(len(item) / max(len(rows.student_start) - 1, 1))
     n_items, n_skills = len(items.skill_start) - 1, items.n_skills
     cuts = np.cumsum([1, 1, n_skills, n_items])
     pieces = parallel.spans(rows.student_start, PIECES)
     leans = [Lean(np.empty(1), np.empty(1), np.empty(n_items), np.empty(n_items)) for _ in pieces]
-    table = Table(*(np.empty((n_items, NODES)) for _ in Table._fields))
+    table = Table(*(np.empty((n_items, len(node))) for _ in Table._fields))
     seen = np.bincount(item, minlength=n_items).astype(float)
     precision = np.concatenate(
         [[0.0, 0.0], np.full(n_skills, SKILLS), np.full(n_items, OWN), np.full(n_items if slopes else 0, SLOPES)]
@@ -106,7 +116,7 @@ def calibrate(rows: Rows, item: NDArray[np.int32], items: Items, slopes: bool, e
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
         spread, _, _, difficulty, slope = unpacked(point)
         ability = np.exp(spread) * node
-        parallel.run(kernels.tabulate, [(ability, difficulty, slope, *piece, table) for piece in parallel.ranges(n_items)])
+        parallel.run(kernels.tabulate, [(ability, difficulty, slope, *piece, table) for piece in parallel.ranges(n_items)], pool)
         for lean in leans:
             for part in lean:
                 part[:] = 0.0
@@ -120,36 +130,43 @@ def calibrate(rows: Rows, item: NDArray[np.int32], items: Items, slopes: bool, e
         value = 0.5 * float((precision * weights**2).sum()) - float(likelihood[0])
         return value, scale * (precision * weights - np.concatenate(parts))
 
-    best = minimise(objective, np.zeros(len(scale)), steps=STEPS, close=CLOSE)
+    with parallel.workers(executor, len(item)) as pool:
+        best = minimise(objective, np.zeros(len(scale)), steps=STEPS, close=CLOSE)
     spread, mean, skill, difficulty, slope = unpacked(best.point)
     return Calibrated(difficulty, slope, mean, skill, float(np.exp(2.0 * spread)))
 
 
-def settle(rows: Rows, difficulty: FloatArray, slope: FloatArray, start: Dynamics, free: Sequence[bool]) -> Dynamics:
-    """How abilities move: the dynamics of the highest prequential likelihood (Dawid, 1984) on the first :data:`ENOUGH` responses.
+def settle(
+    rows: Rows, difficulty: FloatArray, slope: FloatArray, start: Dynamics, free: Sequence[bool], executor: Executor | None = None
+) -> Dynamics:
+    """How abilities move: the dynamics of the highest prequential likelihood (Dawid, 1984).
 
-    ``difficulty`` and ``slope`` (n_rows,); ``free``: which of the five are fitted, the others stay.
+    ``difficulty`` and ``slope`` (n_rows,); ``free``: which of the five are fitted, the others stay. Variances are sought by their
+    logarithms, with differences for slopes.
     """
-    last = int(np.searchsorted(rows.student_start, ENOUGH, side="right")) - 1
-    last = min(max(last, 1), len(rows.student_start) - 1)
-    n_rows = int(rows.student_start[last])
     out = Traced(np.empty(len(difficulty)), np.empty(0), np.empty(0))
-    pieces = parallel.spans(rows.student_start[: last + 1], PIECES)
-    correct = rows.correct[:n_rows]
-    unknown = np.flatnonzero(free)
+    pieces, correct, unknown = parallel.spans(rows.student_start, PIECES), rows.correct, np.flatnonzero(free)
+    low, high = (np.append(np.log(ends), end) for ends, end in zip(zip(*BOUNDS, strict=True), (-1.0, 1.0), strict=True))
+    stretch = np.array([1.0, 1.0, 1.0, 1.0, GROWTH])  # of the steps
 
     def dynamics(point: FloatArray) -> Dynamics:
         values = np.array(start)
-        values[unknown] = [value if which == 4 else np.exp(value) for which, value in zip(unknown, point, strict=True)]
+        inside = np.clip(point * stretch[unknown], low[unknown], high[unknown])
+        values[unknown] = np.where(unknown == 4, inside, np.exp(np.minimum(inside, 10.0)))
         return Dynamics(*values.tolist())
 
     def loss(point: FloatArray) -> float:
         now = dynamics(point)
-        parallel.run(kernels.trace, [(rows, difficulty, slope, now, *piece, out) for piece in pieces])
-        p = out.predicted[:n_rows]
-        return -float(np.log(correct * p + (1.0 - correct) * (1.0 - p)).sum()) / max(n_rows, 1)
+        parallel.run(kernels.trace, [(rows, difficulty, slope, now, *piece, out) for piece in pieces], pool)
+        p = out.predicted
+        return -float(np.log(correct * p + (1.0 - correct) * (1.0 - p)).mean())
 
-    first = [start[which] if which == 4 else np.log(start[which]) for which in unknown]
-    bounds = [(-1.0, 1.0) if which == 4 else tuple(np.log(BOUNDS[which])) for which in unknown]
-    best = minimize(loss, first, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40, "ftol": 1e-8})
-    return dynamics(best.x)
+    def objective(point: FloatArray) -> tuple[float, FloatArray]:
+        nudges = NUDGE * np.eye(len(point))
+        slopes = [(loss(point + nudge) - loss(point - nudge)) / (2.0 * NUDGE) for nudge in nudges]
+        return loss(point), np.array(slopes)
+
+    first = np.where(unknown == 4, np.array(start)[unknown], np.log(np.maximum(np.array(start)[unknown], 1e-300)))
+    with parallel.workers(executor, len(difficulty)) as pool:
+        best = minimise(objective, first / stretch[unknown], steps=30, close=SETTLED)
+    return dynamics(best.point)

@@ -117,14 +117,17 @@ def fit_weights(
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
         weights = scale.weights(point)
         work = [(design, correct, weights, *piece, out) for piece, out in zip(pieces, slopes, strict=True)]
-        loss = sum(parallel.run(kernels.slope, work, executor))
+        loss = sum(parallel.run(kernels.slope, work, pool))
         return loss + 0.5 * float((penalty * weights**2).sum()), scale.gradient(slopes.sum(axis=0) + penalty * weights)
 
     def told(step: int) -> None:
         if progress is not None:
             progress(step / (step + LIKELY))
 
-    best = minimise(objective, np.zeros(len(penalty)), steps=STEPS, close=CLOSE, told=told)
+    with parallel.workers(executor, len(correct)) as pool:
+        best = minimise(objective, np.zeros(len(penalty)), steps=STEPS, close=CLOSE, told=told)
+    if progress is not None:
+        progress(1.0)
     return Climbed(scale.weights(best.point), best.value, best.steps)
 
 

@@ -7,13 +7,16 @@ workers in a way that changes a result.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+SMALL = 20_000  # rows
 
 
 def cores() -> int:
@@ -30,6 +33,31 @@ def run(function: Callable[..., Any], pieces: Iterable[tuple[Any, ...]], executo
         return [function(*piece) for piece in pieces]
     with ThreadPoolExecutor(cores()) as pool:
         return [future.result() for future in [pool.submit(function, *piece) for piece in pieces]]
+
+
+class _Here(Executor):
+    """Does the work where it is asked for."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Done before this returns."""
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
+
+
+@contextmanager
+def workers(executor: Executor | None, rows: int) -> Iterator[Executor]:
+    """Who does the many small rounds of one fit: the given executor, else threads that stay for all of them.
+
+    Below :data:`SMALL` rows, and on one core, the caller itself: handing out would take longer.
+    """
+    if executor is not None:
+        yield executor
+    elif rows < SMALL or cores() == 1:
+        yield _Here()
+    else:
+        with ThreadPoolExecutor(cores()) as pool:
+            yield pool
 
 
 def spans(start: NDArray[np.int64], pieces: int) -> list[tuple[int, int]]:

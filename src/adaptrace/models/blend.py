@@ -28,7 +28,7 @@ from adaptrace.models.logistic_state import LogisticState
 FloatArray = NDArray[np.float64]
 
 FOLDS = 4  # of the students: each is known to the layer as models fitted to the others see them
-LOOSE, LEVEL, SLOPE = 0.1, 5.0, 20.0  # penalties: on weights of all, on an item's or skill's level, on its slopes
+LOOSE, LEVEL, SLOPE = 1.0, 10.0, 30.0  # penalties: on weights of all, on an item's or skill's level, on its slopes
 RATES = (0.6, 0.9)  # of recent shares
 MATURING = (  # what changes how much the known counts
     *(("log_attempts", "student"), ("log_attempts", "skill"), ("gap", "skill")),
@@ -97,7 +97,7 @@ class Blend(Kept):
     @property
     def needs(self) -> tuple[str, ...]:
         """Columns beyond student, item, skill and correct."""
-        return self.bkt.needs
+        return tuple(dict.fromkeys((*self.bkt.needs, *self.layer.needs)))
 
     def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> Blend:
         """Fit the models inside, describe every student by models of the others, and fit the layer.

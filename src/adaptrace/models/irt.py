@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from adaptrace import parallel, schema
 from adaptrace.errors import ModelError
 from adaptrace.fit import Progress
+from adaptrace.fit_irt import ENOUGH, Items, calibrate, settle
 from adaptrace.fit_irt import START as TYPICAL
-from adaptrace.fit_irt import Items, calibrate, settle
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels.irt import Dynamics, Traced
 from adaptrace.log import Log
@@ -97,8 +97,10 @@ class Online(NamedTuple):
         known = self.items.get(response.item)
         if known is not None:
             return known
-        added = sum(self.skills.get(skill, 0.0) for skill in response.skills) / len(response.skills)
-        return self.mean + added, 1.0
+        added = 0.0
+        for skill in response.skills:  # not sum(): its last bit is another one from Python 3.12 on
+            added += self.skills.get(skill, 0.0)
+        return self.mean + added / len(response.skills), 1.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -153,7 +155,9 @@ class IRT(Kept):
         if progress is not None:
             progress(0.7)
         if len(data):
-            bank = replace(bank, dynamics=self._settled(data, bank))
+            bank = replace(bank, dynamics=self._settled(data, bank, executor))
+        if progress is not None:
+            progress(1.0)
         return replace(self, bank=bank)
 
     def recalibrate(self, data: Log, *, executor: Executor | None = None) -> IRT:
@@ -172,10 +176,11 @@ class IRT(Kept):
         dynamics = self._still(TYPICAL._replace(spread=found.spread))
         return Bank(names, skills, found.difficulty, found.slope, found.mean, found.skill, dynamics, len(data))
 
-    def _settled(self, data: Log, bank: Bank) -> Dynamics:
-        """How abilities move, given the items."""
+    def _settled(self, data: Log, bank: Bank, executor: Executor | None) -> Dynamics:
+        """How abilities move, given the items, as some of the students say."""
         free = (True, self.drift, self.skills, self.skills and self.drift, self.drift)
-        return settle(data.rows, *bank.place(data), bank.dynamics, free)
+        some = _some(data)
+        return settle(some.rows, *bank.place(some), bank.dynamics, free, executor)
 
     def _still(self, dynamics: Dynamics) -> Dynamics:
         """Dynamics without what this model leaves out."""
@@ -238,6 +243,18 @@ class IRT(Kept):
     def from_dict(cls, content: Mapping[str, Any]) -> IRT:
         """The model that :meth:`to_dict` described."""
         return cls(content["slopes"], content["drift"], content["skills"], Bank.from_dict(content["bank"]))
+
+
+def _some(log: Log) -> Log:
+    """Students with :data:`ENOUGH` responses, drawn by their names whatever their order in the log."""
+    if len(log) <= ENOUGH:
+        return log
+    by_name = _sorted(log.students)[1]
+    drawn = np.argsort(np.random.default_rng(0).permutation(len(by_name))[by_name])  # students in the order of the draw
+    enough = np.cumsum(np.diff(log.rows.student_start)[drawn]) <= ENOUGH
+    chosen = np.zeros(len(by_name), bool)
+    chosen[drawn[: max(int(enough.sum()), 1)]] = True
+    return log.select(chosen[log.table["student"].chunk(0).indices.to_numpy()])
 
 
 def _sorted(names: pa.Array) -> tuple[pa.StringArray, NDArray[np.int64]]:

@@ -95,7 +95,7 @@ class Weights:
     responses
         How many the fit saw.
     objective
-        Minus the log-likelihood of these, with the penalty.
+        Minus their log-likelihood (partial credit counts by its share), with the penalty.
     """
 
     items: pa.StringArray
@@ -164,7 +164,7 @@ class Logistic(Kept):
 
     def __post_init__(self) -> None:
         problems = [problem for feature in self.features for problem in _problems(feature)]
-        if not self.l2 >= 0.0:
+        if not 0.0 <= self.l2 < np.inf:
             problems.append(f"l2: got {self.l2}; expected 0 or more")
         if problems:
             raise ModelError("; ".join(problems))
@@ -204,6 +204,7 @@ class Logistic(Kept):
         """Fit with columns (n_rows, n) that features have as ``times``."""
         items, skills, students = self._names(log)
         blank = Weights(items, skills, students, np.empty(0), len(log), 0.0)
+        self._check_given(given)
         plan, penalty, blocks = self._plan(blank)
         design = self._design(log, plan, blank, given)
         best = fit_weights(design, log.rows.correct, penalty, blocks, executor=executor, progress=progress)
@@ -216,9 +217,17 @@ class Logistic(Kept):
     def predict_given(self, log: Log, given: FloatArray) -> FloatArray:
         """As :meth:`predict`, with columns (n_rows, n) that features have as ``times``."""
         weights = self._fitted
+        self._check_given(given)
         design, out = self._design(log, self._plan(weights)[0], weights, given), np.empty(len(log))
         parallel.run(kernels.chances, [(design, weights.values, *piece, out) for piece in parallel.ranges(len(log))])
         return out
+
+    def _check_given(self, given: FloatArray) -> None:
+        """Every column that a feature multiplies by is there."""
+        absent = sorted({each.times for each in self.features if each.times is not None and each.times >= given.shape[1]})
+        if absent:
+            got, remedy = f"{given.shape[1]} given columns", "give them to fit_given and predict_given"
+            raise ModelError(f"feature times: got {got}; expected a column {absent[0]}, counted from 0; {remedy}")
 
     def coefficients(self) -> pa.Table:
         """Every weight: ``feature``, whose it is (``name``; empty where all share it) and ``weight``."""
@@ -314,6 +323,10 @@ def _problems(feature: Feature) -> list[str]:
     ]
     if feature.what == "recent" and not 0.0 < feature.rate < 1.0:
         problems.append(f"feature recent: got rate {feature.rate}; expected a number between 0 and 1")
+    if feature.times is not None and feature.times < 0:
+        problems.append(f"feature times: got {feature.times}; expected the number of a given column, from 0")
+    if feature.l2 is not None and not 0.0 <= feature.l2 < np.inf:
+        problems.append(f"feature l2: got {feature.l2}; expected 0 or more")
     if feature.what in WINDOWED and not feature.days > 0.0:
         problems.append(f"feature {feature.what}: got days {feature.days}; expected more than 0")
     return problems

@@ -1,0 +1,240 @@
+"""What a history says, against a recount of the whole history for every row; sums and slopes against dense algebra."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import adaptrace as at
+from adaptrace.kernels import logistic as kernels
+from adaptrace.kernels.compile import plain
+from adaptrace.kernels.logistic import Block, Design
+from adaptrace.models.logistic import INTERCEPT, NOTHING_GIVEN, Feature, Weights
+from reference import logistic as reference
+from reference.school import times
+
+COUNTS = ("one", "attempts", "wins", "fails", "log_attempts", "log_wins", "log_fails")
+REST = ("recent", "last", "new", "gap", "days", "window_attempts", "window_wins")
+WHOSE = [("student", ""), ("item", ""), ("skill", ""), ("skill", "skill"), ("skill", "pattern")]
+OPTIONS = {
+    "recent": [{"rate": 0.5}, {"rate": 0.97}],
+    "window_attempts": [{"days": 0.25}, {"days": 1.0}, {"days": 30.0}],
+    "window_wins": [{"days": 0.25}, {"days": 1.0}],
+}
+
+
+def every_feature(of: str, by: str) -> list[Feature]:
+    return [Feature(what, of, by, **options) for what in (*COUNTS, *REST) for options in OPTIONS.get(what, [{}])]
+
+
+def random_log(seed: int, *, rows: int = 90, several: bool = True) -> at.Log:
+    """Partial credit, up to three skills an event, equal times, gaps of exactly a window, and gaps of months."""
+    random = np.random.default_rng(seed)
+    student = random.integers(0, 4, rows)
+    size = random.integers(1, 4, rows) if several else np.ones(rows, int)
+    skills = [random.choice(["a", "b", "c", "10", "9"], n, replace=False).tolist() for n in size]
+    # whole quarters of a day are exact in binary, so that an edge is an edge
+    days = np.cumsum(random.choice([0.0, 0.0, 0.25, 0.25, 1.0, 29.0, 400.0], rows))
+    table = {"student": student, "item": random.integers(0, 8, rows), "correct": random.choice([0.0, 0.25, 1.0], rows)}
+    return at.Log.from_arrow({**table, "skills": skills, "time": times(days)})
+
+
+def laid_out(log: at.Log, features: list[Feature], given: Any = NOTHING_GIVEN) -> tuple[at.Logistic, Weights, Design]:
+    model = at.Logistic(tuple(features))
+    names = Weights(*model._names(log), np.empty(0), len(log), 0.0)
+    return model, names, model._design(log, model._plan(names)[0], names, given)
+
+
+def by_owner(log: at.Log, features: list[Feature]) -> list[dict[tuple[int, str], float]]:
+    """The design as the reference tells it."""
+    model, names, design = laid_out(log, features)
+    base = model._plan(names)[0].base
+    owner = {
+        int(base[number]) + code: (number, name)
+        for number, feature in enumerate(features)
+        for code, name in enumerate(names.names(feature.by).to_pylist())
+    }
+    out: list[dict[tuple[int, str], float]] = []
+    for first, last in zip(design.start[:-1], design.start[1:], strict=True):
+        told: dict[tuple[int, str], float] = {}
+        for k in range(first, last):
+            key = owner[design.column[k]]
+            told[key] = told.get(key, 0.0) + float(design.value[k])
+        out.append(told)
+    return out
+
+
+def assert_told(log: at.Log, features: list[Feature]) -> None:
+    """Recurrences add up in another order than a recount: 1e-12 is some hundred roundings; shares of 0.97^age are the worst."""
+    told = by_owner(log, features)
+    for got, expected in zip(told, reference.described(reference.rows_of(log), features), strict=True):
+        assert got == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
+@pytest.mark.parametrize(("of", "by"), WHOSE)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_statistic_of_every_slot_is_a_recount_of_the_history(seed: int, of: str, by: str, several: bool) -> None:
+    assert_told(random_log(seed, several=several), every_feature(of, by))
+
+
+def test_weights_by_owner_meet_the_value_of_the_slot_they_are_told_of() -> None:
+    features = [INTERCEPT, Feature("wins", "student", "item"), Feature("log_fails", "item", "skill")]
+    features += [Feature("recent", "skill", "student", rate=0.7), Feature("gap", "student", "skill")]
+    assert_told(random_log(2), [*features, Feature("one", "student", "pattern"), Feature("log_wins", "item", "pattern")])
+
+
+def windows(days: list[float], correct: list[float], *, window: float) -> tuple[list[float], list[float]]:
+    """Counts in the window before each response of one student on one skill."""
+    n = len(days)
+    log = at.Log.from_arrow(
+        {"student": ["Ada"] * n, "item": ["q"] * n, "skill": ["s"] * n, "correct": correct, "time": times(days)}
+    )
+    features = [Feature(what, "skill", "skill", days=window) for what in ("window_attempts", "window_wins")]
+    attempts, wins = (np.expm1([row[number, "s"] for row in by_owner(log, features)]).tolist() for number in range(2))
+    return attempts, wins
+
+
+@pytest.mark.parametrize(
+    ("days", "attempts"),
+    [
+        ([0.0, 0.0, 0.0, 0.0], [0, 1, 2, 3]),  # equal times count
+        ([0.0, 1.0, 2.0, 3.0], [0, 1, 1, 1]),  # exactly at the edge counts
+        ([0.0, 1.0 + 1.0 / 128.0, 1.0 + 1.0 / 64.0, 5.0], [0, 0, 1, 0]),  # just past it does not
+        ([0.0, 0.5, 400.0, 400.25], [0, 1, 0, 1]),  # a long gap empties it, and it fills again
+    ],
+)
+def test_a_window_holds_what_is_at_most_so_old(days: list[float], attempts: list[int]) -> None:
+    got, wins = windows(days, [1.0, 0.25, 1.0, 0.5], window=1.0)
+    assert got == pytest.approx(attempts, abs=1e-12)
+    expected = [
+        sum(c for d, c in zip(days[:k], [1.0, 0.25, 1.0, 0.5], strict=False) if d >= days[k] - 1.0) for k in range(len(days))
+    ]
+    assert wins == pytest.approx(expected, abs=1e-12)
+
+
+def test_students_do_not_see_each_other() -> None:
+    """A log of one student alone says of them what the log of all does."""
+    log, features = random_log(3), [feature for whose in WHOSE for feature in every_feature(*whose)]
+    told, names = by_owner(log, features), log.names("student").to_numpy(zero_copy_only=False)
+    for name in np.unique(names):
+        alone = log.select(names == name)
+        assert by_owner(alone, features) == [told[row] for row in np.flatnonzero(names == name)]
+
+
+def test_a_memory_used_before_is_as_good_as_a_new_one() -> None:
+    """Students one after another in one piece, and each in a piece of their own."""
+    log, features = random_log(4), [feature for whose in WHOSE for feature in every_feature(*whose)]
+    model, names, whole = laid_out(log, features)
+    rows, item = log.rows, log.table["item"].chunk(0).indices.to_numpy()
+    plan, given = model._plan(names)[0], np.broadcast_to(NOTHING_GIVEN, (len(log), 0))
+    pieces = Design(whole.start, np.full_like(whole.column, -7), np.full_like(whole.value, np.nan))
+    for student in range(len(log.students)):
+        kernels.lay_out(rows, item, log.days, plan, names.codes(log), given, student, student + 1, pieces)
+    assert pieces.column.tolist() == whole.column.tolist()
+    assert pieces.value.tolist() == whole.value.tolist()
+
+
+def test_a_given_column_multiplies_the_value() -> None:
+    log = random_log(5)
+    given = np.random.default_rng(0).normal(size=(len(log), 3))
+    plainly = [Feature(what, of, by) for what in ("one", "log_attempts") for of, by in [*WHOSE, ("item", "item")]]
+    _, _, bare = laid_out(log, plainly)
+    for column in range(3):
+        _, _, design = laid_out(log, [replace(feature, times=column) for feature in plainly], given)
+        factor = np.repeat(given[:, column], np.diff(design.start))
+        np.testing.assert_allclose(design.value, factor * bare.value, rtol=1e-15)
+        assert design.column.tolist() == bare.column.tolist()
+
+
+# ---- the likelihood ---------------------------------------------------------
+
+
+def random_design(seed: int, *, rows: int = 40, weights: int = 7) -> tuple[Design, Any, Any]:
+    """A sparse design, some of whose values meet no weight; the same, dense; and outcomes."""
+    random = np.random.default_rng(seed)
+    start = np.concatenate([[0], np.cumsum(random.integers(0, 6, rows))])
+    column, value = random.integers(-1, weights, start[-1]).astype(np.int32), random.normal(size=start[-1])
+    dense = np.zeros((rows, weights))
+    for row in range(rows):
+        for k in range(start[row], start[row + 1]):
+            if column[k] >= 0:
+                dense[row, column[k]] += value[k]
+    return Design(start, column, value), dense, random.choice([0.0, 0.3, 1.0], rows)
+
+
+def loss_of(design: Design, correct: Any, weights: Any) -> float:
+    return float(kernels.slope(design, correct, weights, 0, len(correct), np.empty(len(weights))))
+
+
+def test_chances_are_logistic_in_the_dense_product() -> None:
+    design, dense, correct = random_design(0)
+    weights, out = np.random.default_rng(1).normal(size=7), np.full(len(correct), np.nan)
+    kernels.chances(design, weights, 3, 40, out)
+    np.testing.assert_allclose(out[3:], 1.0 / (1.0 + np.exp(-dense @ weights))[3:], rtol=1e-12)
+    assert np.isnan(out[:3]).all()
+
+
+@pytest.mark.parametrize("spread", [0.1, 3.0, 200.0])
+def test_the_loss_is_that_of_dense_algebra(spread: float) -> None:
+    """The same sum by numpy, where it is far from 0, 1 and overflow, and where it is not."""
+    design, dense, correct = random_design(2)
+    weights = spread * np.random.default_rng(3).normal(size=7)
+    expected = reference.objective(weights, dense, correct, np.zeros(7))
+    assert loss_of(design, correct, weights) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_gradient_is_that_of_differences() -> None:
+    """A central difference of step 1e-5 is right to about its square."""
+    design, _, correct = random_design(4)
+    weights, out, step = np.random.default_rng(5).normal(size=7), np.full(7, np.nan), 1e-5
+    kernels.slope(design, correct, weights, 0, len(correct), out)
+    moved = [weights + step * np.eye(7)[k] for k in range(7)], [weights - step * np.eye(7)[k] for k in range(7)]
+    up, down = (np.array([loss_of(design, correct, each) for each in side]) for side in moved)
+    np.testing.assert_allclose(out, (up - down) / (2.0 * step), rtol=1e-7, atol=1e-7)
+
+
+def test_pieces_of_rows_add_up_to_the_whole() -> None:
+    design, _, correct = random_design(6)
+    weights = np.random.default_rng(7).normal(size=7)
+    whole, parts = np.empty(7), np.empty((3, 7))
+    loss = kernels.slope(design, correct, weights, 0, 40, whole)
+    losses = [
+        kernels.slope(design, correct, weights, *piece, out) for piece, out in zip([(0, 9), (9, 9), (9, 40)], parts, strict=True)
+    ]
+    assert sum(losses) == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(parts.sum(axis=0), whole, rtol=1e-12, atol=1e-12)
+    assert losses[1] == 0.0
+    assert not parts[1].any()
+
+
+@pytest.mark.parametrize("block", [Block(0, 3, 1), Block(3, 2, 4), Block(11, 1, 3)])
+def test_moments_are_those_of_the_dense_matrix(block: Block) -> None:
+    """Products of the columns of one name; blocks meet nothing of their neighbours."""
+    design, dense, _ = random_design(8, weights=14)
+    out = np.zeros((block.names, block.features, block.features))
+    kernels.moments(design, block, 1, out)
+    for name in range(block.names):
+        mine = dense[:, block.first + name : block.first + block.features * block.names : block.names]
+        np.testing.assert_allclose(out[name], mine.T @ mine, rtol=1e-12, atol=1e-12)
+
+
+def test_moments_of_every_third_row_are_scaled_to_all() -> None:
+    design, dense, _ = random_design(9)
+    out = np.zeros((1, 7, 7))
+    kernels.moments(design, Block(0, 7, 1), 3, out)
+    np.testing.assert_allclose(out[0], 3.0 * dense[::3].T @ dense[::3], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("logit", [-1e300, -40.0, -36.0, -1e-300, 0.0, 0.7, 36.0, 40.0, 1e300, math.inf, -math.inf])
+def test_a_chance_is_inside_zero_and_one_and_its_mirror(logit: float) -> None:
+    p = kernels.chance(logit)
+    assert 0.0 < p < 1.0
+    assert plain(kernels.chance)(logit) == p
+    assert p + kernels.chance(-logit) == pytest.approx(1.0, abs=1e-15)
+    if abs(logit) < 36.0:
+        assert math.log(p / (1.0 - p)) == pytest.approx(logit, rel=1e-9, abs=1e-12)
