@@ -19,7 +19,7 @@ from adaptrace.kernels.logistic import Block, Design
 FloatArray = NDArray[np.float64]
 
 PIECES = 16  # of the rows: as many for any number of threads, so that sums have one order
-STEPS, CLOSE = 500, 3e-9  # of the climb at most; relative gain of the objective at which it ends
+STEPS, CLOSE = 500, 1e-8  # of the climb at most; relative gain of the objective at which it ends
 SAMPLED = 50_000  # rows that tell the curvature of weights that meet most of them
 DENSE = 1200  # weights whose pairs are all looked at
 FLOOR = 1e-6  # curvature of a weight that nothing else holds
