@@ -375,3 +375,12 @@ def as_text(names: pa.Array) -> pa.StringArray:
 def find(names: pa.Array, among: pa.Array) -> Any:
     """Position of each name in ``among`` by its text, int64 (n,); -1 where there is none."""
     return pc.fill_null(pc.index_in(as_text(names), as_text(among)), -1).to_numpy().astype("int64")
+
+
+def in_order(names: pa.Array) -> tuple[pa.StringArray, Any]:
+    """Names as text, sorted, and where each went, int64 (n,)."""
+    text = as_text(names)
+    order = pc.sort_indices(text).to_numpy()
+    code = np.empty(len(order), np.int64)
+    code[order] = np.arange(len(order))
+    return text.take(pa.array(order)), code

@@ -19,7 +19,8 @@ from adaptrace import climb, codec, metrics, parallel
 from adaptrace.models import memory
 from adaptrace.models.base import Response
 from adaptrace.models.constant import Constant
-from adaptrace.models.memory import FSRS, HalfLife, first_rates
+from adaptrace.models.fsrs import FSRS
+from adaptrace.models.memory import HalfLife, first_rates
 
 DAY = 86_400_000_000  # microseconds
 UTC = pa.timestamp("us", tz="UTC")

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adaptrace import parallel, schema
@@ -166,7 +165,7 @@ class IRT(Kept):
 
     def _calibrated(self, data: Log, executor: Executor | None) -> Bank:
         """The items, where abilities stay."""
-        rows, (names, item), (skills, pair_skill) = data.rows, _sorted(data.items), _sorted(data.skills)
+        rows, (names, item), (skills, pair_skill) = data.rows, schema.in_order(data.items), schema.in_order(data.skills)
         if not len(data):
             empty = np.empty(0)
             return Bank(names, skills, empty, empty, 0.0, empty, self._still(TYPICAL), 0)
@@ -249,21 +248,12 @@ def _some(log: Log) -> Log:
     """Students with :data:`ENOUGH` responses, drawn by their names whatever their order in the log."""
     if len(log) <= ENOUGH:
         return log
-    by_name = _sorted(log.students)[1]
+    _, by_name = schema.in_order(log.students)
     drawn = np.argsort(np.random.default_rng(0).permutation(len(by_name))[by_name])  # students in the order of the draw
     enough = np.cumsum(np.diff(log.rows.student_start)[drawn]) <= ENOUGH
     chosen = np.zeros(len(by_name), bool)
     chosen[drawn[: max(int(enough.sum()), 1)]] = True
     return log.select(chosen[log.table["student"].chunk(0).indices.to_numpy()])
-
-
-def _sorted(names: pa.Array) -> tuple[pa.StringArray, NDArray[np.int64]]:
-    """Names as text, sorted, and where each went."""
-    text = schema.as_text(names)
-    order = pc.sort_indices(text).to_numpy()
-    code = np.empty(len(order), np.int64)
-    code[order] = np.arange(len(order))
-    return text.take(pa.array(order)), code
 
 
 def Rasch(*, drift: bool = True, skills: bool = True) -> IRT:

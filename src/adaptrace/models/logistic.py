@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adaptrace import parallel, schema
@@ -247,8 +246,8 @@ class Logistic(Kept):
     def _names(self, log: Log) -> Iterable[pa.StringArray]:
         """Sorted names of items, skills and students, of those that some feature tells apart."""
         for by, names in (("item", log.items), ("skill", log.skills), ("student", log.students)):
-            text = schema.as_text(names) if any(feature.by == by for feature in self.features) else pa.array([], pa.string())
-            yield text.take(pc.sort_indices(text))
+            told_apart = any(feature.by == by for feature in self.features)
+            yield schema.in_order(names)[0] if told_apart else pa.array([], pa.string())
 
     def _plan(self, weights: Weights) -> tuple[Plan, FloatArray, list[Block]]:
         """The features as numbers, the penalty of every weight, and the weights by who has them."""
