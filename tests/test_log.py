@@ -381,3 +381,10 @@ def test_a_selection_counts_opportunities_anew(responses) -> None:
 
 def test_an_empty_log_can_be_split(responses) -> None:
     assert [len(part) for part in at.Log.from_arrow(responses().slice(2)).split(0.5, seed=1)] == [0, 0]
+
+
+def test_an_order_that_was_named_counts_where_integers_in_a_time_column_stand_beside_it() -> None:
+    columns = {"student": ["Ada"] * 3, "item": ["q1", "q2", "q3"], "skill": ["halves"] * 3, "correct": [1, 0, 1]}
+    table = pa.table({**columns, "when": [3, 1, 2], "timestamp": [1, 2, 3]})
+    assert at.Log.from_arrow(table, columns={"order": "when"}).table["item"].to_pylist() == ["q2", "q3", "q1"]
+    assert at.Log.from_arrow(table).table["item"].to_pylist() == ["q1", "q2", "q3"]

@@ -224,7 +224,7 @@ class _Groups:
     @classmethod
     def of(cls, log: Log, by: str) -> _Groups:
         """The groups of a log's column, once every student is in one of two or more."""
-        code, names = metrics._encoded(_column(log, by))
+        code, names = metrics.encoded(_column(log, by))
         start, nowhere = log.rows.student_start[:-1], len(names)
         if not len(code):
             raise DataError("log", [Problem("no rows", "at least one", "read a log with responses", by)])
@@ -239,7 +239,7 @@ class _Groups:
         present, student = np.unique(student, return_inverse=True)
         if not 2 <= len(present) <= MOST_GROUPS:
             raise DataError("log", [_no_groups(by, names.take(pa.array(present)))])
-        rank, lengths = metrics._encoded(log.students)[0], np.diff(log.rows.student_start)
+        rank, lengths = metrics.encoded(log.students)[0], np.diff(log.rows.student_start)
         row, row_student = (np.repeat(each, lengths) for each in (student, rank))
         return cls(names.take(pa.array(present)), student, rank, row, row_student)
 
@@ -277,13 +277,13 @@ def _no_groups(by: str, names: pa.Array) -> Problem:
 
 def _quality(correct: FloatArray, predicted: ArrayLike, groups: _Groups, draw: _Draw) -> _Measured:
     """Metrics and bias of every group and of the rest, one pass for each group; two groups are each other's rest."""
-    y, (p,) = metrics._checked(correct, {"predicted": predicted})
+    y, (p,) = metrics.checked(correct, {"predicted": predicted})
     n_groups, order = len(groups.names), np.argsort(p)  # sorted once, every pass sorts its slices in no time
     y, p, row, student = y[order], p[order], groups.row[order], groups.row_student[order]
     values, drawn = [], []
     for number in range(1 if n_groups == 2 else n_groups):
-        rows = metrics._Slices.of((row != number).astype(np.int64), student)
-        quality, cells = metrics._all_metrics(rows, y, p), rows.cells(p - y)
+        rows = metrics.Slices.of((row != number).astype(np.int64), student)
+        quality, cells = metrics.all_metrics(rows, y, p), rows.cells(p - y)
 
         def statistic(weight: IntArray) -> FloatArray:
             return np.concatenate([quality(weight), kernels.mean(cells, weight)])  # noqa: B023  (used before the next turn)
@@ -414,7 +414,7 @@ def _practice(paths: _Paths, students: IntArray, draw: _Draw) -> _Measured:
         return np.stack([_measures(counts, horizon), _measures(counts.rest(paths.n_groups), rest_horizon)])
 
     number = np.arange(paths.student.max() + 1)
-    everyone = metrics._Slices.of(np.zeros(len(number), np.int64), number)  # all draws are of all students
+    everyone = metrics.Slices.of(np.zeros(len(number), np.int64), number)  # all draws are of all students
     drawn = everyone.drawn(lambda weight: statistic(weight)[..., None], *draw)[..., 0, :]
     for side, size in enumerate((students, _others(students, paths.n_groups))):
         drawn[side, :, size < 2] = np.nan

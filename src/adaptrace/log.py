@@ -335,6 +335,8 @@ def _clock_or_order(
     name = schema.resolve(table.column_names, schema.RESPONSES, columns).get("time")
     if name is None or table.column_names.count(name) != 1 or not pa.types.is_integer(table[name].type):
         return table, columns
+    if unit is None and "order" in (columns or {}):
+        return table.drop_columns([name]), columns
     if unit is None:
         return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
     clock = table[name].cast(pa.int64()).cast(pa.timestamp(unit))

@@ -58,13 +58,13 @@ def log_loss(correct: ArrayLike, predicted: ArrayLike) -> float:
     DataError
         As everywhere below: lengths differ, no rows, or a value is not in [0, 1].
     """
-    y, (p,) = _checked(correct, {"predicted": predicted})
+    y, (p,) = checked(correct, {"predicted": predicted})
     return float(_surprise(y, p).mean())
 
 
 def rmse(correct: ArrayLike, predicted: ArrayLike) -> float:
     """Root of the mean squared error."""
-    y, (p,) = _checked(correct, {"predicted": predicted})
+    y, (p,) = checked(correct, {"predicted": predicted})
     return float(np.sqrt(np.mean((y - p) ** 2)))
 
 
@@ -77,7 +77,7 @@ def accuracy(correct: ArrayLike, predicted: ArrayLike) -> float:
     >>> metrics.accuracy([1, 0, 0, 0.5], [0.9, 0.2, 0.5, 0.1])
     0.625
     """
-    y, (p,) = _checked(correct, {"predicted": predicted})
+    y, (p,) = checked(correct, {"predicted": predicted})
     return float(_verdict(y, p).mean())
 
 
@@ -133,9 +133,9 @@ def bootstrap(
     >>> bool(high[1] < 0.0)  # the log loss of good is lower
     True
     """
-    y, arrays = _checked(correct, {f"predictions[{name!r}]": each for name, each in predictions.items()}, student=student)
-    rows = _Slices.of(np.zeros(len(y), np.int64), student)
-    statistics = [_all_metrics(rows, y, p) for p in arrays]
+    y, arrays = checked(correct, {f"predictions[{name!r}]": each for name, each in predictions.items()}, student=student)
+    rows = Slices.of(np.zeros(len(y), np.int64), student)
+    statistics = [all_metrics(rows, y, p) for p in arrays]
     values = rows.drawn(lambda weight: np.stack([statistic(weight) for statistic in statistics]), draws, seed)
     return dict(zip(predictions, values[:, :, 0], strict=True))
 
@@ -181,7 +181,7 @@ def intervals(
 
     The parameters are those of :func:`bootstrap`, for one model, and :func:`interval`.
     """
-    _, (p,) = _checked(correct, {"predicted": predicted})
+    _, (p,) = checked(correct, {"predicted": predicted})
     values = bootstrap(correct, {"predicted": p}, student, draws=draws, seed=seed)["predicted"]
     return {name: (float(low), float(high)) for name, low, high in zip(METRICS, *interval(values, level), strict=True)}
 
@@ -218,12 +218,12 @@ def calibration(
     >>> metrics.calibration([0, 1, 1, 1], [0.25, 0.75, 0.75, 0.75], bins=2).select(["n", "predicted", "observed"]).to_pydict()
     {'n': [1, 3], 'predicted': [0.25, 0.75], 'observed': [0.0, 1.0]}
     """
-    y, (p,) = _checked(correct, {"predicted": predicted}, **({} if student is None else {"student": student}))
+    y, (p,) = checked(correct, {"predicted": predicted}, **({} if student is None else {"student": student}))
     binned = _Binned.of(y, p, bins)
     if student is None:
         low, high = _wilson(binned.observed, binned.n)
     else:
-        low, high = _mean_interval(_Slices.of(binned.code, student), y, draws, seed)
+        low, high = _mean_interval(Slices.of(binned.code, student), y, draws, seed)
     edges = {"low": binned.number / bins, "high": (binned.number + 1) / bins}
     means = {"n": binned.n, "predicted": binned.predicted, "observed": binned.observed}
     return pa.table({**edges, **means, "observed_low": low, "observed_high": high})
@@ -235,7 +235,7 @@ def ece(correct: ArrayLike, predicted: ArrayLike, bins: int = 10) -> float:
     Bins of equal width (Naeini, Cooper & Hauskrecht, 2015; Guo et al., 2017, eq. 3). A constant prediction of the base
     rate has 0: see :func:`rmse_bins`.
     """
-    y, (p,) = _checked(correct, {"predicted": predicted})
+    y, (p,) = checked(correct, {"predicted": predicted})
     binned = _Binned.of(y, p, bins)
     return float(np.average(np.abs(binned.observed - binned.predicted), weights=binned.n))
 
@@ -257,7 +257,7 @@ def rmse_bins(correct: ArrayLike, predicted: ArrayLike, bins: int = 20) -> float
     >>> [round(metrics.log_loss([1, 1, 0, 0], each), 3) for each in (knows, blind)]
     [0.105, 0.693]
     """
-    y, (p,) = _checked(correct, {"predicted": predicted})
+    y, (p,) = checked(correct, {"predicted": predicted})
     binned = _Binned.of(y, p, bins)
     return float(np.sqrt(np.average((binned.observed - binned.predicted) ** 2, weights=binned.n)))
 
@@ -321,10 +321,10 @@ def report(
     {'by': 1, 'n': 2, 'students': 1, 'auc': 1.0, 'accuracy': 1.0}
     """
     columns = {"student": student} if by is None else {"student": student, "by": by}
-    y, (p,) = _checked(correct, {"predicted": predicted}, **columns)
-    code, values = (np.zeros(len(y), np.int64), None) if by is None else _encoded(by)
-    rows = _Slices.of(code, student)
-    statistic = _all_metrics(rows, y, p)
+    y, (p,) = checked(correct, {"predicted": predicted}, **columns)
+    code, values = (np.zeros(len(y), np.int64), None) if by is None else encoded(by)
+    rows = Slices.of(code, student)
+    statistic = all_metrics(rows, y, p)
     value, (low, high) = statistic(np.ones(rows.n_students, np.int64)), interval(rows.drawn(statistic, draws, seed))
     table = {"n": rows.n, "students": rows.students}
     for number, name in enumerate(METRICS):
@@ -371,10 +371,10 @@ def learning_curve(
     {'opportunity': [1, 2], 'n': [2, 2], 'observed': [0.5, 1.0]}
     """
     _at_least_one(most=most)
-    y, (p,) = _checked(correct, {"predicted": predicted}, opportunity=opportunity, student=student)
+    y, (p,) = checked(correct, {"predicted": predicted}, opportunity=opportunity, student=student)
     number, code = np.unique(np.asarray(opportunity, float).astype(np.int64), return_inverse=True)
     keep = number <= most
-    rows = _Slices.of(code, student)
+    rows = Slices.of(code, student)
     low, high = _mean_interval(rows, y, draws, seed)
     observed, expected = np.bincount(code, y) / rows.n, np.bincount(code, p) / rows.n
     means = {"observed": observed, "observed_low": low, "observed_high": high, "predicted": expected}
@@ -385,7 +385,7 @@ def learning_curve(
 
 
 @dataclass(frozen=True, eq=False)
-class _Slices:
+class Slices:
     """Which slice and which student each row belongs to; a cell is one student in one slice."""
 
     code: IntArray  # (n_rows,) slice of each row
@@ -396,9 +396,9 @@ class _Slices:
     n_students: int
 
     @classmethod
-    def of(cls, code: IntArray, student: Any) -> _Slices:
+    def of(cls, code: IntArray, student: Any) -> Slices:
         """Slices from their codes, all of 0 ... n_slices - 1 present, and the column of students."""
-        who, names = _encoded(student)
+        who, names = encoded(student)
         found, cell = np.unique(code * len(names) + who, return_inverse=True)
         start = np.searchsorted(found // len(names), np.arange(code.max() + 2))
         return cls(code, who, cell, found % len(names), start, len(names))
@@ -438,7 +438,7 @@ class _Slices:
         return values
 
 
-def _all_metrics(rows: _Slices, y: FloatArray, p: FloatArray) -> Statistic:
+def all_metrics(rows: Slices, y: FloatArray, p: FloatArray) -> Statistic:
     """All of :data:`METRICS`, shape (len(METRICS), n_slices), as a function of the students' weights."""
     ranked, cells = rows.ranked(y, p), rows.cells(_surprise(y, p), (y - p) ** 2, _verdict(y, p))
 
@@ -449,7 +449,7 @@ def _all_metrics(rows: _Slices, y: FloatArray, p: FloatArray) -> Statistic:
     return statistic
 
 
-def _mean_interval(rows: _Slices, y: FloatArray, draws: int, seed: int) -> FloatArray:
+def _mean_interval(rows: Slices, y: FloatArray, draws: int, seed: int) -> FloatArray:
     """Interval of the mean of every slice, by drawing students, (2, n_slices)."""
     return interval(rows.drawn(partial(kernels.mean, rows.cells(y)), draws, seed)[0])
 
@@ -457,7 +457,7 @@ def _mean_interval(rows: _Slices, y: FloatArray, draws: int, seed: int) -> Float
 # ---- the door ---------------------------------------------------------------
 
 
-def _checked(correct: ArrayLike, predictions: Mapping[str, ArrayLike], **columns: Any) -> tuple[FloatArray, list[FloatArray]]:
+def checked(correct: ArrayLike, predictions: Mapping[str, ArrayLike], **columns: Any) -> tuple[FloatArray, list[FloatArray]]:
     """Outcomes and predictions as numbers, once nothing is wrong with them and the columns beside them."""
     y, arrays = np.asarray(correct, float), {name: np.asarray(each, float) for name, each in predictions.items()}
     problems = [*_shapes(y, {**arrays, **columns}), *_not_shares({"correct": y, **arrays})]
@@ -522,7 +522,7 @@ def _column(values: Any) -> pa.Array:
     return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
 
 
-def _encoded(values: Any) -> tuple[IntArray, pa.Array]:
+def encoded(values: Any) -> tuple[IntArray, pa.Array]:
     """Codes (n_rows,) and what they stand for, ascending and without repeats, null last."""
     encoded = _column(values).dictionary_encode(null_encoding="encode")
     order = pc.sort_indices(encoded.dictionary).to_numpy()
