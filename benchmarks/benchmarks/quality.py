@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import adaptrace as at
 from adaptrace.metrics import auc, log_loss
+from adaptrace.models import MODELS
 
 
 class Quality:
     """Fitted to four fifths of the students, measured on the others."""
 
-    params = (False, True)
-    param_names = ("forget",)
+    params = tuple(name for name in MODELS if name != "fsrs")
+    param_names = ("model",)
 
-    def setup(self, forget: bool) -> None:
+    def setup(self, name: str) -> None:
         train, test = at.sample_log().split(seed=0)
         self.correct = test.correct
-        self.predicted = at.BKT(forget=forget).fit(train).predict(test)
+        self.predicted = MODELS[name]().fit(train).predict(test)
 
-    def track_auc(self, forget: bool) -> float:
+    def track_auc(self, name: str) -> float:
         return auc(self.correct, self.predicted)
 
-    def track_log_loss(self, forget: bool) -> float:
+    def track_log_loss(self, name: str) -> float:
         return log_loss(self.correct, self.predicted)
