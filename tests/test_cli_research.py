@@ -273,8 +273,8 @@ WRONG_DATA = {
 }
 
 WRONG_USAGE = {
-    "compare LOG --models btk": "got 'btk' (did you mean 'bkt'?); expected of constant, bkt",
-    "compare LOG --models ,": "got no name; expected of",
+    "compare LOG --models btk": "got 'btk' (did you mean 'bkt'?); expected one of constant, bkt",
+    "compare LOG --models ,": "got no name; expected one of",
     "compare LOG --folds 1": "--folds",
     "compare LOG --by correct": "by: got 'correct'; expected student, item, time or a column",
     "compare LOG --draws 0": "--draws",

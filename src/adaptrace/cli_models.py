@@ -24,7 +24,7 @@ def named(names: str, levels: Mapping[str, int] | None = None) -> dict[str, Any]
     unknown = [name for name in wanted if name not in MODELS]
     if unknown or not wanted:
         got = f"'{unknown[0]}'{_nearest(unknown[0], MODELS)}" if unknown else "no name"
-        raise typer.BadParameter(f"got {got}; expected of {', '.join(MODELS)}")
+        raise typer.BadParameter(f"got {got}; expected one of {', '.join(MODELS)}")
     models: dict[str, Any] = {name: MODELS[name]() for name in wanted}
     return {
         name: replace(model, levels=levels) if levels and hasattr(model, "levels") else model for name, model in models.items()

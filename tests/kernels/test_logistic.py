@@ -238,3 +238,20 @@ def test_a_chance_is_inside_zero_and_one_and_its_mirror(logit: float) -> None:
     assert p + kernels.chance(-logit) == pytest.approx(1.0, abs=1e-15)
     if abs(logit) < 36.0:
         assert math.log(p / (1.0 - p)) == pytest.approx(logit, rel=1e-9, abs=1e-12)
+
+
+def test_roots_and_their_solutions_are_those_of_linear_algebra() -> None:
+    random = np.random.default_rng(5)
+    factors = random.normal(size=(3, 4, 6))
+    curve = factors @ factors.transpose(0, 2, 1)
+    root = curve.copy()
+    kernels.roots(root)
+    upper = np.triu(root)
+    assert upper.transpose(0, 2, 1) @ upper == pytest.approx(curve, rel=1e-10)  # sums in another order
+    vector = random.normal(size=(4, 3))
+    point, turned = vector.copy(), vector.copy()
+    kernels.solve(root, point)
+    kernels.solve_turned(root, turned)
+    for name in range(3):
+        assert upper[name] @ point[:, name] == pytest.approx(vector[:, name], rel=1e-9)
+        assert upper[name].T @ turned[:, name] == pytest.approx(vector[:, name], rel=1e-9)

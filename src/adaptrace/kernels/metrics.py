@@ -74,5 +74,5 @@ def mean(cells: Cells, weight: IntArray) -> FloatArray:
             for column in range(n_columns):
                 out[column, number] += times * cells.sums[cell, column]
         for column in range(n_columns):
-            out[column, number] /= n
+            out[column, number] = out[column, number] / n if n > 0 else np.nan
     return out
