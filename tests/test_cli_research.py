@@ -376,3 +376,15 @@ def test_help_waits_for_no_heavy_import(command: str) -> None:
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Usage:" in outcome.stdout
     assert outcome.stderr == "[]\n"
+
+
+def test_intervals_of_a_few_draws_are_not_offered(run, path: Path, here: Path) -> None:
+    outcome = run("compare", path, "--models", "pfa", "--draws", 5)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "20" in outcome.stderr
+
+
+def test_help_names_the_extra_that_pictures_need_and_what_stdout_gets(run) -> None:
+    text = " ".join(run("compare", "--help").stdout.replace("│", " ").split())
+    assert '"adaptrace[plot]"' in text
+    assert "by default a table to read" in text

@@ -17,6 +17,7 @@ import pytest
 
 from adaptrace.errors import DataError
 from adaptrace.offpolicy import Estimate, off_policy
+from adaptrace.policy import TargetSuccess
 from reference.bandit import World, policy
 
 SEEDS, STUDENTS, HELD = 100, 400, 93
@@ -369,6 +370,7 @@ BAD_TARGETS = {
     "not lists": ([0.5] * 6, "column 'target': got type double; expected a list of numbers for every decision"),
     "mixed": ([[0.5, 0.5]] * 5 + ["a"], "column 'target': got values of several sorts"),
     "no column": ("polcy", "column 'target': got 'polcy', and columns student, item"),
+    "a policy": (TargetSuccess(), "column 'target': got TargetSuccess(target=0.75, at=0.95); expected numbers, or lists"),
 }
 
 
@@ -462,3 +464,16 @@ def test_all_problems_are_listed_at_once() -> None:
 def test_a_wrong_option_is_a_value_error(options: Log, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         estimate(small_log(), **options)
+
+
+@pytest.mark.parametrize("name", ["no propensities", "no candidates", "null list", "not a candidate"])
+def test_a_log_that_cannot_tell_is_refused_before_a_function_is_asked(name: str) -> None:
+    """The function reads the candidates of a row: without them it would fail, and not say why."""
+    log, message = BAD_LOGS[name]
+
+    def uniform(row: dict[str, Any]) -> list[float]:
+        return [1.0 / len(row["candidates"])] * len(row["candidates"])
+
+    with pytest.raises(DataError) as caught:
+        off_policy(log, "reward", uniform)
+    assert message in str(caught.value)

@@ -34,6 +34,7 @@ LogPath = Annotated[str, typer.Argument(metavar="LOG", help="Parquet, Arrow or C
 ModelPath = Annotated[Path, typer.Option("--model", "-m", help="A model that `adaptrace fit` wrote.")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help=f"One of {NAMES}.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; by default CSV to stdout.")]
+Report = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; by default a table to read, to stdout.")]
 Format = Annotated[str | None, typer.Option("--format", help="A foreign layout, e.g. assistments2009.")]
 Columns = Annotated[list[str] | None, typer.Option("--column", "-c", help="OURS=THEIRS, e.g. student=pupil; may be repeated.")]
 TimeUnit = Annotated[str | None, typer.Option("--time-unit", help="Integer times count s, ms, us or ns since 1970.")]

@@ -22,6 +22,7 @@ from adaptrace.cli_options import (
     Output,
     Policies,
     PolicyName,
+    Report,
     SkillsPath,
     Target,
     TimeUnit,
@@ -48,8 +49,8 @@ UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 OWN = ("student", "item", "time", "opportunity")  # what folds or slices are of without a column to carry along
 BASELINE = "constant"
 
-Plot = Annotated[Path | None, typer.Option("--plot", help='A picture: .png, .svg or .pdf; needs "adaptrace[plot]".')]
-Draws = Annotated[int, typer.Option("--draws", min=1, help="Samples of students that the 95 % intervals are made of.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help='A picture: .png, .svg or .pdf; needs "adaptrace\\[plot]".')]
+Draws = Annotated[int, typer.Option("--draws", min=20, help="Samples of students that the 95 % intervals are made of.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")]
 Predictions = Annotated[Path | None, typer.Option("--predictions", help="Where to write every tested response.")]
 
@@ -68,7 +69,7 @@ def compare(
         str | None, typer.Option("--slices", help="A row a model and skill, group, opportunity, kind or value of a column.")
     ] = None,
     draws: Draws = 200,
-    output: Output = None,
+    output: Report = None,
     differences: Annotated[Path | None, typer.Option("--differences", help="Where to write the paired differences.")] = None,
     predictions: Predictions = None,
     plot: Plot = None,
@@ -105,7 +106,7 @@ def replay(
     marks: Annotated[str | None, typer.Option("--marks", help="Refit at these times (UTC): 2024-01-01,2024-02-01.")] = None,
     seed: Seed = 0,
     draws: Draws = 200,
-    output: Output = None,
+    output: Report = None,
     predictions: Predictions = None,
     plot: Plot = None,
     levels: Levels = None,
@@ -164,7 +165,7 @@ def fairness(
     at: Annotated[float, typer.Option("--at", min=0.0, max=1.0, help="The mastery that counts as mastered.")] = 0.95,
     seed: Seed = 0,
     draws: Draws = 200,
-    output: Output = None,
+    output: Report = None,
     plot: Plot = None,
     levels: Levels = None,
     format: Format = None,

@@ -410,6 +410,9 @@ class _Reader:
                 return schema.plain(schema.combined(self.table[given]))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             problem = Problem(f"values of several sorts ({error})", "numbers, or lists of numbers", "make them alike", name)
+        except TypeError:
+            remedy = "pass its chance of every candidate, row by row, or a function of the row"
+            problem = Problem(f"{given!r}", "numbers, or lists of numbers", remedy, name)
         self.problems.append(problem)
         return None
 
@@ -428,7 +431,10 @@ def _read(
     reader = _Reader(table, columns)
     names = reader.candidates()
     logged = reader.numbers("propensities", reader.arrays["propensities"], names) if "propensities" in reader.arrays else None
-    wanted = reader.numbers("target", _asked(table, target, reader.found, reward) if callable(target) else target, names)
+    if callable(target):  # it is asked about sound decisions only
+        reader.raise_problems()
+        target = _asked(table, target, reader.found, reward)
+    wanted = reader.numbers("target", target, names)
     model = None if expected is None else reader.numbers("expected", expected, names)
     reader.chances("propensities", logged, LOG_THEM)
     reader.chances("target", wanted, WHOLE)
