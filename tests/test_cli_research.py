@@ -386,5 +386,5 @@ def test_intervals_of_a_few_draws_are_not_offered(run, path: Path, here: Path) -
 
 def test_help_names_the_extra_that_pictures_need_and_what_stdout_gets(run) -> None:
     text = " ".join(run("compare", "--help").stdout.replace("│", " ").split())
-    assert '"adaptrace[plot]"' in text
+    assert 'the extra "plot"' in text  # brackets are markup to some releases of typer and rich, text to others
     assert "by default a table to read" in text

@@ -29,9 +29,9 @@ def test_the_changelog_knows_this_version_or_what_is_unreleased() -> None:
 def test_every_module_of_the_house_imports_only_what_stands_above_it() -> None:
     # fmt: off
     floors = [
-        "errors", "schema", "files", "arrays", "parallel", "climb", "kernels", "codec", "formats", "catalog", "log", "stats",
-        "effects", "variation", "fit", "fit_effects", "fit_logistic", "fit_irt", "models", "student", "policy", "metrics",
-        "folds", "evaluate", "fair", "offpolicy", "simulation", "matrix", "plots", "sample", "demonstration",
+        "errors", "schema", "texts", "files", "arrays", "parallel", "climb", "kernels", "codec", "formats", "catalog", "log",
+        "stats", "effects", "variation", "fit", "fit_effects", "fit_logistic", "fit_irt", "models", "student", "policy",
+        "metrics", "folds", "evaluate", "fair", "offpolicy", "simulation", "matrix", "plots", "sample", "demonstration",
         "cli_models", "cli_options", "cli_research", "cli", "__main__",
     ]
     # fmt: on

@@ -49,7 +49,7 @@ UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 OWN = ("student", "item", "time", "opportunity")  # what folds or slices are of without a column to carry along
 BASELINE = "constant"
 
-Plot = Annotated[Path | None, typer.Option("--plot", help='A picture: .png, .svg or .pdf; needs "adaptrace\\[plot]".')]
+Plot = Annotated[Path | None, typer.Option("--plot", help='A picture: .png, .svg or .pdf; needs the extra "plot" (matplotlib).')]
 Draws = Annotated[int, typer.Option("--draws", min=20, help="Samples of students that the 95 % intervals are made of.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")]
 Predictions = Annotated[Path | None, typer.Option("--predictions", help="Where to write every tested response.")]
@@ -242,15 +242,11 @@ def _periods(result: Validation, draws: int, seed: int) -> pa.Table:
 
 def _as_text(table: pa.Table, *names: str) -> str:
     """Rows of metrics, aligned: what they are of, then the metrics, some with their intervals."""
-    from adaptrace import evaluate
+    from adaptrace import evaluate, texts
 
     columns = [[name, *map(_word, table[name].to_pylist())] for name in (*names, "n", "students")]
-    for metric, heading in evaluate.HEADINGS.items():
-        columns.append([heading, *evaluate.numbers(table[metric])])
-        if metric in evaluate.WITH_INTERVAL:
-            ends = (evaluate.numbers(table[f"{metric}_{end}"]) for end in ("low", "high"))
-            columns.append(["95 %", *map("-".join, zip(*ends, strict=True))])
-    return "\n".join(evaluate.aligned(columns))
+    columns += evaluate.measured(table)
+    return "\n".join(texts.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)))
 
 
 def _word(value: object) -> str:

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from adaptrace import metrics, schema
+from adaptrace import metrics, schema, texts
 from adaptrace.errors import AdaptraceError, ModelError
 from adaptrace.fit import Progress
 from adaptrace.folds import Plan, calendar, plan_of, refused, whole
@@ -527,7 +527,7 @@ def _lines(log: Log, by: Any) -> tuple[IntArray, pa.Array | None]:
     """Rows of the log, some more than once if they belong to several slices, and the slice of each."""
     rows = np.arange(len(log))
     if by is None or not isinstance(by, str):
-        return rows, None if by is None else _array(by)
+        return rows, None if by is None else schema.as_array(by)
     if by in ("skill", "skills", "opportunity"):
         numbers = log.rows
         entries = pa.DictionaryArray.from_arrays(numbers.pair_skill[numbers.pair], log.skills)
@@ -541,24 +541,28 @@ def _lines(log: Log, by: Any) -> tuple[IntArray, pa.Array | None]:
     return rows, schema.combined(log.table[by])
 
 
-def _array(values: ArrayLike) -> pa.Array:
-    return schema.combined(pa.chunked_array(values)) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
-
-
 def _as_text(comparison: Comparison) -> str:
     """The table of a comparison, aligned, the best of each metric marked."""
     table, n_folds = comparison.table, len(next(iter(comparison.validations.values())).folds)
-    columns = [["model", *table["model"].to_pylist()]]
-    for metric, heading in HEADINGS.items():
-        columns.append([heading, *map(str.__add__, numbers(table[metric]), _marks(comparison, metric))])
-        if metric in WITH_INTERVAL:
-            ends = (numbers(table[f"{metric}_{end}"]) for end in ("low", "high"))
-            columns.append(["95 %", *map("-".join, zip(*ends, strict=True))])
+    marks = {metric: _marks(comparison, metric) for metric in HEADINGS}
+    columns = [["model", *table["model"].to_pylist()], *measured(table, marks)]
     columns.append(["ECE", *numbers(table["ece"])])
     columns += [[f"{part} s", *numbers(table[f"{part}_seconds"], 2)] for part in ("fit", "predict")]
     n, students = table["n"][0].as_py(), table["students"][0].as_py()
     head = f"{n_folds} fold{'s' * (n_folds != 1)}, {n:,} responses of {students:,} student{'s' * (students != 1)}"
-    return "\n".join([head, "", *aligned(columns), "", LEGEND])
+    return "\n".join([head, "", *texts.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)), "", LEGEND])
+
+
+def measured(table: pa.Table, marks: Mapping[str, list[str]] | None = None) -> list[list[str]]:
+    """The metrics of a table as columns of text under their headings, each with its marks, some with their intervals."""
+    columns = []
+    for metric, heading in HEADINGS.items():
+        plain = [""] * len(table)
+        columns.append([heading, *map(str.__add__, numbers(table[metric]), marks[metric] if marks else plain)])
+        if metric in WITH_INTERVAL:
+            ends = (numbers(table[f"{metric}_{end}"]) for end in ("low", "high"))
+            columns.append(["95 %", *map("-".join, zip(*ends, strict=True))])
+    return columns
 
 
 def numbers(column: pa.ChunkedArray, digits: int = 4) -> list[str]:
@@ -578,11 +582,3 @@ def _marks(comparison: Comparison, metric: str) -> list[str]:
         low, high = metrics.interval(each[number] - drawn[best][number])
         marks.append("*" if value == values[best] else "~" if low <= 0.0 <= high else " ")
     return marks
-
-
-def aligned(columns: list[list[str]]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in columns]
-    first, *others = columns
-    lines = zip(first, *others, strict=True)
-    return ["  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]).rstrip() for name, *cells in lines]

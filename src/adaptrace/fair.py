@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
-from adaptrace import metrics
+from adaptrace import metrics, texts
 from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import metrics as kernels
 from adaptrace.log import Log
@@ -493,7 +493,7 @@ def _verdict(fairness: Fairness) -> list[str]:
     head = f"{len(sizes)} groups by '{fairness.by}', {sum(sizes.values()):,} students"
     lines = [f"{head}: {len(flagged)} of {len(gaps)} gaps to the other students are more than chance explains"]
     rows = [(f"  {_name(gap['group'])}", gap["measure"], *_difference(gap)) for gap in flagged]
-    lines += _lines(rows, "<<>><")
+    lines += texts.aligned(rows, "<<>><")
     few = [f"{_name(name)} ({size})" for name, size in sizes.items() if min(size, sum(sizes.values()) - size) < FEWEST_STUDENTS]
     return [*lines, f"too few students on one side to tell: {', '.join(few)}"] if few else lines
 
@@ -517,14 +517,7 @@ def _aligned(table: pa.Table, names: Sequence[str]) -> str:
     """Columns of a table as text."""
     rows = [[_name(row[name]) if name in KEYS else _number(row[name]) for name in names] for row in table.to_pylist()]
     sides = "".join("<" if name in KEYS else ">" for name in names)
-    return "\n".join(_lines([[name.replace("_", " ") for name in names], *rows], sides))
-
-
-def _lines(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
-    """Rows of cells, each column flush left (``<``) or right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    cells = [[f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)] for row in rows]
-    return ["  ".join(row).rstrip() for row in cells]
+    return "\n".join(texts.aligned([[name.replace("_", " ") for name in names], *rows], sides))
 
 
 def _name(group: object) -> str:

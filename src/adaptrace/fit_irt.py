@@ -123,7 +123,7 @@ def calibrate(rows: Rows, item: NDArray[np.int32], items: Items, slopes: bool, e
         work = [
             (rows, item, table, ability, weight, difficulty, slope, *piece, out) for piece, out in zip(pieces, leans, strict=True)
         ]
-        parallel.run(kernels.marginal, work, executor)
+        parallel.run(kernels.marginal, work, pool)
         likelihood, in_spread, easier, steeper = (sum(parts) for parts in zip(*leans, strict=True))
         parts = [in_spread, [easier.sum()], items.spread(easier), easier, steeper if slopes else []]
         weights = point * scale

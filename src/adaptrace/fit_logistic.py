@@ -31,7 +31,6 @@ class Climbed(NamedTuple):
 
     weights: FloatArray  # (n_weights,)
     objective: float  # minus the log-likelihood, with the penalty
-    steps: int
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def fit_weights(
     """
     rate = (correct.sum() + 0.5) / (len(correct) + 1.0)
     scale = Scale.of(design, together(blocks), rate, penalty)
-    pieces = [(first, last) for first, last in zip(*_edges(len(correct)), strict=True) if first < last]
+    pieces = [(first, last) for first, last in parallel.ranges(len(correct), PIECES) if first < last]
     slopes = np.zeros((len(pieces), len(penalty)))
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
@@ -128,9 +127,4 @@ def fit_weights(
         best = minimise(objective, np.zeros(len(penalty)), steps=STEPS, close=CLOSE, told=told)
     if progress is not None:
         progress(1.0)
-    return Climbed(scale.weights(best.point), best.value, best.steps)
-
-
-def _edges(n: int) -> tuple[list[int], list[int]]:
-    edges = [n * piece // PIECES for piece in range(PIECES + 1)]
-    return edges[:-1], edges[1:]
+    return Climbed(scale.weights(best.point), best.value)

@@ -19,8 +19,6 @@ from adaptrace.log import Log
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-MICROSECOND = datetime.timedelta(microseconds=1)
 NO_FOLDS = ("correct", "time", "order", "skills", "response_ms", "event_id")  # columns that hold no folds
 TRAIN, TEST = "train", "test"
 
@@ -144,7 +142,7 @@ def _steps_of(every: datetime.timedelta | None) -> IntArray:
     """Microseconds between two marks, (1,)."""
     if not isinstance(every, datetime.timedelta) or every <= datetime.timedelta(0):
         raise ValueError(f"every: got {every!r}; expected a datetime.timedelta of more than 0")
-    return np.array([every // MICROSECOND])
+    return np.array([every // schema.MICROSECOND])
 
 
 def _moments(marks: Sequence[datetime.datetime]) -> IntArray:
@@ -156,7 +154,7 @@ def _moments(marks: Sequence[datetime.datetime]) -> IntArray:
     for before, after in pairwise(zoned):
         if after <= before:
             raise ValueError(f"marks: got {after} after {before}; expected every mark to be later than the one before")
-    return np.array([(mark - EPOCH) // MICROSECOND for mark in zoned])
+    return np.array([(mark - schema.EPOCH) // schema.MICROSECOND for mark in zoned])
 
 
 def _check_marks(starts: IntArray, times: IntArray) -> None:
@@ -173,7 +171,7 @@ def _check_marks(starts: IntArray, times: IntArray) -> None:
 
 
 def _iso(moment: int) -> str:
-    return (EPOCH + int(moment) * MICROSECOND).isoformat()
+    return (schema.EPOCH + int(moment) * schema.MICROSECOND).isoformat()
 
 
 def refused(got: str, expected: str, remedy: str, column: str | None = None, row: int | None = None, more: int = 0) -> DataError:

@@ -517,8 +517,7 @@ def _at_least_one(**numbers: int) -> None:
 
 def _column(values: Any) -> pa.Array:
     """Any array-like as an Arrow array, dictionaries decoded."""
-    array = schema.combined(pa.chunked_array(values)) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
-    array = schema.plain(array)
+    array = schema.plain(schema.as_array(values))
     return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
 
 

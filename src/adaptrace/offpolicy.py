@@ -465,9 +465,7 @@ def _asked(table: pa.Table, target: Callable[[Row], ArrayLike], found: Mapping[s
 
 def _array(given: Any) -> pa.Array:
     """Numbers, or lists of them, as an array."""
-    if hasattr(given, "__arrow_c_stream__"):
-        return schema.plain(schema.combined(pa.chunked_array(given)))
-    return schema.plain(pa.array(list(given) if isinstance(given, np.ndarray) and given.ndim > 1 else given))
+    return schema.plain(schema.as_array(list(given) if isinstance(given, np.ndarray) and given.ndim > 1 else given))
 
 
 def _ragged(array: pa.Array) -> _Ragged:

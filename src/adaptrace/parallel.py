@@ -68,7 +68,7 @@ def spans(start: NDArray[np.int64], pieces: int) -> list[tuple[int, int]]:
     return list(pairwise(edges.tolist()))
 
 
-def ranges(n: int) -> list[tuple[int, int]]:
-    """Cut [0, n) into one range per core."""
-    edges = [n * piece // cores() for piece in range(cores() + 1)]
-    return list(pairwise(edges))
+def ranges(n: int, pieces: int | None = None) -> list[tuple[int, int]]:
+    """Cut [0, n) into so many ranges, by default one per core."""
+    pieces = pieces or cores()
+    return list(pairwise(n * piece // pieces for piece in range(pieces + 1)))

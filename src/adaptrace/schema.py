@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 from adaptrace.errors import DataError, Problem
 
 TIME = pa.timestamp("us", tz="UTC")
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+MICROSECOND = datetime.timedelta(microseconds=1)
 PRACTICE = "practice"  # the kind of a response that names none
 LIST_SEPARATOR = ";"  # between the skills of one cell where a file has no lists (CSV)
 
@@ -356,6 +358,11 @@ def plain(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(array.type) and pa.types.is_string_view(array.type.value_type):
         return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), array.dictionary.cast(pa.string()))
     return array
+
+
+def as_array(values: Any) -> pa.Array:
+    """Any array-like, or what speaks Arrow, as one array."""
+    return combined(pa.chunked_array(values)) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
 
 
 def combined(column: pa.ChunkedArray) -> pa.Array:

@@ -22,8 +22,8 @@ from adaptrace.models.base import Model, Response
 from adaptrace.models.bkt import RULES
 from adaptrace.models.skills import Row
 from adaptrace.policy import Policy, recommend
-from adaptrace.schema import PRACTICE
-from adaptrace.student import EPOCH, MICROSECOND, Student
+from adaptrace.schema import EPOCH, MICROSECOND, PRACTICE
+from adaptrace.student import Student
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)
 A_DAY = 20  # responses

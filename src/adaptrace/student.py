@@ -16,8 +16,6 @@ from adaptrace.errors import ModelError
 from adaptrace.log import Log
 from adaptrace.models.base import Model, Response, State
 
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-MICROSECOND = datetime.timedelta(microseconds=1)
 PARTS = {"schema", "model", "name", "group", "answered", "opportunities", "latest", "state"}  # of plain data
 
 
@@ -222,9 +220,9 @@ class Student:
             if needed:
                 raise ValueError("time: got none; this model's mastery fades with time: pass time=")
             return None
-        moment = ((time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - EPOCH) // MICROSECOND
+        moment = ((time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - schema.EPOCH) // schema.MICROSECOND
         if needed and self.latest is not None and moment < self.latest:
-            last = EPOCH + self.latest * MICROSECOND
+            last = schema.EPOCH + self.latest * schema.MICROSECOND
             raise ValueError(
                 f"time: got {time}, before the last response at {last}; observe responses in the order of their times"
             )

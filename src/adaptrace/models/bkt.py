@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import codec, parallel, schema
+from adaptrace import parallel, schema
 from adaptrace.arrays import space
 from adaptrace.effects import Effects
 from adaptrace.errors import ModelError
@@ -24,6 +23,7 @@ from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
 from adaptrace.log import DAY, Log
 from adaptrace.models.bkt_state import BKTState
+from adaptrace.models.kept import Kept
 from adaptrace.models.skills import SMALLEST, Z90, Row, SkillTable
 from adaptrace.stats import Stats
 from adaptrace.variation import Variation
@@ -57,7 +57,7 @@ class Layout(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class BKT:
+class BKT(Kept):
     """Bayesian knowledge tracing: four parameters per skill (Corbett & Anderson, 1995), slow forgetting, and what varies.
 
     Parameters
@@ -527,11 +527,6 @@ class BKT:
             }
         )
 
-    def log_likelihood(self, log: Log) -> float:
-        """Natural logarithm of the likelihood of the log's outcomes, summed over responses."""
-        predicted, correct = self.predict(log), log.rows.correct
-        return float(np.log(correct * predicted + (1.0 - correct) * (1.0 - predicted)).sum())
-
     # ---- one student --------------------------------------------------------
 
     @property
@@ -700,15 +695,6 @@ class BKT:
         options |= {name: tuple(content[name]) for name in MAY_VARY}
         effects = content["effects"] and Effects.from_dict(content["effects"])
         return cls(**options, table=SkillTable.from_dict(content["skills"]), effects=effects)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Names the model's content: equal for equal models."""
-        return codec.fingerprint(self.to_dict())
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as JSON; :func:`adaptrace.load` reads it."""
-        codec.write(path, "model", self.to_dict())
 
 
 def _mastery(odds: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel
+from adaptrace import parallel, schema
 from adaptrace.fit import Progress
 from adaptrace.kernels import blend as kernels
 from adaptrace.kernels.compile import plain
@@ -209,7 +209,6 @@ class BlendState:
 
 def _folds(log: Log) -> NDArray[np.int64]:
     """The fold of every response, (n_rows,): students are dealt in the order of their names, whatever theirs in the log."""
-    names = np.array(log.students.cast(pa.string()).to_pylist(), dtype=object)
-    fold = np.empty(len(names), np.int64)
-    fold[np.argsort(names, kind="stable")] = np.random.default_rng(0).permutation(np.arange(len(names)) % FOLDS)
+    _, by_name = schema.in_order(log.students)
+    fold = np.random.default_rng(0).permutation(np.arange(len(by_name)) % FOLDS)[by_name]
     return np.asarray(fold[log.table["student"].chunk(0).indices.to_numpy()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +153,7 @@ class FSRS(Kept):
         package = _package()
         ratings = [_rating(package, correct) for correct in data.correct.tolist()]
         reviews = [
-            package.ReviewLog(number, rating, EPOCH + moment * MICROSECOND, None)
+            package.ReviewLog(number, rating, schema.EPOCH + moment * schema.MICROSECOND, None)
             for number, rating, moment in zip(card.tolist(), ratings, _moments(data), strict=True)
         ]
         try:
@@ -259,14 +255,14 @@ class FSRSState:
         card = self.cards.get(item)
         if card is None or card.last_review is None:
             return float(self.rates.first[self.rates.places.get(item, -1)])
-        now = card.last_review if moment is None else EPOCH + moment * MICROSECOND
+        now = card.last_review if moment is None else schema.EPOCH + moment * schema.MICROSECOND
         if (now - card.last_review).days < 1:
             return self.rates.same_day
         return chance(float(self.scheduler.get_card_retrievability(card, now)), 0.0, 0.0)
 
     def review(self, item: str, correct: float, moment: int) -> None:
         """Take in the outcome on an item at a moment, microseconds since 1970."""
-        package, now = _package(), EPOCH + moment * MICROSECOND
+        package, now = _package(), schema.EPOCH + moment * schema.MICROSECOND
         card = self.cards.get(item) or package.Card(card_id=0, due=now)  # without an id it would read the clock and sleep
         self.cards[item], _ = self.scheduler.review_card(card, _rating(package, correct), now)
 

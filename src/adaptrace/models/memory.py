@@ -177,9 +177,10 @@ class HalfLife(Kept):
         new = data.rows.opportunity == 1
         correct = np.repeat(data.correct, np.diff(rows.skill_start))
         first = first_rates(rows.pair_skill[rows.pair[new]], correct[new], len(skills))
-        task = _Task(rows, past, first, self, _start(past.days[~new], self.range_days), executor)
         told = None if progress is None else lambda step: progress(step / STEPS)
-        best = minimise(task.objective, np.zeros(len(task.scale)), steps=STEPS, close=CLOSE, told=told)
+        with parallel.workers(executor, len(data)) as pool:
+            task = _Task(rows, past, first, self, _start(past.days[~new], self.range_days), pool)
+            best = minimise(task.objective, np.zeros(len(task.scale)), steps=STEPS, close=CLOSE, told=told)
         if progress is not None:
             progress(1.0)
         return replace(self, fading=Fading(skills, task.curve(best.point), len(data), best.value))
@@ -309,9 +310,7 @@ class _Task:
     do not guess but slip; every skill's weight.
     """
 
-    def __init__(
-        self, rows: Rows, past: Past, first: FloatArray, model: HalfLife, start: float, executor: Executor | None
-    ) -> None:
+    def __init__(self, rows: Rows, past: Past, first: FloatArray, model: HalfLife, start: float, executor: Executor) -> None:
         self.rows, self.past, self.first, self.model, self.executor = rows, past, first, model, executor
         shared = [start, 0.0, 0.0, *([_logit(GUESS), _logit(LOSS)] if model.guess_and_slip else [])]
         n_skills, n = len(first) - 1, len(past.days)
