@@ -92,8 +92,12 @@ def test_a_policy_may_be_best_with_some_students_and_poor_with_others() -> None:
         return at.BKT.from_parameters(["guessed", "slipped"], **shared, learn=[learn["guessed"], learn["slipped"]])
 
     truths = {"guessed": model(guessed=0.5, slipped=1e-6), "slipped": model(guessed=1e-6, slipped=0.5)}
-    policies = {"easy": at.TargetSuccess(1.0, at=0.9999), "hard": at.TargetSuccess(0.0, at=0.9999)}
     belief = model(guessed=1e-6, slipped=1e-6)
+    anything = at.Constraints(zone=False)
+    policies = {
+        name: at.Recommender(belief, skills, policy=at.TargetSuccess(target), constraints=anything)
+        for name, target in {"easy": 1.0, "hard": 0.0}.items()
+    }
     table = policy_matrix(policies, truths, skills, belief=belief, students=30, responses=12).to_pylist()
     regret = {(row["policy"], row["truth"]): row["regret"] for row in table}
     assert regret["easy", "guessed"] == regret["hard", "slipped"] == 0.0

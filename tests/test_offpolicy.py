@@ -370,7 +370,7 @@ BAD_TARGETS = {
     "not lists": ([0.5] * 6, "column 'target': got type double; expected a list of numbers for every decision"),
     "mixed": ([[0.5, 0.5]] * 5 + ["a"], "column 'target': got values of several sorts"),
     "no column": ("polcy", "column 'target': got 'polcy', and columns student, item"),
-    "a policy": (TargetSuccess(), "column 'target': got TargetSuccess(target=0.75, at=0.95); expected numbers, or lists"),
+    "a policy": (TargetSuccess(), "column 'target': got TargetSuccess(target=0.75); expected numbers, or lists"),
 }
 
 

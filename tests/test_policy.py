@@ -32,10 +32,10 @@ def test_an_item_waits_until_its_prerequisite_is_mastered(catalog: at.Catalog) -
     assert items_of(at.recommend(new_student({"halves": 0.96, "quarters": 0.1}), catalog, 9)) == ["q1", "q2"]
 
 
-def test_the_threshold_of_mastery_belongs_to_the_policy(catalog: at.Catalog) -> None:
+def test_the_threshold_of_mastery_belongs_to_the_criterion(catalog: at.Catalog) -> None:
     student = new_student({"halves": 0.9, "quarters": 0.1})
-    assert items_of(at.recommend(student, catalog, 9, policy=at.LowestMastery(at=0.9))) == ["q1", "q2"]
-    assert items_of(at.recommend(student, catalog, 9, policy=at.TargetSuccess(at=0.91))) == ["h1", "h2"]
+    assert items_of(at.recommend(student, catalog, 9, criterion=at.Criterion(at=0.9))) == ["q1", "q2"]
+    assert items_of(at.recommend(student, catalog, 9, criterion=at.Criterion(at=0.91))) == ["h1", "h2"]
 
 
 def test_a_prerequisite_that_no_item_practises_does_not_block() -> None:
@@ -97,7 +97,7 @@ def test_target_success_takes_the_chance_nearest_the_target_first(target: float,
     catalog = at.Catalog.from_arrow({"item": list("abcd"), "skill": list("abcd")})
     choices = at.recommend(new_student(mastery), catalog, 4, policy=at.TargetSuccess(target=target))
     assert "".join(items_of(choices)) == expected
-    utility = [-abs(chance(mastery[choice.item.item]) - target) for choice in choices]
+    utility = [1.0 - abs(chance(mastery[choice.item.item]) - target) for choice in choices]
     assert [choice.utility for choice in choices] == pytest.approx(utility, rel=1e-12)
     assert utility == sorted(utility, reverse=True)
 
@@ -145,8 +145,9 @@ def test_fewer_than_one_is_refused(catalog: at.Catalog, k: int) -> None:
         at.recommend(new_student({"halves": 0.3}), catalog, k)
 
 
-def test_an_empty_catalog_gives_nothing() -> None:
-    assert at.recommend(new_student({"halves": 0.3}), at.Catalog(())) == []
+def test_an_empty_catalog_is_refused() -> None:
+    with pytest.raises(ValueError, match="the catalog holds no items; expected at least one"):
+        at.recommend(new_student({"halves": 0.3}), at.Catalog(()))
 
 
 def test_a_recommendation_changes_nothing_of_the_student(catalog: at.Catalog, model: at.BKT) -> None:

@@ -12,6 +12,7 @@ import pytest
 import adaptrace as at
 from adaptrace.offpolicy import off_policy
 from adaptrace.simulation import START, HiddenKnowledge, Taught, teach
+from adaptrace.view import View
 from reference.families import Rates
 from reference.school import PROJECT_LEVELS, random_log
 
@@ -86,13 +87,14 @@ def test_the_policy_chooses_what_is_practised(model: at.BKT) -> None:
     class Only(at.TargetSuccess):
         """Nothing but quarters."""
 
-        def utility(self, mastery: float, chance: float) -> float:
-            seen.append(mastery)
-            return super().utility(mastery, chance)
+        def utility(self, view: View) -> np.ndarray:
+            seen.append(view.mastery[0])
+            return np.array([[0.0, 1.0]])
 
-    seen: list[float] = []
-    at.simulate(model, catalog, students=1, responses=3, seed=1, policy=Only())
-    assert len(seen) == 6
+    seen: list[np.ndarray] = []
+    log = at.simulate(model, catalog, students=1, responses=3, seed=1, policy=Only(), choices=1)
+    assert log.skills.to_pylist() == ["quarters"]
+    assert np.shape(seen) == (3, 2)
 
 
 def near_zero(values: np.ndarray) -> bool:
@@ -161,14 +163,15 @@ def test_a_bkt_that_fades_fades_over_the_night_that_the_log_tells_of(fading: at.
 def test_a_belief_that_fades_sees_what_was_forgotten(fading: at.BKT) -> None:
     """Two skills, both soon mastered: after the night the policy goes back to what has faded."""
     catalog = at.Catalog.from_arrow({"item": ["1", "2"], "skill": ["a", "b"]})
-    seen: list[float] = []
+    seen: list[np.ndarray] = []
 
     class Watching(at.LowestMastery):
-        def utility(self, mastery: float, chance: float) -> float:
-            seen.append(mastery)
-            return super().utility(mastery, chance)
+        def utility(self, view: View) -> np.ndarray:
+            seen.append(view.mastery[0])
+            return super().utility(view)
 
-    at.simulate(Rates(), catalog, students=1, responses=20, seed=1, belief=fading, policy=Watching(at=0.999_999))
+    options = {"policy": Watching(), "constraints": at.Constraints(zone=False)}
+    at.simulate(Rates(), catalog, students=1, responses=20, seed=1, belief=fading, **options)
     evening, morning = np.reshape(seen, (20, 2))[-2:]
     assert morning.max() < 0.6
     assert morning.max() < evening.max()

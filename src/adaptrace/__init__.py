@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adaptrace.catalog import Catalog, Item
-    from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError, UnknownItemError
+    from adaptrace.constraints import Constraints
+    from adaptrace.criterion import Criterion
+    from adaptrace.errors import (
+        AdaptraceError,
+        ConflictError,
+        ConstraintError,
+        DataError,
+        ModelError,
+        OutputError,
+        StoreError,
+        UnknownItemError,
+    )
     from adaptrace.evaluate import Comparison, Validation, compare, cross_validate, replay
     from adaptrace.fair import Fairness, fairness
     from adaptrace.log import Log
@@ -30,11 +41,25 @@ if TYPE_CHECKING:
         load,
     )
     from adaptrace.offpolicy import Estimate, off_policy
-    from adaptrace.policy import LowestMastery, Recommendation, TargetSuccess, recommend
+    from adaptrace.policy import (
+        Information,
+        InOrder,
+        LearningGain,
+        LearningProgress,
+        LowestMastery,
+        Mix,
+        NearestMastery,
+        Random,
+        ReviewDue,
+        TargetSuccess,
+        Thompson,
+    )
+    from adaptrace.recommendation import Reason, Recommendation, Recommender, recommend
     from adaptrace.sample import sample_catalog, sample_log
     from adaptrace.simulation import Taught, simulate, teach
     from adaptrace.stats import Stats
     from adaptrace.student import Student
+    from adaptrace.tutor import Tutor
 
 __version__ = "0.1.0"
 
@@ -46,7 +71,11 @@ _HOME = {
     "Blend": "models",
     "Catalog": "catalog",
     "Comparison": "evaluate",
+    "ConflictError": "errors",
     "Constant": "models",
+    "ConstraintError": "errors",
+    "Constraints": "constraints",
+    "Criterion": "criterion",
     "DAS3H": "models",
     "DataError": "errors",
     "Estimate": "offpolicy",
@@ -54,20 +83,33 @@ _HOME = {
     "Fairness": "fair",
     "Feature": "models",
     "HalfLife": "models",
+    "InOrder": "policy",
+    "Information": "policy",
     "Item": "catalog",
+    "LearningGain": "policy",
+    "LearningProgress": "policy",
     "Log": "log",
     "Logistic": "models",
     "LowestMastery": "policy",
+    "Mix": "policy",
     "ModelError": "errors",
+    "NearestMastery": "policy",
     "OutputError": "errors",
     "PFA": "models",
+    "Random": "policy",
     "Rasch": "models",
+    "Reason": "recommendation",
     "Recency": "models",
-    "Recommendation": "policy",
+    "Recommendation": "recommendation",
+    "Recommender": "recommendation",
+    "ReviewDue": "policy",
     "Stats": "stats",
+    "StoreError": "errors",
     "Student": "student",
     "TargetSuccess": "policy",
     "Taught": "simulation",
+    "Thompson": "policy",
+    "Tutor": "tutor",
     "TwoPL": "models",
     "UnknownItemError": "errors",
     "Validation": "evaluate",
@@ -77,7 +119,7 @@ _HOME = {
     "load": "models",
     "off_policy": "offpolicy",
     "policy_matrix": "matrix",
-    "recommend": "policy",
+    "recommend": "recommendation",
     "replay": "evaluate",
     "sample_catalog": "sample",
     "sample_log": "sample",
@@ -96,25 +138,42 @@ __all__ = [
     "Blend",
     "Catalog",
     "Comparison",
+    "ConflictError",
     "Constant",
+    "ConstraintError",
+    "Constraints",
+    "Criterion",
     "DataError",
     "Estimate",
     "Fairness",
     "Feature",
     "HalfLife",
+    "InOrder",
+    "Information",
     "Item",
+    "LearningGain",
+    "LearningProgress",
     "Log",
     "Logistic",
     "LowestMastery",
+    "Mix",
     "ModelError",
+    "NearestMastery",
     "OutputError",
+    "Random",
     "Rasch",
+    "Reason",
     "Recency",
     "Recommendation",
+    "Recommender",
+    "ReviewDue",
     "Stats",
+    "StoreError",
     "Student",
     "TargetSuccess",
     "Taught",
+    "Thompson",
+    "Tutor",
     "TwoPL",
     "UnknownItemError",
     "Validation",

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,14 @@ from adaptrace import schema
 from adaptrace.errors import DataError, Problem, UnknownItemError
 from adaptrace.files import read_table
 
-TEXT_NAMES = schema.names_of(*schema.CATALOG_ITEMS, schema.PREREQUISITES) - schema.names_of(schema.MINUTES)
+TEXT_NAMES = schema.names_of(*schema.CATALOG_ITEMS, *schema.CATALOG_SKILLS) - schema.names_of(schema.MINUTES)
+
+
+class Needs(NamedTuple):
+    """Skill -> skills before it: hard edges and soft ones."""
+
+    prerequisites: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    soft_prerequisites: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class Item:
     kind: str | None = None
     minutes: float | None = None
     provider: str | None = None
+    pathway: str | None = None
 
     @property
     def label(self) -> str:
@@ -48,11 +57,14 @@ class Catalog:
     items
         In the order of the file: ties between equally good items go to the earlier.
     prerequisites
-        Skill -> the skills to master before it.
+        Skill -> the skills to master before it: until then its items are not recommended.
+    soft_prerequisites
+        Skill -> the skills better mastered before it: until then its items come after others.
     """
 
     items: tuple[Item, ...]
     prerequisites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    soft_prerequisites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, skills: str | os.PathLike[str] | None = None) -> Catalog:
@@ -63,9 +75,9 @@ class Catalog:
         path
             JSON ``{"items": [{"item": ..., "skills": [...], ...}], "skills": [{"skill": ..., "prerequisites": [...]}]}``,
             or a Parquet/Arrow/CSV table of items: ``item``, ``skill`` or ``skills``, and optionally ``title``, ``kind``,
-            ``minutes``, ``provider``. In CSV several skills are joined by ``;``.
+            ``minutes``, ``provider``, ``pathway``. In CSV several skills are joined by ``;``.
         skills
-            With a table of items: a table with ``skill`` and ``prerequisites``.
+            With a table of items: a table with ``skill``, ``prerequisites`` and ``soft_prerequisites``, or one of the two.
 
         Raises
         ------
@@ -76,22 +88,22 @@ class Catalog:
         if Path(path).suffix.lower() == ".json":
             items, rows = _read_json(path)
             return cls.from_arrow(items, rows, source=os.fspath(path))
-        read, before = read_table(path, TEXT_NAMES), {}
+        read, needs = read_table(path, TEXT_NAMES), Needs()
         if skills is not None:
-            needs = read_table(skills, TEXT_NAMES)
-            with needs.located():
-                before = _prerequisites(needs.table, needs.name)
+            table = read_table(skills, TEXT_NAMES)
+            with table.located():
+                needs = _needs(table.table, table.name)
         with read.located():
-            return cls(_items(read.table, before, read.name), before)
+            return cls(_items(read.table, needs, read.name), *needs)
 
     @classmethod
     def from_arrow(cls, data: Any, skills: Any = None, *, source: str = "catalog") -> Catalog:
-        """Make a catalog of a table of items, and a table or rows of ``skill`` and ``prerequisites``.
+        """Make a catalog of a table of items, and a table or rows of ``skill``, ``prerequisites`` and ``soft_prerequisites``.
 
-        ``prerequisites`` is a list, or text with ``;``; rows are mappings.
+        Prerequisites are a list, or text with ``;``; rows are mappings.
         """
-        before = _prerequisites(skills, source)
-        return cls(_items(pa.table(data), before, source), before)
+        needs = _needs(skills, source)
+        return cls(_items(pa.table(data), needs, source), *needs)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -102,7 +114,8 @@ class Catalog:
     @cached_property
     def skills(self) -> tuple[str, ...]:
         """Every skill, prerequisites before what needs them; otherwise in the order of the items."""
-        named = dict.fromkeys([*self.prerequisites, *(skill for item in self.items for skill in item.skills)])
+        practised = (skill for item in self.items for skill in item.skills)
+        named = dict.fromkeys([*self.prerequisites, *self.soft_prerequisites, *practised])
         return tuple(TopologicalSorter({skill: self.prerequisites.get(skill, ()) for skill in named}).static_order())
 
     @cached_property
@@ -159,8 +172,9 @@ def _read_json(path: str | os.PathLike[str]) -> tuple[pa.Table, pa.Table | None]
 
 
 def _rows(rows: Any) -> pa.Table:
-    """Mappings as a table; names may be numbers."""
-    return pa.Table.from_pylist([{key: _named(value) for key, value in row.items()} for row in rows])
+    """Mappings as a table; names may be numbers, and a key may stand in some rows only."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return pa.Table.from_pylist([{key: _named(row.get(key)) for key in keys} for row in rows])
 
 
 def _named(value: Any) -> Any:
@@ -169,28 +183,35 @@ def _named(value: Any) -> Any:
     return value
 
 
-def _prerequisites(skills: Any, source: str) -> dict[str, tuple[str, ...]]:
+def _needs(skills: Any, source: str) -> Needs:
+    """The prerequisites, hard and soft, of a table or rows of skills."""
     if skills is None:
-        return {}
+        return Needs()
     table = _rows(skills) if isinstance(skills, (list, tuple)) else pa.table(skills)
     if not table.num_columns:
-        return {}
-    checked = schema.conform(table, schema.CATALOG_SKILLS, None, ("skill", "prerequisites"), source)
-    names, needs = (checked[name].to_pylist() for name in ("skill", "prerequisites"))
+        return Needs()
+    found = schema.resolve(table.column_names, schema.CATALOG_SKILLS, None)
+    edges = [name for name in Needs._fields if name in found] or ["prerequisites"]
+    checked = schema.conform(table, schema.CATALOG_SKILLS, None, ("skill", *edges), source)
+    names = [str(name) for name in checked["skill"].to_pylist()]
+    return Needs(**{edge: _edges(names, checked[edge].to_pylist()) for edge in edges})
+
+
+def _edges(names: list[str], needs: list[list[Any]]) -> dict[str, tuple[str, ...]]:
     before: dict[str, dict[str, None]] = {}
     for name, need in zip(names, needs, strict=True):
-        before.setdefault(str(name), {}).update(dict.fromkeys(map(str, need)))
+        before.setdefault(name, {}).update(dict.fromkeys(map(str, need)))
     return {name: tuple(need) for name, need in before.items()}
 
 
-def _items(table: pa.Table, before: Mapping[str, tuple[str, ...]], source: str) -> tuple[Item, ...]:
+def _items(table: pa.Table, needs: Needs, source: str) -> tuple[Item, ...]:
     """The items of a table, checked together with the prerequisites of their skills."""
     found = schema.resolve(table.column_names, schema.CATALOG_ITEMS, None)
     need = ("item", "skills" if "skills" in found else "skill")
     checked = schema.conform(table, schema.CATALOG_ITEMS, None, need, source)
     columns = {name: array.to_pylist() for name, array in checked.items()}
     items = tuple(_item({name: values[row] for name, values in columns.items()}) for row in range(len(table)))
-    problems = _repeats(items) + _bad_prerequisites(items, before)
+    problems = _repeats(items) + _bad_prerequisites(items, needs)
     if problems:
         raise DataError(source, problems)
     return items
@@ -213,14 +234,14 @@ def _repeats(items: tuple[Item, ...]) -> list[Problem]:
     return problems
 
 
-def _bad_prerequisites(items: tuple[Item, ...], before: Mapping[str, tuple[str, ...]]) -> list[Problem]:
-    known = {skill for item in items for skill in item.skills} | set(before)
+def _bad_prerequisites(items: tuple[Item, ...], needs: Needs) -> list[Problem]:
+    before = needs.prerequisites
+    known = {skill for item in items for skill in item.skills}.union(*needs)
     problems = [
-        Problem(
-            f"'{need}' before '{skill}'", "skills that the catalog names", "correct the name or add the skill", "prerequisites"
-        )
-        for skill, needs in before.items()
-        for need in needs
+        Problem(f"'{need}' before '{skill}'", "skills that the catalog names", "correct the name or add the skill", edge)
+        for edge, all_before in needs._asdict().items()
+        for skill, wanted in all_before.items()
+        for need in wanted
         if need not in known
     ]
     try:

@@ -189,7 +189,7 @@ def recommend(
     """The next k items for one student, each with its reason."""
     import pyarrow as pa
 
-    from adaptrace import policy as policies
+    from adaptrace import recommendation
     from adaptrace.catalog import Catalog
     from adaptrace.student import Student
 
@@ -200,7 +200,7 @@ def recommend(
         say(f"note: the log holds no response of '{student}'; this is what a new student would get")
     rows = [
         {"item": choice.item.item, "title": choice.item.label, "utility": choice.utility, "reason": str(choice.reason)}
-        for choice in policies.recommend(state, items, k, policy=policy_of(policy, target), time=at)
+        for choice in recommendation.recommend(state, items, k, policy=policy_of(policy, target), time=at)
     ]
     write(pa.Table.from_pylist(rows), output)
 

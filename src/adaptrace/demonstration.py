@@ -12,7 +12,7 @@ from rich.table import Table
 from adaptrace.catalog import Catalog
 from adaptrace.log import Log
 from adaptrace.models import BKT
-from adaptrace.policy import recommend
+from adaptrace.recommendation import recommend
 from adaptrace.student import Student
 
 MASTERED = 0.95

@@ -6,6 +6,9 @@
     ├── DataError          an input table breaks its schema; lists every problem at once
     ├── ModelError         a model file cannot be used, or a model is not fitted
     ├── UnknownItemError   an item that the catalog does not hold
+    ├── ConstraintError    constraints that leave no item; says which one emptied the choice
+    ├── StoreError         a store that cannot be read or written
+    │   └── ConflictError  an event_id that stands for something else already
     └── OutputError        an output that cannot be written
 """
 
@@ -69,6 +72,18 @@ class UnknownItemError(AdaptraceError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ConstraintError(AdaptraceError):
+    """Constraints leave no item to recommend; says which one emptied the choice."""
+
+
+class StoreError(AdaptraceError):
+    """A store that cannot be read or written: its state is what it was before."""
+
+
+class ConflictError(StoreError):
+    """An ``event_id`` that stands for something else already; the first is kept."""
 
 
 class OutputError(AdaptraceError, OSError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 from adaptrace.catalog import Catalog
 from adaptrace.models.base import Model
 from adaptrace.policy import Policy
+from adaptrace.recommendation import Recommender
 from adaptrace.simulation import teach
 
 WORST = "worst"  # what stands for the truth in a policy's summary row
@@ -29,7 +30,7 @@ class _Cell(NamedTuple):
 
 
 def policy_matrix(
-    policies: Mapping[str, Policy],
+    policies: Mapping[str, Policy | Recommender],
     truths: Mapping[str, Model],
     catalog: Catalog,
     *,
@@ -48,13 +49,13 @@ def policy_matrix(
     Parameters
     ----------
     policies
-        Name -> policy.
+        Name -> policy, or a recommender with a belief and constraints of its own.
     truths
         Name -> the model that students follow, of any family.
     catalog
         What students can be given, and what the post-test asks: all its items.
     belief
-        The model that every policy sees the students through; it must know mastery.
+        The model that policies see the students through; it must know mastery.
     students, responses
         How many students a seed, and how many responses each.
     seeds
@@ -94,14 +95,23 @@ def policy_matrix(
     _check(policies, truths, students, seeds)
     cells = []
     for truth_name, truth in truths.items():
-        shared = {"belief": belief, "students": students, "responses": responses, "choices": choices}
         for name, policy in policies.items():
-            taught = [teach(truth, catalog, policy=policy, seed=seed, **shared).post_test for seed in seeds]  # type: ignore[arg-type]
+            options = {"students": students, "responses": responses, "choices": choices, **_seen_through(policy, belief)}
+            taught = [teach(truth, catalog, seed=seed, **options).post_test for seed in seeds]
             cells.append(_Cell(name, truth_name, *_interval(np.concatenate(taught))))
     return _table(cells, policies)
 
 
-def _check(policies: Mapping[str, Policy], truths: Mapping[str, Model], students: int, seeds: Sequence[int]) -> None:
+def _seen_through(policy: Policy | Recommender, belief: Model) -> dict[str, Any]:
+    """A policy with its belief and constraints."""
+    if isinstance(policy, Recommender):
+        return {"policy": policy.policy, "constraints": policy.constraints, "belief": policy.model}
+    return {"policy": policy, "belief": belief}
+
+
+def _check(
+    policies: Mapping[str, Policy | Recommender], truths: Mapping[str, Model], students: int, seeds: Sequence[int]
+) -> None:
     if not policies or not truths:
         raise ValueError(f"got {len(policies)} policies and {len(truths)} truths; expected at least one of each")
     if WORST in truths:

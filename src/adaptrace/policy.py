@@ -1,191 +1,294 @@
-"""Policies: which item comes next, and why.
+"""Policies: how much each item is wanted, and why.
 
-A policy gives every item of the *zone* a utility. An item is in the zone when it practises a skill
-that is not mastered and the prerequisites of all its skills are mastered; a prerequisite that no
-item practises does not block. When nothing is left to master, the whole catalog is the zone: review.
+A policy gives every item a utility, for many students at once: pure, from what a :class:`~adaptrace.view.View` shows. Its array
+has a column per slot (items that are alike to it; see :class:`~adaptrace.shelf.Shelf`), or per item where it tells all
+apart. Which items may be given at all is not its business: see :mod:`adaptrace.constraints`.
 """
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
-from adaptrace.catalog import Catalog, Item
-from adaptrace.student import Student
+import numpy as np
+from numpy.typing import NDArray
 
+from adaptrace.view import View
 
-@dataclass(frozen=True)
-class Reason:
-    """Why an item was recommended, as data; ``str(reason)`` is the sentence."""
-
-    policy: str
-    skill: str  # the item's weakest skill
-    mastery: float  # P(known) of that skill
-    chance: float  # P(correct) on the item
-    prerequisites: tuple[str, ...]  # of the item's skills, all mastered
-    sentence: str
-
-    def __str__(self) -> str:
-        return self.sentence
+FloatArray = NDArray[np.float64]
+CALM = 1e-300  # added before a logarithm
 
 
-@dataclass(frozen=True)
-class Recommendation:
-    """One of the k items to choose from, best first."""
+class Facts(Protocol):
+    """What is known of one item that was chosen, for a sentence."""
 
-    item: Item
-    utility: float
-    reason: Reason
+    @property
+    def skill(self) -> str:
+        """The item's weakest skill."""
+
+    @property
+    def mastery(self) -> float:
+        """P(known) of that skill."""
+
+    @property
+    def chance(self) -> float:
+        """P(correct) on the item."""
 
 
 class Policy(Protocol):
-    """Ranks items for a student; pure: it changes nothing and reads no clock."""
+    """Ranks items for students; pure: it changes nothing and reads no clock."""
 
-    @property
-    def at(self) -> float:
-        """The mastery from which a skill counts as mastered."""
+    def utility(self, view: View) -> FloatArray:
+        """How much each item is wanted, (students, slots) or (students, items)."""
 
-    def utility(self, mastery: float, chance: float) -> float:
-        """How much an item is wanted, given its weakest skill's mastery and P(correct)."""
-
-    def why(self, skill: str, mastery: float, chance: float) -> str:
-        """The sentence for that item."""
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item that was chosen."""
 
 
 @dataclass(frozen=True)
 class LowestMastery:
-    """Practise the weakest skill that may be practised.
+    """Practise the weakest skill that may be practised."""
 
-    Parameters
-    ----------
-    at
-        The mastery from which a skill, and a prerequisite, counts as mastered.
-    """
+    def utility(self, view: View) -> FloatArray:
+        """1 - mastery of the item's weakest skill."""
+        return 1.0 - view.weakest
 
-    at: float = 0.95
-
-    def utility(self, mastery: float, chance: float) -> float:
-        """1 - mastery."""
-        return 1.0 - mastery
-
-    def why(self, skill: str, mastery: float, chance: float) -> str:
+    def why(self, facts: Facts) -> str:
         """The sentence for an item."""
-        return f"weakest first: {skill} is at {mastery:.0%}, {chance:.0%} chance of a right answer"
+        return f"weakest first: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+
+
+@dataclass(frozen=True)
+class NearestMastery:
+    """Finish what is nearly mastered: the strongest skill that is not mastered yet."""
+
+    def utility(self, view: View) -> FloatArray:
+        """Mastery of the item's weakest skill."""
+        return view.weakest
+
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item."""
+        return f"nearly there: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
 
 
 @dataclass(frozen=True)
 class TargetSuccess:
-    """Practise where the chance of a right answer is nearest a target.
+    """Practise where the chance of a right answer is nearest a target, for the time it takes.
 
     Parameters
     ----------
     target
-        The wanted P(correct). No value is proven best for classrooms, so choose it for your students.
-    at
-        The mastery from which a skill, and a prerequisite, counts as mastered.
+        The wanted P(correct). No value is proven best for classrooms, so choose it for your students; the best one depends
+        on what an answer costs (Eglington & Pavlik, 2020).
     """
 
     target: float = 0.75
-    at: float = 0.95
 
-    def utility(self, mastery: float, chance: float) -> float:
-        """Minus the distance to the target."""
-        return -abs(chance - self.target)
+    def utility(self, view: View) -> FloatArray:
+        """1 - the distance to the target, per expected minute."""
+        return (1.0 - np.abs(view.chance - self.target)) / view.shelf.minutes
 
-    def why(self, skill: str, mastery: float, chance: float) -> str:
+    def why(self, facts: Facts) -> str:
         """The sentence for an item."""
-        return f"{chance:.0%} chance of a right answer, near the target of {self.target:.0%}; {skill} is at {mastery:.0%}"
+        return (
+            f"{facts.chance:.0%} chance of a right answer, near the target of {self.target:.0%}; "
+            f"{facts.skill} is at {facts.mastery:.0%}"
+        )
 
 
-def recommend(
-    student: Student, catalog: Catalog, k: int = 3, *, policy: Policy | None = None, time: datetime.datetime | None = None
-) -> list[Recommendation]:
-    """The k best items for a student, each with its reason.
+@dataclass(frozen=True)
+class LearningGain:
+    """Practise where most is expected to be learned per minute.
 
-    Best first by the policy's utility; among equals the item answered least often, then the earlier in
-    the catalog. The k items practise different skills as long as there are any: a choice, not a pile.
+    Under knowledge tracing one response is expected to raise mastery by (1 - mastery) P(learn) - mastery P(forget), summed over
+    the item's skills: items differ as far as P(learn) does.
+    """
+
+    def utility(self, view: View) -> FloatArray:
+        """Expected gain in mastery per expected minute."""
+        return view.gain / view.shelf.minutes
+
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item."""
+        return f"most to learn: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+
+
+@dataclass(frozen=True)
+class Information:
+    """Ask what says most about what is known: for placement, not for learning.
+
+    The expected fall in the entropy of what is known (Lindley, 1956), the knowledge-tracing sister of the maximum-information
+    rule of adaptive tests.
+    """
+
+    def utility(self, view: View) -> FloatArray:
+        """Bits that an answer is expected to tell."""
+        return view.information
+
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item."""
+        return f"says most about {facts.skill}, now at {facts.mastery:.0%}: {facts.chance:.0%} chance of a right answer"
+
+
+@dataclass(frozen=True)
+class ReviewDue:
+    """Bring back what has faded, most faded first; needs a model whose mastery fades (``BKT(elapsed=True)``).
+
+    Spaced, personalised review is the best-proven classroom policy (Lindsey et al., 2014). A skill that was never practised
+    cannot be due; where nothing is due, the weakest skill comes.
+    """
+
+    def utility(self, view: View) -> FloatArray:
+        """What mastery lost since the last response, of skills that were mastered and are not any more; of others below 0."""
+        before = np.minimum(view.after / (1.0 + view.after), 1.0)
+        due = view.shelf.any_of((before >= view.scene.at) & view.below)
+        lost = view.shelf.weakest(before) - view.shelf.weakest(view.mastery)
+        return np.asarray(np.where(due, lost, -view.shelf.weakest(view.mastery)))
+
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item."""
+        return f"due for review: {facts.skill} has faded to {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+
+
+@dataclass(frozen=True)
+class LearningProgress:
+    """A bandit on learning progress: skills where success is rising are drawn more often (ZPDES; Clement et al., 2015).
+
+    The progress of a skill is its success in the latest ``window`` responses less that in the ``window`` before; a skill with
+    fewer responses counts as promising. Items are drawn with probability in proportion, without replacement (Gumbel).
 
     Parameters
     ----------
-    student
-        Not changed.
-    catalog
-        The items to choose from. A skill that the model does not know has the values for unknown skills.
-    k
-        How many; fewer come back if the catalog has no more.
-    policy
-        By default :class:`LowestMastery`.
-
-    Examples
-    --------
-    >>> import adaptrace as at
-    >>> model = at.BKT.from_parameters(["halves", "quarters"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
-    >>> catalog = at.Catalog.from_arrow({"item": ["h1", "q1"], "skill": ["halves", "quarters"]},
-    ...                                 [{"skill": "quarters", "prerequisites": ["halves"]}])
-    >>> best = at.recommend(at.Student(model), catalog, k=1)[0]
-    >>> best.item.item, str(best.reason)
-    ('h1', 'weakest first: halves is at 30%, 34% chance of a right answer')
+    window
+        Responses per half.
+    explore
+        The weight that every skill has whatever its progress.
     """
-    if k < 1:
-        raise ValueError(f"k: got {k}; expected at least 1")
-    policy = policy or LowestMastery()
-    view = _View(student, catalog, policy.at, time)
-    wanted = [(policy.utility(*view.weakest(item)[1:]), item) for item in view.zone]
-    wanted.sort(key=lambda pair: (-pair[0], student.answered.get(pair[1].item, 0)))
-    return [Recommendation(item, utility, view.reason(item, policy)) for utility, item in _diverse(wanted, k)]
+
+    window: int = 3
+    explore: float = 0.1
+
+    def utility(self, view: View) -> FloatArray:
+        """The logarithm of the weight, with Gumbel noise: its ranking is a draw without replacement."""
+        weight = np.maximum(self._progress(view), 0.0) + self.explore
+        weights = view.shelf.weakest(weight)
+        noise = -np.log(-np.log(view.draws(1, weights.shape[1]) + CALM) + CALM)
+        return np.asarray(np.log(weights) + noise)
+
+    def _progress(self, view: View) -> FloatArray:
+        progress, code = np.ones(view.mastery.shape), view.shelf.code
+        for row, student in zip(progress, view.students, strict=True):
+            told: dict[str, list[float]] = {}
+            for response in student.recent:
+                for skill in view.shelf.values("skill", response.item):
+                    told.setdefault(skill, []).append(response.correct)
+            for skill, answers in told.items():
+                if len(answers) >= 2 * self.window:
+                    late, early = answers[-self.window :], answers[-2 * self.window : -self.window]
+                    row[code[skill]] = (sum(late) - sum(early)) / self.window
+        return progress
+
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item."""
+        return f"drawn by learning progress: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
 
 
-class _View:
-    """What a policy may see of a student and a catalog."""
+@dataclass(frozen=True)
+class Thompson:
+    """Thompson sampling: draw what the student knows from the model's belief, then practise where most is to be learned.
 
-    def __init__(self, student: Student, catalog: Catalog, at: float, time: datetime.datetime | None) -> None:
-        self.at, self.time = at, time
-        self.prerequisites = catalog.prerequisites
-        self.mastery = {skill: student.mastery(skill, time=time) for skill in catalog.skills}
-        self.student = student
-        self.missing = {
-            skill: {need for need in self.prerequisites.get(skill, ()) if need in catalog.practised and self.mastery[need] < at}
-            for skill in catalog.skills
-        }
-        self.zone: Sequence[Item] = [item for item in catalog.items if self.is_open(item)]
-        self.is_review = not self.zone
-        self.zone = self.zone or catalog.items
+    A skill is given as often as it is likely to be the one that gains most (Thompson, 1933), so doubt leads to variety.
+    """
 
-    def is_open(self, item: Item) -> bool:
-        """Whether an item has something to master and nothing to master first."""
-        blocked = any(self.missing[skill] and not self.missing[skill] <= set(item.skills) for skill in item.skills)
-        return not blocked and any(self.mastery[skill] < self.at for skill in item.skills)
+    def utility(self, view: View) -> FloatArray:
+        """The gain per minute if the draw were true; ties are broken by the draw."""
+        drawn = view.draws(2, len(view.shelf.skills))
+        known = drawn < view.mastery
+        odds = np.where(known, 1e9, 1e-9)
+        tie = 1e-6 * view.shelf.weakest(drawn)
+        return (view.tracing.gain(odds) + tie) / view.shelf.minutes
 
-    def weakest(self, item: Item) -> tuple[str, float, float]:
-        """The item's weakest skill, its mastery, and P(correct) on the item."""
-        skill = min(item.skills, key=self.mastery.__getitem__)
-        return skill, self.mastery[skill], self.student.predict(item.item, kind=item.kind, time=self.time, skills=item.skills)
-
-    def reason(self, item: Item, policy: Policy) -> Reason:
-        """Why this item."""
-        skill, mastery, chance = self.weakest(item)
-        needs = dict.fromkeys(need for each in item.skills for need in self.prerequisites.get(each, ()))
-        opened = tuple(need for need in needs if need not in item.skills and self.mastery[need] >= self.at)
-        sentence = policy.why(skill, mastery, chance)
-        if self.is_review:
-            sentence += "; everything is mastered, this is review"
-        elif opened:
-            sentence += f"; opened by {_listing(opened)}"
-        return Reason(type(policy).__name__, skill, mastery, chance, opened, sentence)
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item."""
+        return f"drawn by Thompson sampling: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
 
 
-def _listing(names: tuple[str, ...]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+@dataclass(frozen=True)
+class Random:
+    """Any item, all equally likely: what other policies are compared with."""
+
+    def utility(self, view: View) -> FloatArray:
+        """A uniform number."""
+        return view.draws(3, len(view.shelf))
+
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item."""
+        return f"drawn at random; {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
 
 
-def _diverse(wanted: list[tuple[float, Item]], k: int) -> list[tuple[float, Item]]:
-    """The first k of different skills, filled up with the best of the rest."""
-    firsts: dict[frozenset[str], int] = {}
-    for place, (_, item) in enumerate(wanted):
-        firsts.setdefault(frozenset(item.skills), place)
-    chosen = list(firsts.values())[:k]
-    rest = (place for place in range(len(wanted)) if place not in chosen)
-    return [wanted[place] for place in [*chosen, *islice(rest, k - len(chosen))]]
+@dataclass(frozen=True)
+class InOrder:
+    """The catalog's order, each item once before any comes again: a fixed curriculum."""
+
+    def utility(self, view: View) -> FloatArray:
+        """Minus how often the item was answered; among equals the earlier in the catalog comes first."""
+        return -view.answered.astype(np.float64)
+
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item."""
+        return f"next in order; {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A weighted sum of policies, each brought to the scale 0 to 1 over the items of the zone.
+
+    Parameters
+    ----------
+    parts
+        Policies and their weights, e.g. ``((LowestMastery(), 0.7), (Random(), 0.3))``. The first with the largest weight
+        gives the reasons.
+
+    Raises
+    ------
+    ValueError
+        If there is no part, or a weight is not above 0.
+    """
+
+    parts: Sequence[tuple[Policy, float]]
+
+    def __post_init__(self) -> None:
+        if not self.parts or any(not weight > 0.0 for _, weight in self.parts):
+            raise ValueError(f"parts: got {self.parts!r}; expected pairs of a policy and a weight above 0")
+
+    def utility(self, view: View) -> FloatArray:
+        """The weighted sum."""
+        parts = [weight * _scaled(view.shelf.per_item(policy.utility(view)), view) for policy, weight in self.parts]
+        return np.asarray(np.sum(parts, axis=0))
+
+    def why(self, facts: Facts) -> str:
+        """The sentence of the part with the largest weight."""
+        return max(self.parts, key=lambda part: part[1])[0].why(facts)
+
+
+def _scaled(utility: FloatArray, view: View) -> FloatArray:
+    """From 0, the least over the zone, to 1, the largest."""
+    zone = view.shelf.per_item(view.zone)
+    low = np.where(zone, utility, np.inf).min(axis=1, keepdims=True)
+    high = np.where(zone, utility, -np.inf).max(axis=1, keepdims=True)
+    return np.asarray((utility - low) / np.maximum(high - low, CALM))
+
+
+NAMED: dict[str, Any] = {
+    "lowest-mastery": LowestMastery,
+    "nearest-mastery": NearestMastery,
+    "target-success": TargetSuccess,
+    "learning-gain": LearningGain,
+    "information": Information,
+    "review-due": ReviewDue,
+    "learning-progress": LearningProgress,
+    "thompson": Thompson,
+    "random": Random,
+    "in-order": InOrder,
+}

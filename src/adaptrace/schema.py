@@ -22,6 +22,7 @@ TIME = pa.timestamp("us", tz="UTC")
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
 PRACTICE = "practice"  # the kind of a response that names none
+DECISION = ("propensity", "candidates", "propensities")  # columns of a log that tell how its items were chosen
 LIST_SEPARATOR = ";"  # between the skills of one cell where a file has no lists (CSV)
 
 
@@ -258,12 +259,14 @@ RESPONSE_MS = Column("response_ms", "time taken (ms)", check_amount, ("response_
 EVENT_ID = Column("event_id", "same in all rows of one event", check_keys, ("event", "uuid"))
 MINUTES = Column("minutes", "time an item is expected to take (min)", check_amount, ("duration_minutes",))
 PROVIDER = Column("provider", "who offers the item", check_label, ("source",))
+PATHWAY = Column("pathway", "the sequence, course or route an item belongs to", check_label, ("course", "track"))
 TITLE = Column("title", "what people call it", check_label, ("name",))
 PREREQUISITES = Column("prerequisites", "skills to master first", check_prerequisites, ("requires", "prerequisite"))
+SOFT = Column("soft_prerequisites", "skills better mastered first", check_prerequisites, ("comes_after",))
 
 RESPONSES = (STUDENT, ITEM, SKILL, SKILLS, CORRECT, TIMES, ORDER, KIND, LEVEL, GROUP, RESPONSE_MS, EVENT_ID)
-CATALOG_ITEMS = (ITEM, SKILL, SKILLS, KIND, MINUTES, PROVIDER, TITLE)
-CATALOG_SKILLS = (SKILL, PREREQUISITES)
+CATALOG_ITEMS = (ITEM, SKILL, SKILLS, KIND, MINUTES, PROVIDER, PATHWAY, TITLE)
+CATALOG_SKILLS = (SKILL, PREREQUISITES, SOFT)
 
 
 def names_of(*columns: Column) -> frozenset[str]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.catalog import Catalog, Item
+from adaptrace.constraints import Constraints
 from adaptrace.errors import ModelError
 from adaptrace.kernels.bkt import joint
 from adaptrace.kernels.compile import plain
@@ -21,14 +22,14 @@ from adaptrace.models import BKT
 from adaptrace.models.base import Model, Response
 from adaptrace.models.bkt import RULES
 from adaptrace.models.skills import Row
-from adaptrace.policy import Policy, recommend
-from adaptrace.schema import EPOCH, MICROSECOND, PRACTICE
+from adaptrace.policy import Policy
+from adaptrace.recommendation import Recommender, propensities
+from adaptrace.schema import DECISION, EPOCH, MICROSECOND, PRACTICE
 from adaptrace.student import Student
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)
 A_DAY = 20  # responses
 NIGHT = datetime.timedelta(hours=23)
-DECISION = ("propensity", "candidates", "propensities")
 
 together = plain(joint)
 
@@ -42,6 +43,7 @@ def simulate(
     seed: int,
     belief: Model | None = None,
     policy: Policy | None = None,
+    constraints: Constraints | None = None,
     choices: int = 3,
     explore: float = 0.0,
     record: bool = False,
@@ -67,6 +69,8 @@ def simulate(
         policy fares when its model is wrong. It must know mastery.
     policy
         By default :class:`~adaptrace.policy.LowestMastery`.
+    constraints
+        What may be given; by default the policy's zone.
     choices
         Of so many best items one is drawn, as a student chooses.
     explore
@@ -99,7 +103,8 @@ def simulate(
     [{'item': 'h1', 'propensity': 0.5, 'candidates': ['h1', 'q1'], 'propensities': [0.5, 0.5]}]
     """
     seen = truth if belief is None else belief
-    plan = _Plan(truth, seen, catalog, responses, policy, choices, explore, record or explore > 0.0)
+    recommender = Recommender(seen, catalog, policy=policy, constraints=constraints)
+    plan = _Plan(truth, recommender, responses, choices, explore, record or explore > 0.0)
     return _teach(plan, students, seed).log
 
 
@@ -133,6 +138,7 @@ def teach(
     seed: int,
     belief: Model | None = None,
     policy: Policy | None = None,
+    constraints: Constraints | None = None,
     choices: int = 3,
     explore: float = 0.0,
     record: bool = False,
@@ -142,7 +148,7 @@ def teach(
 
     Parameters
     ----------
-    truth, catalog, students, responses, seed, belief, policy, choices, explore, record
+    truth, catalog, students, responses, seed, belief, policy, constraints, choices, explore, record
         As in :func:`simulate`.
     target
         The mean true P(correct) to be reached, for ``reached_after``; asking costs a prediction of every item after every
@@ -158,7 +164,8 @@ def teach(
     ([0.9, 0.9, 0.9], [5.0, 3.0, 5.0])
     """
     seen = truth if belief is None else belief
-    plan = _Plan(truth, seen, catalog, responses, policy, choices, explore, record or explore > 0.0, target)
+    recommender = Recommender(seen, catalog, policy=policy, constraints=constraints)
+    plan = _Plan(truth, recommender, responses, choices, explore, record or explore > 0.0, target)
     return _teach(plan, students, seed)
 
 
@@ -167,10 +174,8 @@ class _Plan:
     """What holds for every student."""
 
     truth: Model
-    belief: Model
-    catalog: Catalog
+    recommender: Recommender
     responses: int
-    policy: Policy | None
     choices: int
     explore: float
     record: bool
@@ -189,6 +194,16 @@ class _Plan:
             raise ModelError(f"{error}; a policy asks for mastery: pass belief= a model that knows it, e.g. a BKT") from error
 
     @property
+    def belief(self) -> Model:
+        """What the policy sees students through."""
+        return self.recommender.model
+
+    @property
+    def catalog(self) -> Catalog:
+        """What students can be given."""
+        return self.recommender.catalog
+
+    @property
     def timed(self) -> bool:
         """Whether it matters when an answer is given."""
         return "time" in (*self.truth.needs, *self.belief.needs)
@@ -202,7 +217,7 @@ class _Plan:
 def _teach(plan: _Plan, students: int, seed: int) -> Taught:
     width = len(str(students))
     courses = [
-        _Course(plan, f"student-{number + 1:0{width}}", np.random.default_rng([seed, number])) for number in range(students)
+        _Course(plan, f"student-{number + 1:0{width}}", np.random.default_rng([seed, number]), seed) for number in range(students)
     ]
     rows = [row for course in courses for row in course.run()]
     log = Log.from_arrow(pa.Table.from_pylist(rows), keep=DECISION if plan.record else ())
@@ -213,8 +228,8 @@ def _teach(plan: _Plan, students: int, seed: int) -> Taught:
 class _Course:
     """One student, from the first response to the last."""
 
-    def __init__(self, plan: _Plan, name: str, random: np.random.Generator) -> None:
-        self.plan, self.name, self.random = plan, name, random
+    def __init__(self, plan: _Plan, name: str, random: np.random.Generator, seed: int) -> None:
+        self.plan, self.name, self.random, self.seed = plan, name, random, seed
         self.pupil = _pupil(plan.truth, plan.catalog, name, random)
         self.student = Student(plan.belief, plan.catalog, name)
         self.time = START + datetime.timedelta(minutes=int(random.integers(0, 120)))
@@ -262,14 +277,13 @@ class _Course:
         """The next item, and how it was decided. The first of a longer list are those of a shorter one."""
         plan, now = self.plan, self.time if self.plan.timed else None
         k = max(len(plan.catalog), plan.choices) if plan.record else plan.choices
-        ranked = [each.item for each in recommend(self.student, plan.catalog, k, policy=plan.policy, time=now)]
+        ranked = plan.recommender.ranked(self.student, k, time=now, seed=self.seed)
         best = ranked[: plan.choices]
         pool = ranked if plan.explore > 0.0 and self.random.random() < plan.explore else best
         place = int(self.random.integers(len(pool)))
         if not plan.record:
             return pool[place], {}
-        rest = plan.explore / len(ranked)
-        chances = [rest + (1.0 - plan.explore) / len(best)] * len(best) + [rest] * (len(ranked) - len(best))
+        chances = propensities(len(ranked), plan.choices, plan.explore)
         names = [item.item for item in ranked]
         return pool[place], dict(zip(DECISION, (chances[place], names, chances), strict=True))
 

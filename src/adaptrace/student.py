@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 
@@ -17,6 +18,15 @@ from adaptrace.log import Log
 from adaptrace.models.base import Model, Response, State
 
 PARTS = {"schema", "model", "name", "group", "answered", "opportunities", "latest", "state"}  # of plain data
+RECENT = 100  # responses that are remembered one by one
+
+
+class Recent(NamedTuple):
+    """One of the latest responses."""
+
+    item: str
+    correct: float
+    moment: int | None  # microseconds since 1970, UTC; None where no time was given
 
 
 class Student:
@@ -37,6 +47,8 @@ class Student:
         What the model keeps of the student (:class:`~adaptrace.models.base.State`).
     answered, opportunities
         Responses per item met and per skill met.
+    recent
+        The latest responses, up to 100, oldest first: :class:`Recent`.
     latest
         Microseconds since 1970 (UTC) of the last response, where the model needs time.
 
@@ -55,6 +67,7 @@ class Student:
         self.state: State = model.start(name, group)
         self.answered: dict[str, int] = {}
         self.opportunities: dict[str, int] = {}
+        self.recent: deque[Recent] = deque(maxlen=RECENT)
         self.latest: int | None = None
         self._levels: Mapping[str, int] = getattr(model, "levels", {})
         self._timed = "time" in model.needs
@@ -122,14 +135,35 @@ class Student:
             If ``correct`` is not in [0, 1], the level not one of its kind's, or the time missing or before the last one
             where the model needs it. The state is then unchanged.
         """
+        response = self.response(item, correct, level=level, kind=kind, time=time, skills=skills)
+        if self._timed:
+            self._check_order(response.moment, time)
+        self.take(response)
+
+    def response(
+        self,
+        item: object,
+        correct: float | None = None,
+        *,
+        level: int | None = None,
+        kind: str | None = None,
+        time: datetime.datetime | None = None,
+        skills: Iterable[object] | None = None,
+    ) -> Response:
+        """One response, checked and looked up as :meth:`observe` does it. Changes nothing."""
         kind = self._kind(item, kind)
         correct = self._outcome(correct, level, kind)
-        response = Response(str(item), self._skills(item, skills), kind, correct, self._moment(time))
-        self.state.observe(response)
-        for skill in response.skills:
+        return Response(str(item), self._skills(item, skills), kind, correct, moment_of(time))
+
+    def take(self, response: Response) -> None:
+        """Take in a response that is checked and looked up already; its moment may be None unless the model needs it."""
+        item, skills, kind, correct, moment = response
+        self.state.observe(response if self._timed else Response(item, skills, kind, correct, None))
+        for skill in skills:
             self.opportunities[skill] = self.opportunities.get(skill, 0) + 1
-        self.answered[response.item] = self.answered.get(response.item, 0) + 1
-        self.latest = response.moment
+        self.answered[item] = self.answered.get(item, 0) + 1
+        self.recent.append(Recent(item, correct, moment))
+        self.latest = moment if self._timed else None
 
     @classmethod
     def from_log(cls, model: Model, log: Log, student: object, catalog: Catalog | None = None) -> Student:
@@ -157,7 +191,7 @@ class Student:
         skills: Iterable[object] | None = None,
     ) -> float:
         """P(correct) if the student answered this item now, or at a time. Changes nothing."""
-        kind, moment = self._kind(item, kind), self._moment(time, needed=False)
+        kind, moment = self._kind(item, kind), self.moment(time)
         return self.state.predict(Response(str(item), self._skills(item, skills), kind, math.nan, moment))
 
     def mastery(self, skill: object, *, time: datetime.datetime | None = None) -> float:
@@ -168,13 +202,17 @@ class Student:
         ModelError
             If the model predicts answers only, and knows nothing of mastery.
         """
+        return self.mastery_at(str(skill), self.moment(time))
+
+    def mastery_at(self, skill: str, moment: int | None) -> float:
+        """:meth:`mastery` at microseconds since 1970 (UTC); None: right after the last response."""
         mastery = getattr(self.state, "mastery", None)
         if mastery is None:
             raise ModelError(
                 f"mastery: {self.model!r} predicts answers and knows no mastery; "
                 "take a BKT, or a Blend, which keeps a BKT inside, or ask for predict(item)"
             )
-        return cast(float, mastery(str(skill), self._moment(time, needed=False)))
+        return cast(float, mastery(skill, moment))
 
     def mastered(self, skill: object, *, at: float = 0.95, time: datetime.datetime | None = None) -> bool:
         """Whether mastery has reached the threshold, right after the last response or at a time."""
@@ -210,23 +248,19 @@ class Student:
         known = self.catalog.by_name.get(str(item)) if self.catalog is not None else None
         return kind or (known and known.kind) or schema.PRACTICE
 
-    def _moment(self, time: datetime.datetime | None, *, needed: bool = True) -> int | None:
-        """Microseconds since 1970, where the model needs time."""
-        if not self._timed:
-            return None
-        if time is not None and not isinstance(time, datetime.datetime):
-            raise ValueError(f"time: got {time!r}; expected a datetime.datetime")
-        if time is None:
-            if needed:
-                raise ValueError("time: got none; this model's mastery fades with time: pass time=")
-            return None
-        moment = ((time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - schema.EPOCH) // schema.MICROSECOND
-        if needed and self.latest is not None and moment < self.latest:
+    def moment(self, time: datetime.datetime | None) -> int | None:
+        """Microseconds since 1970 (UTC) of a time, where the model needs it."""
+        return moment_of(time) if self._timed else None
+
+    def _check_order(self, moment: int | None, time: datetime.datetime | None) -> None:
+        """Refuse a response without a time, or before the last one, where the model needs time."""
+        if moment is None:
+            raise ValueError("time: got none; this model's mastery fades with time: pass time=")
+        if self.latest is not None and moment < self.latest:
             last = schema.EPOCH + self.latest * schema.MICROSECOND
             raise ValueError(
                 f"time: got {time}, before the last response at {last}; observe responses in the order of their times"
             )
-        return moment
 
     def _skills(self, item: object, skills: Iterable[object] | None) -> tuple[str, ...]:
         if isinstance(skills, str):
@@ -251,6 +285,7 @@ class Student:
             "group": self.group,
             "answered": dict(self.answered),
             "opportunities": dict(self.opportunities),
+            "recent": [list(each) for each in self.recent],
             "latest": self.latest,
             "state": self.state.to_dict(),
         }
@@ -278,8 +313,18 @@ class Student:
             )
         student = cls(model, catalog, content["name"], content["group"])
         student.answered, student.opportunities = dict(content["answered"]), dict(content["opportunities"])
+        student.recent.extend(Recent(*each) for each in content.get("recent", ()))
         student.latest, student.state = content["latest"], model.resume(content["state"], student.name, student.group)
         return student
+
+
+def moment_of(time: datetime.datetime | None) -> int | None:
+    """Microseconds since 1970 of a time (UTC if without a zone)."""
+    if time is None:
+        return None
+    if not isinstance(time, datetime.datetime):
+        raise ValueError(f"time: got {time!r}; expected a datetime.datetime")
+    return ((time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - schema.EPOCH) // schema.MICROSECOND
 
 
 def _of_now(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,0 +1,49 @@
+"""Durable homes of events and students' states; all follow :class:`~adaptrace.store.base.Store`."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from adaptrace.errors import StoreError
+from adaptrace.store.base import Change, Decision, Event, Kept, Store
+from adaptrace.store.memory import MemoryStore
+from adaptrace.store.sqlite import SQLiteStore
+
+__all__ = ["Change", "Decision", "Event", "Kept", "MemoryStore", "SQLiteStore", "Store", "open_store"]
+
+
+def open_store(url: str | os.PathLike[str], durability: Literal["normal", "full"] = "normal") -> Store:
+    """Open a store, or make one.
+
+    Parameters
+    ----------
+    url
+        A path or ``sqlite:///path``: a file; ``memory:``: nothing durable; ``postgresql://...``: a server's database.
+    durability
+        Of a file: ``"normal"``, what was written survives the end of the process; ``"full"``, also a power cut.
+
+    Raises
+    ------
+    StoreError
+        If the URL is none of these, or the store cannot be opened.
+
+    Examples
+    --------
+    >>> store = open_store("memory:")
+    >>> store.students()
+    []
+    >>> store.close()
+    """
+    place = os.fspath(url)
+    if place in ("memory:", ":memory:"):
+        return MemoryStore()
+    if place.startswith(("postgresql://", "postgres://")):
+        from adaptrace.store.postgres import PostgresStore
+
+        store: Store = PostgresStore(place)
+        return store
+    place = place.removeprefix("sqlite:///")
+    if "://" in place:
+        raise StoreError(f"{place}: unknown kind of store; expected a path, sqlite:///path, postgresql://server/name or memory:")
+    return SQLiteStore(place, durability)

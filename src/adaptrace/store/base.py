@@ -1,0 +1,134 @@
+"""What a tutor keeps, and the small protocol that every store follows.
+
+The event log is the truth; a student's state is a cache of it, written in the same transaction. Stores know nothing of
+models: a state is text to them, with the fingerprint of the model that made it. A student's events are in the order of
+(``moment``, ``event_id``), so that order does not depend on which arrived first.
+
+Writers are optimistic: a :class:`Change` says from which version of the student it was made, and does not apply if
+the student has moved on since, in this process or another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Event(NamedTuple):
+    """Something that a student did: a response, or evidence of another kind."""
+
+    event_id: str
+    student: str
+    item: str
+    skills: tuple[str, ...]  # sorted, distinct, at least one
+    kind: str
+    correct: float  # in [0, 1]
+    moment: int  # microseconds since 1970, UTC
+    group: str = ""  # the student's class or school then
+    decision: str = ""  # the id of the decision that it answers, if any
+    retracted: bool = False  # kept so that a second delivery is known, but counts no more
+
+
+class Kept(NamedTuple):
+    """A student's state as it is stored."""
+
+    version: int  # from 1, one more with every write
+    model: str  # fingerprint of the model that made the state
+    state: str
+
+
+class Change(NamedTuple):
+    """What happened to one student, and the state it led to: applied whole or not at all."""
+
+    student: str
+    version: int  # of the state it was made from; 0 for a student who is not in the store
+    model: str
+    state: str
+    events: tuple[Event, ...] = ()  # new ones
+    retracted: tuple[str, ...] = ()  # ids of stored events of this student that count no more
+
+
+class Decision(NamedTuple):
+    """A recommendation that was made, kept on request."""
+
+    decision_id: str
+    student: str
+    moment: int  # microseconds since 1970, UTC
+    content: str  # JSON
+
+
+class Store(Protocol):
+    """A durable event log with states; safe to use from many threads.
+
+    Every method raises :class:`~adaptrace.errors.StoreError` if the store cannot be read or written (disk full, read-only,
+    closed, server gone); the store is then as it was before the call.
+
+    Attributes
+    ----------
+    keeps_states
+        Whether states are worth writing: a store that is gone with the process makes them from its events again.
+    """
+
+    keeps_states: bool
+
+    def version(self, student: str) -> int:
+        """Of the student's stored state; 0 if there is none."""
+
+    def load(self, student: str) -> Kept | None:
+        """The student's state, if the store knows the student."""
+
+    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, Kept]]:
+        """The states of these students, as far as they are known, or of all; ordered by name, in bounded memory."""
+
+    def students(self) -> list[str]:
+        """Names of all students, sorted."""
+
+    def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        """Those of the events that are stored, retracted ones too."""
+
+    def events(self, student: str | None = None) -> Iterator[Event]:
+        """Events that count, of one student or of all: by student, moment and event_id; in bounded memory."""
+
+    def retracted(self) -> Iterator[Event]:
+        """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
+
+    def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
+        """Apply all changes in one transaction, or none.
+
+        Returns
+        -------
+        tuple of str
+            The students whose change does not apply any more, because their version moved on or an ``event_id`` is taken: then
+            nothing was written. Empty: everything is durable.
+        """
+
+    def forget(self, student: str) -> int:
+        """Remove a student's events, state and decisions; how many events there were."""
+
+    def decide(self, decisions: Iterable[Decision]) -> None:
+        """Keep decisions."""
+
+    def decisions(self, student: str | None = None) -> Iterator[Decision]:
+        """Kept decisions, of one student or of all: by student, moment and id."""
+
+    def exposures(self) -> tuple[int, dict[str, int]]:
+        """How many recommendations were counted, and how many of each item."""
+
+    def expose(self, items: Sequence[str], rate: float) -> tuple[str, ...]:
+        """Count one recommendation of each item, unless one is shown too often: the exposure cap of adaptive tests.
+
+        An item may be counted while its count is below 1 + ``rate`` times all that were counted before this call. Holds under
+        any load, across processes.
+
+        Returns
+        -------
+        tuple of str
+            The items over their share: then nothing was counted. Empty: all were counted.
+        """
+
+    def snapshot(self, path: str | os.PathLike[str]) -> None:
+        """Write a consistent copy as an SQLite store, whole or not at all, while others go on reading and writing."""
+
+    def close(self) -> None:
+        """Let go of files and connections; a second call does nothing."""

@@ -1,0 +1,410 @@
+"""A store in PostgreSQL: many processes, on many machines, share one event log.
+
+A write is one call of a function that is kept in the database: one round trip, so that no lock waits for a client. It locks
+students by name, then adds events by id, so that writers wait for each other but never in a circle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from adaptrace.errors import StoreError
+from adaptrace.store.base import Change, Decision, Event, Kept
+from adaptrace.store.sqlite import copy
+
+try:
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+except ImportError:  # an extra: told when a store is opened
+    INSTALLED = False
+else:
+    INSTALLED = True
+
+if TYPE_CHECKING:
+    Connection = psycopg.Connection[tuple[Any, ...]]
+
+T = TypeVar("T")
+
+WAIT_S = 5  # for a connection, at most
+CONNECTIONS = 10  # of one store, at most
+ATTEMPTS = 5  # at a transaction that the server ends for the sake of another
+PAGE = 500  # rows held at a time
+NEVER = -1  # no student's version
+LOCK = 0x61646170747261  # "adaptra": the advisory lock of those who create or migrate
+
+# the n-th brings schema n to n + 1; never edit one that was released
+MIGRATIONS = (
+    """
+    CREATE TABLE adaptrace_store (schema integer NOT NULL);
+    INSERT INTO adaptrace_store VALUES (0);
+    CREATE TABLE adaptrace_students (
+        student text COLLATE "C" PRIMARY KEY,
+        version bigint NOT NULL,
+        model text NOT NULL,
+        state text NOT NULL
+    ) WITH (fillfactor = 70);  -- room for the next version on the same page
+    CREATE TABLE adaptrace_events (
+        event_id text COLLATE "C" PRIMARY KEY,
+        student text COLLATE "C" NOT NULL,
+        item text NOT NULL,
+        skills jsonb NOT NULL,
+        kind text NOT NULL,
+        correct double precision NOT NULL,
+        moment bigint NOT NULL,
+        "group" text NOT NULL,
+        decision text NOT NULL,
+        retracted boolean NOT NULL
+    );
+    CREATE INDEX adaptrace_events_in_order ON adaptrace_events (student, moment, event_id);
+    CREATE INDEX adaptrace_events_retracted ON adaptrace_events (student, moment, event_id) WHERE retracted;
+    CREATE TABLE adaptrace_decisions (
+        decision_id text COLLATE "C" PRIMARY KEY,
+        student text COLLATE "C" NOT NULL,
+        moment bigint NOT NULL,
+        content text NOT NULL
+    );
+    CREATE INDEX adaptrace_decisions_in_order ON adaptrace_decisions (student, moment, decision_id);
+    CREATE TABLE adaptrace_exposures (item text COLLATE "C" PRIMARY KEY, shown bigint NOT NULL);
+    CREATE TABLE adaptrace_exposed (total bigint NOT NULL);
+    INSERT INTO adaptrace_exposed VALUES (0);
+
+    CREATE FUNCTION adaptrace_write(moves jsonb, events jsonb, retractions jsonb) RETURNS SETOF text LANGUAGE plpgsql
+    -- plans made on small tables serve large ones; what they seem to cost must not start the compiler
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    AS $$
+    BEGIN
+        PERFORM FROM adaptrace_students AS s
+            WHERE s.student = ANY (ARRAY(SELECT m ->> 'student' FROM jsonb_array_elements(moves) AS m))
+            ORDER BY s.student FOR UPDATE;
+        RETURN QUERY
+            SELECT m.student FROM jsonb_to_recordset(moves) AS m (student text, since bigint)
+            LEFT JOIN adaptrace_students AS s ON s.student = m.student WHERE m.since <> coalesce(s.version, 0)
+            UNION SELECT n.student FROM jsonb_to_recordset(events) AS n (event_id text, student text)
+            JOIN adaptrace_events AS e ON e.event_id = n.event_id
+            UNION SELECT r.student FROM jsonb_to_recordset(retractions) AS r (event_id text, student text)
+            LEFT JOIN adaptrace_events AS e ON e.event_id = r.event_id AND e.student = r.student AND NOT e.retracted
+            WHERE e.event_id IS NULL;
+        IF FOUND THEN RETURN; END IF;
+        INSERT INTO adaptrace_students SELECT m.student, m.version, m.model, m.state
+            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text)
+            WHERE m.since = 0 ORDER BY m.student;
+        UPDATE adaptrace_students AS s SET version = m.version, model = m.model, state = m.state
+            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text)
+            WHERE s.student = m.student AND m.since > 0;
+        INSERT INTO adaptrace_events SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_events, events) ORDER BY event_id;
+        UPDATE adaptrace_events AS e SET retracted = true
+            FROM jsonb_to_recordset(retractions) AS r (event_id text) WHERE e.event_id = r.event_id;
+    END $$;
+    CREATE FUNCTION adaptrace_expose(items text[], rate double precision) RETURNS SETOF text LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    AS $$
+    DECLARE
+        counted bigint;
+    BEGIN
+        SELECT total INTO counted FROM adaptrace_exposed FOR UPDATE;
+        RETURN QUERY SELECT i.item FROM unnest(items) WITH ORDINALITY AS i (item, place)
+            JOIN adaptrace_exposures AS e ON e.item = i.item WHERE e.shown >= 1 + rate * counted ORDER BY i.place;
+        IF FOUND THEN RETURN; END IF;
+        INSERT INTO adaptrace_exposures AS e SELECT i.item, 1 FROM unnest(items) AS i (item)
+        ON CONFLICT (item) DO UPDATE SET shown = e.shown + 1;
+        UPDATE adaptrace_exposed SET total = total + cardinality(items);
+    END $$;
+    """,
+)
+
+_ADD_DECISIONS = """
+    INSERT INTO adaptrace_decisions SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_decisions, %s::jsonb)
+    ON CONFLICT DO NOTHING"""
+_EVENTS = """
+    SELECT student, moment, event_id, item, skills, kind, correct, "group", decision, retracted FROM adaptrace_events WHERE """
+
+
+class PostgresStore:
+    """A store in a PostgreSQL database, safe to use from many threads, processes and machines.
+
+    Parameters
+    ----------
+    url
+        ``postgresql://user@host:port/database``; the tables are made where its ``search_path`` says, so that
+        ``?options=-csearch_path%3Dname`` gives a schema of its own.
+
+    Raises
+    ------
+    StoreError
+        If psycopg is missing, the server cannot be reached, or its tables are of a newer schema. No message shows the
+        password. If the server is lost during a write, only reading tells whether the write took place; the store
+        connects again by itself.
+    """
+
+    keeps_states = True
+
+    def __init__(self, url: str) -> None:
+        if not INSTALLED:
+            raise StoreError('PostgreSQL needs psycopg: pip install "adaptrace[postgres]"')
+        (self._place, conninfo), self._process = _understood(url), os.getpid()
+        options: dict[str, Any] = {"autocommit": True}
+        try:
+            with psycopg.connect(conninfo, **options) as connection:
+                self._migrate(connection)
+        except psycopg.Error as error:
+            raise self._failure(error) from error
+        self._pool = ConnectionPool(
+            conninfo,
+            kwargs=options,
+            min_size=1,
+            max_size=CONNECTIONS,
+            open=True,
+            timeout=WAIT_S,
+            reconnect_timeout=WAIT_S,
+        )
+
+    def version(self, student: str) -> int:
+        """Of the student's stored state; 0 if there is none."""
+        rows = self._rows("SELECT version FROM adaptrace_students WHERE student = %s", student)
+        return rows[0][0] if rows else 0
+
+    def load(self, student: str) -> Kept | None:
+        """The student's state, if the store knows the student."""
+        rows = self._rows("SELECT version, model, state FROM adaptrace_students WHERE student = %s", student)
+        return Kept(*rows[0]) if rows else None
+
+    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, Kept]]:
+        """The states of these students, as far as they are known, or of all; ordered by name, in bounded memory."""
+        select = "SELECT student, version, model, state FROM adaptrace_students WHERE "
+        if students is None:
+            rows = self._pages(select + "true", "student")
+        else:
+            names = _chunks(sorted(set(students)))
+            rows = (row for some in names for row in self._rows(select + "student = ANY(%s) ORDER BY student", some))
+        for student, *kept in rows:
+            yield student, Kept(*kept)
+
+    def students(self) -> list[str]:
+        """Names of all students, sorted."""
+        return [name for (name,) in self._rows("SELECT student FROM adaptrace_students ORDER BY student")]
+
+    def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        """Those of the events that are stored, retracted ones too."""
+        events = (_event(row) for some in _chunks(event_ids) for row in self._rows(_EVENTS + "event_id = ANY(%s)", some))
+        return {event.event_id: event for event in events}
+
+    def events(self, student: str | None = None) -> Iterator[Event]:
+        """Events that count, of one student or of all: by student, moment and event_id; in bounded memory."""
+        return map(_event, self._pages(_EVENTS + "NOT retracted", "student, moment, event_id", student))
+
+    def retracted(self) -> Iterator[Event]:
+        """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
+        return map(_event, self._pages(_EVENTS + "retracted", "student, moment, event_id"))
+
+    def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
+        """Apply all changes in one transaction, or none.
+
+        Returns
+        -------
+        tuple of str
+            The students whose change does not apply any more, because their version moved on or an ``event_id`` is taken: then
+            nothing was written. Empty: everything is durable.
+        """
+        call = [json.dumps(part) for part in _gathered(changes)]
+        query = b"SELECT adaptrace_write(%s::jsonb, %s::jsonb, %s::jsonb)"
+        stale = {name for (name,) in self._again(lambda connection: connection.execute(query, call).fetchall())}
+        return tuple(dict.fromkeys(change.student for change in changes if change.student in stale))
+
+    def forget(self, student: str) -> int:
+        """Remove a student's events, state and decisions; how many events there were, retracted ones too.
+
+        The server's files, and its backups, hold their bytes until it has vacuumed the tables and written over the log.
+        """
+
+        def remove(connection: Connection) -> int:
+            with connection.transaction():
+                connection.execute("SELECT FROM adaptrace_students WHERE student = %s FOR UPDATE", [student])
+                removed = connection.execute("DELETE FROM adaptrace_events WHERE student = %s", [student]).rowcount
+                connection.execute("DELETE FROM adaptrace_decisions WHERE student = %s", [student])
+                connection.execute("DELETE FROM adaptrace_students WHERE student = %s", [student])
+            return removed
+
+        return self._again(remove)
+
+    def decide(self, decisions: Iterable[Decision]) -> None:
+        """Keep decisions; of two with one id, the first."""
+        with self._connected() as connection, connection.transaction():
+            for some in _chunks(decisions):
+                connection.execute(_ADD_DECISIONS, [json.dumps([decision._asdict() for decision in sorted(some)])])
+
+    def decisions(self, student: str | None = None) -> Iterator[Decision]:
+        """Kept decisions, of one student or of all: by student, moment and id."""
+        select = "SELECT student, moment, decision_id, content FROM adaptrace_decisions WHERE true"
+        for name, moment, decision_id, content in self._pages(select, "student, moment, decision_id", student):
+            yield Decision(decision_id, name, moment, content)
+
+    def exposures(self) -> tuple[int, dict[str, int]]:
+        """How many recommendations were counted, and how many of each item."""
+        rows = self._rows("SELECT total, item, shown FROM adaptrace_exposed LEFT JOIN adaptrace_exposures ON true ORDER BY item")
+        return rows[0][0], {item: shown for _, item, shown in rows if item is not None}
+
+    def expose(self, items: Sequence[str], rate: float) -> tuple[str, ...]:
+        """Count one recommendation of each item, unless one is shown too often: the exposure cap of adaptive tests.
+
+        An item may be counted while its count is below 1 + ``rate`` times all that were counted before this call. Holds under
+        any load, across processes.
+
+        Returns
+        -------
+        tuple of str
+            The items over their share: then nothing was counted. Empty: all were counted.
+        """
+        call = (list(dict.fromkeys(items)), rate)
+        query = b"SELECT adaptrace_expose(%s::text[], %s)"
+        return tuple(item for (item,) in self._again(lambda connection: connection.execute(query, call).fetchall()))
+
+    def snapshot(self, path: str | os.PathLike[str]) -> None:
+        """Write a consistent copy as an SQLite store, whole or not at all, while others go on reading and writing.
+
+        Raises
+        ------
+        OutputError
+            If there is a file already, or it cannot be written.
+        """
+        with self._connected() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            copy(_Frozen(connection), path)
+
+    def close(self) -> None:
+        """Let go of the connections; a second call does nothing."""
+        if self._process == os.getpid():
+            self._pool.close()
+
+    def _migrate(self, connection: Connection) -> None:
+        """Bring the tables to this version's schema, one process at a time."""
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            schema = 0
+            if connection.execute("SELECT to_regclass('adaptrace_store')").fetchall() != [(None,)]:
+                ((schema,),) = connection.execute("SELECT schema FROM adaptrace_store").fetchall()
+            if schema > len(MIGRATIONS):
+                newest = len(MIGRATIONS)
+                raise StoreError(f"{self._place}: schema {schema}, this version reads up to {newest}; upgrade adaptrace")
+            for number, script in enumerate(MIGRATIONS[schema:], schema + 1):
+                connection.execute(script.encode())
+                connection.execute("UPDATE adaptrace_store SET schema = %s", [number])
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Lend a connection; whatever the server refuses is a StoreError."""
+        if self._process != os.getpid():
+            raise StoreError(f"{self._place}: opened in process {self._process}, this is its fork; open it again here")
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.Error, UnicodeEncodeError) as error:
+            if isinstance(error, psycopg.OperationalError) and not isinstance(error, PoolClosed | PoolTimeout):
+                self._pool.check()  # a server that went away took the other connections too
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> StoreError:
+        brief = str(error).splitlines()[0].strip().rstrip(".")
+        told = f"{brief}; check the server and the rights of its user"
+        if isinstance(error, PoolClosed):
+            told = "the store is closed; open it again"
+        elif isinstance(error, PoolTimeout):
+            told = f"no connection within {WAIT_S} s; check that the server runs and has enough connections"
+        elif isinstance(error, psycopg.DataError | UnicodeEncodeError):
+            told = f"a value that PostgreSQL does not keep: {brief}; take it out (NUL characters, half surrogate pairs)"
+        return StoreError(f"{self._place}: {told}")
+
+    def _again(self, work: Callable[[Connection], T]) -> T:
+        """Do the work; again, if the server ended it for the sake of another who did the same."""
+        errors = psycopg.errors
+        with self._connected() as connection:
+            for _ in range(ATTEMPTS - 1):
+                with contextlib.suppress(errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure):
+                    return work(connection)
+            return work(connection)
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._connected() as connection:
+            return connection.execute(query.encode(), values).fetchall()
+
+    def _pages(self, select: str, order: str, student: str | None = None) -> Iterator[tuple[Any, ...]]:
+        """All rows in this order, of which they show the columns first; no connection is held between the pages."""
+        keys = order.count(",") + 1
+        chosen: tuple[object, ...] = ()
+        if student is not None:
+            select, chosen = select + " AND student = %s", (student,)
+        query, values = f"{select} ORDER BY {order} LIMIT {PAGE}", chosen
+        further = f"{select} AND ({order}) > ({', '.join(['%s'] * keys)}) ORDER BY {order} LIMIT {PAGE}"
+        while rows := self._rows(query, *values):
+            yield from rows
+            query, values = further, chosen + rows[-1][:keys]
+
+
+class _Frozen(PostgresStore):
+    """The store as one transaction sees it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        yield self._connection
+
+
+def _understood(url: str) -> tuple[str, str]:
+    """How messages call the database, and how to connect to it."""
+    expected = "expected postgresql://user:password@host:port/database, signs such as @ and / in the password written %40, %2F"
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise StoreError(f"not a PostgreSQL URL; {expected}") from None  # its message may show the password
+    host, port, database = (str(parts.get(name, "")) for name in ("host", "port", "dbname"))
+    if "@" in host + port + database:
+        raise StoreError(f"not a PostgreSQL URL: an @ too many; {expected}")
+    usual: dict[str, Any] = {
+        "connect_timeout": WAIT_S,
+        "client_encoding": "utf8",
+        "fallback_application_name": "adaptrace",
+        # a host that falls silent is given up within half a minute
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
+    return f"postgresql://{host}{port and ':' + port}/{database}", make_conninfo(url, **{**usual, **parts})
+
+
+def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(values)
+    return iter(lambda: list(islice(rest, PAGE)), [])
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    student, moment, event_id, item, skills, kind, correct, group, decision, retracted = row
+    return Event(event_id, student, item, tuple(skills), kind, correct, moment, group, decision, retracted)
+
+
+def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """A call's students, new events and retractions; a change that does not follow from those before it is since ``NEVER``."""
+    moves: dict[str, dict[str, Any]] = {}
+    events: dict[str, dict[str, Any]] = {}
+    retractions: dict[str, str] = {}
+    for student, version, model, state, new, gone in changes:
+        move = moves.setdefault(student, {"student": student, "since": version, "version": version})
+        fits = move["version"] == version
+        for event in new:
+            fits &= event.event_id not in events
+            events[event.event_id] = event._asdict()
+        for event_id in gone:
+            own = events.get(event_id, {"student": student, "retracted": event_id in retractions})
+            fits &= own["student"] == student and not own["retracted"]
+            own["retracted"] = True
+            if event_id not in events:
+                retractions[event_id] = student
+        move.update(since=move["since"] if fits else NEVER, version=version + 1, model=model, state=state)
+    return list(moves.values()), list(events.values()), [{"event_id": key, "student": name} for key, name in retractions.items()]

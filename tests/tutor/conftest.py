@@ -1,0 +1,40 @@
+"""A small school for the tutor: a model, a catalog, a clock that stands still."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+import pytest
+
+import adaptrace as at
+
+NOW = datetime.datetime(2026, 3, 2, 9, 0, tzinfo=datetime.UTC)
+MINUTE = datetime.timedelta(minutes=1)
+
+
+@pytest.fixture
+def school_model() -> at.BKT:
+    return at.BKT.from_parameters(["a", "b", "c"], prior=[0.3, 0.2, 0.1], learn=[0.2, 0.15, 0.3], guess=0.2, slip=0.1)
+
+
+@pytest.fixture
+def school() -> at.Catalog:
+    """Three skills, the last two after the first; an item of two skills."""
+    items = {"item": ["a1", "a2", "b1", "b2", "c1", "ac"], "skills": [["a"], ["a"], ["b"], ["b"], ["c"], ["a", "c"]]}
+    return at.Catalog.from_arrow(items, [{"skill": "b", "prerequisites": ["a"]}, {"skill": "c", "prerequisites": ["a"]}])
+
+
+@pytest.fixture
+def open_tutor(school_model: at.BKT, school: at.Catalog) -> Callable[..., at.Tutor]:
+    """Open a tutor on a store; the clock stands at 2026-03-02 09:00 UTC."""
+    tutors = []
+
+    def make(url: object = "memory:", **options: object) -> at.Tutor:
+        given = {"model": school_model, "catalog": school, "clock": lambda: NOW, **options}
+        tutors.append(at.Tutor.open(url, **given))
+        return tutors[-1]
+
+    yield make
+    for tutor in tutors:
+        tutor.close()
