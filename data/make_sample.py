@@ -93,7 +93,8 @@ def make_catalog() -> dict[str, list[dict[str, object]]]:
 
 def make_responses(catalog: at.Catalog) -> pa.Table:
     """The log, with the class of each student; the classes have come differently far."""
-    table = at.simulate(make_truth(), catalog, students=STUDENTS, responses=LEAST + MORE * (CLASSES - 1), seed=SEED).table
+    responses, policy = LEAST + MORE * (CLASSES - 1), at.LowestMastery()
+    table = at.simulate(make_truth(), catalog, students=STUDENTS, responses=responses, seed=SEED, policy=policy).table
     student = table["student"].chunk(0).indices.to_numpy()
     place = student % CLASSES
     number = np.arange(len(table)) - np.searchsorted(student, student)

@@ -44,7 +44,7 @@ def test_there_is_a_row_for_every_pair_and_a_worst_one_for_every_policy(rows: li
     pairs = {(row["policy"], row["truth"]) for row in rows}
     assert pairs == {(policy, truth) for policy in POLICIES for truth in [*TRUTHS, "worst"]}
     assert len(rows) == len(pairs)
-    assert list(rows[0]) == ["policy", "truth", "post_test", "low", "high", "regret"]
+    assert list(rows[0]) == ["policy", "truth", "post_test", "low", "high", "regret", "regret_low", "regret_high"]
 
 
 @pytest.mark.parametrize("truth", TRUTHS)
@@ -62,6 +62,41 @@ def test_regret_is_what_the_best_policy_with_these_students_has_more(rows: list[
         best = max(row["post_test"] for row in here)
         assert [row["regret"] for row in here] == pytest.approx([best - row["post_test"] for row in here], abs=1e-15)
         assert min(row["regret"] for row in here) == 0.0
+
+
+@pytest.mark.parametrize("truth", TRUTHS)
+def test_the_interval_of_the_regret_is_that_of_the_paired_differences(rows: list[dict[str, object]], truth: str) -> None:
+    options = {"belief": bkt(), "students": 8, "responses": 10, "choices": 1}
+    post = {
+        name: np.concatenate([teach(TRUTHS[truth], CATALOG, seed=seed, policy=policy, **options).post_test for seed in (0, 5)])
+        for name, policy in POLICIES.items()
+    }
+    best = max(post.values(), key=np.mean)
+    for row in (row for row in rows if row["truth"] == truth):
+        told, values = [row[name] for name in ("regret", "regret_low", "regret_high")], best - post[row["policy"]]
+        if not values.any():
+            assert told == [0.0] * 3
+        else:
+            assert told == pytest.approx([values.mean(), *stats.t.interval(0.95, 15, values.mean(), stats.sem(values))], rel=1e-9)
+
+
+def test_with_a_target_it_counts_the_responses_until_there() -> None:
+    rows = [row for row in matrix(target=0.65) if row["truth"] == "quick"]
+    options = {"belief": bkt(), "students": 8, "responses": 10, "choices": 1, "target": 0.65}
+    for row in rows:
+        policy = POLICIES[row["policy"]]
+        taught = [teach(TRUTHS["quick"], CATALOG, seed=seed, policy=policy, **options).reached_after for seed in (0, 5)]
+        reached = np.concatenate(taught)
+        counted = np.minimum(reached, 10.0)
+        low, high = stats.t.interval(0.95, 15, counted.mean(), stats.sem(counted))
+        assert row["reached"] == np.isfinite(reached).mean()
+        assert row["responses"] == counted.mean()
+        assert (row["responses_low"], row["responses_high"]) == pytest.approx((max(low, 0.0), min(high, 10.0)), rel=1e-9)
+    assert 0.0 < min(row["reached"] for row in rows) < 1.0
+
+
+def test_a_target_changes_nothing_else(rows: list[dict[str, object]]) -> None:
+    assert [{name: row[name] for name in rows[0]} for row in matrix(target=0.65)] == rows
 
 
 def test_the_worst_row_is_that_of_the_truth_with_the_largest_regret(rows: list[dict[str, object]]) -> None:

@@ -347,3 +347,92 @@ def test_a_target_may_be_reached_before_any_response(catalog: at.Catalog, model:
 def test_looking_for_a_target_changes_no_bit(model: at.BKT, catalog: at.Catalog) -> None:
     assert taught(model, catalog, target=0.7).log.table.equals(taught(model, catalog).log.table)
     assert taught(model, catalog, target=0.7).post_test.tolist() == taught(model, catalog).post_test.tolist()
+
+
+def test_who_reached_the_target_may_stop(model: at.BKT, catalog: at.Catalog) -> None:
+    whole, stopped = (taught(model, catalog, target=0.7, stop=stop) for stop in (False, True))
+    assert stopped.reached_after.tolist() == whole.reached_after.tolist()
+    answered = Counter(stopped.log.table["student"].to_pylist())
+    names = whole.log.students.to_pylist()
+    assert [answered[name] for name in names] == np.minimum(whole.reached_after, 25).tolist()
+    assert min(answered.values()) < 25
+    together = whole.log.table.filter(pc.equal(whole.log.table["student"].cast("string"), names[0]))
+    assert stopped.log.table.slice(0, answered[names[0]]).to_pylist() == together.slice(0, answered[names[0]]).to_pylist()
+
+
+def test_to_stop_needs_a_target(model: at.BKT, catalog: at.Catalog) -> None:
+    with pytest.raises(ValueError, match="stop: got True without a target"):
+        taught(model, catalog, stop=True)
+
+
+def test_students_looked_at_together_learn_as_they_would_alone(model: at.BKT, catalog: at.Catalog) -> None:
+    """More students than are looked at at once."""
+    for policy in (at.LowestMastery(), at.Random()):
+        many = simulate(model, catalog, students=70, responses=6, policy=policy).table.slice(0, 6 * 5)
+        few = at.simulate(model, catalog, students=10, responses=6, seed=11, policy=policy).table.slice(0, 6 * 5)
+        assert many.to_pylist() == few.to_pylist()
+
+
+# ---- truths of one's own ----------------------------------------------------
+
+
+class Parrot:
+    """Right wherever it has answered before; no model."""
+
+    needs = ()
+
+    def pupil(self, catalog: at.Catalog, name: str, random: np.random.Generator) -> Parrot:
+        pupil = Parrot()
+        pupil.heard = set()
+        return pupil
+
+    def chance(self, item: at.Item, time: datetime.datetime) -> float:
+        return float(item.item in self.heard)
+
+    def respond(self, item: at.Item, time: datetime.datetime, random: np.random.Generator) -> float:
+        correct = self.chance(item, time)
+        self.heard.add(item.item)
+        return correct
+
+
+def test_a_truth_may_bring_its_own_pupils(model: at.BKT, catalog: at.Catalog) -> None:
+    options = {"belief": model, "policy": at.InOrder(), "constraints": at.Constraints(zone=False), "choices": 1}
+    result = taught(Parrot(), catalog, responses=8, target=0.5, **options)
+    assert result.log.correct.reshape(4, 8).tolist() == [[0.0] * 4 + [1.0] * 4] * 4
+    assert result.reached_after.tolist() == [2.0] * 4
+    assert result.post_test.tolist() == [1.0] * 4
+
+
+def test_a_truth_that_is_no_model_needs_a_belief(catalog: at.Catalog) -> None:
+    with pytest.raises(at.ModelError, match="pass belief="):
+        taught(Parrot(), catalog)
+
+
+def test_only_what_can_have_changed_is_asked_again(catalog: at.Catalog, model: at.BKT) -> None:
+    """A pupil that promises so, and one that does not, reach the target after as many responses."""
+
+    class Local(HiddenKnowledge):
+        asked = 0
+
+        def chance(self, item: at.Item, time: datetime.datetime) -> float:
+            type(self).asked += 1
+            return super().chance(item, time)
+
+    class Far(Local):
+        asked = 0
+
+        def __init__(self, *given: object) -> None:
+            super().__init__(*given)
+            self.local = False
+
+    def result(sort: type[Local]) -> list[float]:
+        class Truth:
+            needs = ()
+
+            def pupil(self, *given: object) -> Local:
+                return sort(model, *given)
+
+        return taught(Truth(), catalog, belief=model, target=0.7).reached_after.tolist()
+
+    assert result(Local) == result(Far)
+    assert Local.asked < Far.asked

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from adaptrace.policy import (
         Information,
         InOrder,
+        Interleaved,
         LearningGain,
         LearningProgress,
         LowestMastery,
@@ -85,6 +86,7 @@ _HOME = {
     "HalfLife": "models",
     "InOrder": "policy",
     "Information": "policy",
+    "Interleaved": "policy",
     "Item": "catalog",
     "LearningGain": "policy",
     "LearningProgress": "policy",
@@ -150,6 +152,7 @@ __all__ = [
     "HalfLife",
     "InOrder",
     "Information",
+    "Interleaved",
     "Item",
     "LearningGain",
     "LearningProgress",

@@ -177,7 +177,7 @@ def recommend(
     student: Annotated[str, typer.Option("--student", "-s", help="The student's name as in the log.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 3,
     skills: SkillsPath = None,
-    policy: PolicyName = Policies.lowest_mastery,
+    policy: PolicyName = Policies.interleaved,
     target: Target = 0.75,
     at: At = None,
     levels: Levels = None,

@@ -26,8 +26,17 @@ if TYPE_CHECKING:  # at run time these are imported where they are used: --help 
 class Policies(StrEnum):
     """How the next item is chosen."""
 
+    interleaved = "interleaved"
     lowest_mastery = "lowest-mastery"
+    nearest_mastery = "nearest-mastery"
     target_success = "target-success"
+    learning_gain = "learning-gain"
+    information = "information"
+    review_due = "review-due"
+    learning_progress = "learning-progress"
+    thompson = "thompson"
+    random = "random"
+    in_order = "in-order"
 
 
 LogPath = Annotated[str, typer.Argument(metavar="LOG", help="Parquet, Arrow or CSV/TSV: a file, a folder or a quoted glob.")]
@@ -45,7 +54,7 @@ At = Annotated[datetime.datetime | None, typer.Option("--at", help="When (UTC), 
 Ordered = Annotated[bool, typer.Option("--ordered", help="Promise that rows are in order; an error if not.")]
 CatalogPath = Annotated[Path, typer.Option("--catalog", "-C", help="Items, skills and prerequisites: JSON, Parquet or CSV.")]
 SkillsPath = Annotated[Path | None, typer.Option("--skills", help="Prerequisites, if the catalog is a table.")]
-PolicyName = Annotated[Policies, typer.Option("--policy", help="How to choose.")]
+PolicyName = Annotated[Policies, typer.Option("--policy", help="How to choose; see docs/policies.md.")]
 Target = Annotated[float, typer.Option("--target", min=0.0, max=1.0, help="P(correct) that target-success aims at.")]
 
 
@@ -53,7 +62,8 @@ def policy_of(name: Policies, target: float) -> Policy:
     """The policy that the options choose."""
     from adaptrace import policy
 
-    return policy.TargetSuccess(target=target) if name is Policies.target_success else policy.LowestMastery()
+    chosen: Policy = policy.TargetSuccess(target=target) if name is Policies.target_success else policy.NAMED[name.value]()
+    return chosen
 
 
 # ---- reading ----------------------------------------------------------------

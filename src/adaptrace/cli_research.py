@@ -138,7 +138,7 @@ def simulate(
     responses: Annotated[int, typer.Option("--responses", min=1, help="How many of each student.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same log.")],
     belief: Annotated[Path | None, typer.Option("--belief", help="The model that the policy sees; by default the truth.")] = None,
-    policy: PolicyName = Policies.lowest_mastery,
+    policy: PolicyName = Policies.interleaved,
     target: Target = 0.75,
     choices: Annotated[int, typer.Option("--choices", min=1, help="Of so many best items the student takes one.")] = 3,
     explore: Annotated[float, typer.Option("--explore", min=0.0, max=1.0, help="How often any open item is drawn.")] = 0.0,

@@ -46,7 +46,8 @@ class Constraints:
     Parameters
     ----------
     zone
-        Only items with something to master and nothing to master first (the prerequisite zone; review when all is mastered).
+        Only items with something to master and nothing to master first (the prerequisite zone; review when all is mastered,
+        or, with ``only``, all that is wanted).
     pinned
         Field -> values whose items come first, also outside the zone; no other constraint is waived. A pinned item counts until
         it is answered, a pinned skill until it is mastered, the others always.
@@ -207,7 +208,8 @@ class Constraints:
         """Every constraint that is set, with the items it allows. ``exposed``: items that were recommended too often."""
         shelf = view.shelf
         if self.zone:
-            yield Rule("zone", view.zone if pinned is None else shelf.per_item(view.zone) | pinned)
+            zone = self._zone(view)
+            yield Rule("zone", zone if pinned is None else shelf.per_item(zone) | pinned)
         for name, values in self.only.items():
             yield Rule(f"only {name} {_listed(values)}", shelf.holds(name, values))
         for name, values in self.blocked.items():
@@ -228,6 +230,15 @@ class Constraints:
                 yield Rule(f"quota of {name}", np.array([self._balanced(view, each, name, shares) for each in sessions]))
             if self.minutes is not None:
                 yield Rule(f"minutes {self.minutes:g}", np.array([self._in_time(view, each) for each in sessions]))
+
+    def _zone(self, view: View) -> Flags:
+        """The zone; where ``only`` some items are wanted and all their skills are mastered, these are open for review."""
+        if not self.only:
+            return view.zone
+        shelf = view.shelf
+        wanted = np.logical_and.reduce([shelf.per_item(shelf.holds(name, values)) for name, values in self.only.items()])
+        learning = (shelf.per_item(shelf.any_of(view.below)) & wanted).any(axis=1, keepdims=True)
+        return np.asarray(shelf.per_item(view.zone) | ~learning)
 
     def _varied(self, view: View, student: Student, name: str, most: int) -> Flags:
         """Items that do not share a value with each of the last ``most`` responses."""

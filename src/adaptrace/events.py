@@ -75,18 +75,17 @@ def _logit(p: float) -> float:
     return math.log(p / (1.0 - p))
 
 
-def tell(model: Model, catalog: Catalog, criterion: Criterion, events: Iterable[Event]) -> Story:
-    """What each event of one student did to mastery."""
-    student, story = Student(model, catalog), Story()
+def tell(model: Model, catalog: Catalog, criterion: Criterion, name: str, events: Iterable[Event]) -> tuple[Student, Story]:
+    """A student after these events, in their order, and what each of them did to mastery."""
+    student, story = Student(model, catalog, name), Story()
     timed = "time" in model.needs
     for event in events:
-        student.name = event.student
         at = event.moment if timed else None
         before = [student.mastery_at(skill, at) for skill in event.skills]
         take(student, event)
         for skill, was in zip(event.skills, before, strict=True):
             story.add(event, skill, was, student.mastery_at(skill, at), criterion, student.opportunities[skill])
-    return story
+    return student, story
 
 
 # ---- tables ------------------------------------------------------------------
@@ -140,15 +139,15 @@ def table_of(events: Iterable[Event]) -> pa.Table:
     return pa.table([pa.array(columns[name], kind) for name, kind in zip(EVENTS.names, EVENTS.types, strict=True)], schema=EVENTS)
 
 
-def events_of(log: Log) -> Iterator[Event]:
-    """The rows of a log as events."""
+def events_of(log: Log, group: str) -> Iterator[Event]:
+    """The rows of a log as events, of this group if the log has no groups."""
     wanted = ["student", "event_id", "item", log.skill_column, "kind", "correct", "time", "group"]
     for row in log.table.select([name for name in wanted if name in log.table.column_names]).to_pylist():
         skills = row[log.skill_column]
         names = tuple(sorted(map(str, skills))) if isinstance(skills, list) else (str(skills),)
         who, what = (str(row["event_id"]), str(row["student"])), (str(row["item"]), names)
         kind, moment = row.get("kind") or schema.PRACTICE, moment_of(row["time"])
-        yield Event(*who, *what, kind, float(row["correct"]), moment or 0, row.get("group") or "")
+        yield Event(*who, *what, kind, float(row["correct"]), moment or 0, row.get("group", group) or "")
 
 
 def log_of(events: Iterable[Event], decisions: Iterable[Decision]) -> Log:

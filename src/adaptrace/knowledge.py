@@ -94,11 +94,25 @@ class Tracing:
 
     def odds(self, students: Sequence[Student]) -> FloatArray:
         """Odds of mastery right after each student's last response, (students, skills)."""
+        if len(students) == 1:
+            return self._watched(students[0])
         odds = np.empty((len(students), len(self.shelf.skills)))
         for row, student in zip(odds, students, strict=True):
-            row[:] = self.priors(*self._who(student))
-            self.shelf.spread(state_of(student).odds, row)
+            self._write(student, row)
         return odds
+
+    def _write(self, student: Student, row: FloatArray) -> None:
+        row[:] = self.priors(*self._who(student))
+        self.shelf.spread(state_of(student).odds, row)
+
+    def _watched(self, student: Student) -> FloatArray:
+        """One student's odds, (1, skills), kept with the student from one look to the next."""
+        watcher = student.watcher
+        if not isinstance(watcher, Watcher) or watcher.tracing is not self:
+            row = np.empty((1, len(self.shelf.skills)))
+            self._write(student, row[0])
+            student.watcher = watcher = Watcher(self, student, row)
+        return watcher.row
 
     def faded(self, odds: FloatArray, students: Sequence[Student], moment: int | None) -> FloatArray:
         """The odds at a moment."""
@@ -116,7 +130,9 @@ class Tracing:
 
     def due(self, student: Student, skill: str, at: float) -> int | None:
         """Microseconds since 1970 when mastery falls, or fell, below a threshold; None if it was not above, or does not fade."""
-        state, half_life = state_of(student), self.model.half_life(skill) if self.model.elapsed else math.inf
+        if not self.model.elapsed:
+            return None
+        state, half_life = state_of(student), self.model.half_life(skill)
         last, odds = state.last_time.get(skill), state.odds.get(skill, 0.0)
         if last is None or odds < at / (1.0 - at) or math.isinf(half_life):
             return None
@@ -165,8 +181,8 @@ class Tracing:
         known, own = here / (1.0 + here), chance(here, self.guess, self.slip)
         right = np.repeat(self._joint(own), self.size, axis=1)
         size = np.repeat(self.size, self.size)
-        weakest = self._weakest(own)
         several, left = size > 1, np.zeros_like(known)
+        weakest = self._weakest(own) if several.any() else several
         for correct, weight in ((1.0, right), (0.0, 1.0 - right)):
             share, rest = np.where(several, 0.0, 1.0) + np.zeros_like(known), np.zeros_like(known)
             if several.any():
@@ -185,6 +201,20 @@ class Tracing:
 
     def _summed(self, entries: FloatArray) -> FloatArray:
         return entries if len(self.size) == len(self.skill) else np.add.reduceat(entries, self.start, axis=1)
+
+
+class Watcher:
+    """Keeps a student's odds as an array, response by response."""
+
+    def __init__(self, tracing: Tracing, student: Student, row: FloatArray) -> None:
+        self.tracing, self.row = tracing, row
+        self.odds, self.code = state_of(student).odds, tracing.shelf.code
+
+    def __call__(self, skills: tuple[str, ...]) -> None:
+        """Some skills moved."""
+        for skill in skills:
+            if skill in self.code:
+                self.row[0, self.code[skill]] = self.odds[skill]
 
 
 def _entropy(p: FloatArray) -> FloatArray:

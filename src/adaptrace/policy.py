@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adaptrace.shelf import Shelf
+from adaptrace.student import RECENT
 from adaptrace.view import View
 
 FloatArray = NDArray[np.float64]
 CALM = 1e-300  # added before a logarithm
+NAME = itemgetter(0)  # of a recent response
+AGO = np.arange(float(RECENT), 0.0, -1.0)  # responses since each of the latest, oldest first
 
 
 class Facts(Protocol):
@@ -48,7 +55,10 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class LowestMastery:
-    """Practise the weakest skill that may be practised."""
+    """Practise the weakest skill that may be practised.
+
+    Where all is mastered, and for skills about which the model is as sure, it comes down to hairs: it may ask one skill for ever.
+    """
 
     def utility(self, view: View) -> FloatArray:
         """1 - mastery of the item's weakest skill."""
@@ -57,6 +67,53 @@ class LowestMastery:
     def why(self, facts: Facts) -> str:
         """The sentence for an item."""
         return f"weakest first: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+
+
+@dataclass(frozen=True)
+class Interleaved:
+    """Take turns: what was practised longest ago, the sooner the likelier a wrong answer is. The default.
+
+    The utility is the responses since the item's skill was last practised times P(wrong), so a skill comes back as often as it is
+    got wrong. Practice is spaced and interleaved (Rohrer & Taylor, 2007), a skill on which a student does not move cannot hold up
+    the others, and when all is mastered review goes on in the same way: the model is not asked which of the mastered skills is
+    a hair less certain, which it cannot know. How it fares beside the others is in ``docs/policies.md``.
+    """
+
+    def utility(self, view: View) -> FloatArray:
+        """Responses since the latest on any of the item's skills, times P(wrong)."""
+        return view.shelf.weakest(_waited(view)) * (1.0 - view.chance)
+
+    def why(self, facts: Facts) -> str:
+        """The sentence for an item."""
+        return f"its turn: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+
+
+def _waited(view: View) -> FloatArray:
+    """Responses since each skill was last practised, (students, skills).
+
+    A student remembers the latest 100. A skill that is not among them has waited at least so long; how much longer is taken to be
+    what lay between its responses on average.
+    """
+    waited = np.full((len(view.students), len(view.shelf.skills) + 1), float(RECENT))  # the last is for items that are unknown
+    for row, student in zip(waited, view.students, strict=True):
+        names = list(map(NAME, student.recent))
+        for code_of in _codes(view.shelf):
+            codes = np.fromiter(map(code_of.get, names, repeat(-1)), np.intp, len(names))
+            ago = np.full(len(row), float(RECENT))
+            ago[codes] = AGO[-len(names) :] if names else 0.0  # of a code that is there twice the last counts
+            np.minimum(row, ago, out=row)
+    waited = waited[:, :-1]
+    if any(len(student.recent) == RECENT for student in view.students) and waited.max() == RECENT:
+        total = view.opportunities.sum(axis=1, keepdims=True)
+        waited = np.where(waited == RECENT, np.maximum(total / (1.0 + view.opportunities), RECENT), waited)
+    return waited
+
+
+@lru_cache(maxsize=16)
+def _codes(shelf: Shelf) -> list[dict[str, int]]:
+    """Item -> the code of its first skill; the same for the second skill, and so on, of items that have so many."""
+    most = max(map(len, shelf.codes))
+    return [{name: codes[n] for name, codes in zip(shelf.names, shelf.codes, strict=True) if n < len(codes)} for n in range(most)]
 
 
 @dataclass(frozen=True)
@@ -81,9 +138,18 @@ class TargetSuccess:
     target
         The wanted P(correct). No value is proven best for classrooms, so choose it for your students; the best one depends
         on what an answer costs (Eglington & Pavlik, 2020).
+
+    Raises
+    ------
+    ValueError
+        If it is not between 0 and 1.
     """
 
     target: float = 0.75
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.target <= 1.0:
+            raise ValueError(f"target: got {self.target}; expected a P(correct), 0 to 1")
 
     def utility(self, view: View) -> FloatArray:
         """1 - the distance to the target, per expected minute."""
@@ -141,14 +207,14 @@ class ReviewDue:
 
     def utility(self, view: View) -> FloatArray:
         """What mastery lost since the last response, of skills that were mastered and are not any more; of others below 0."""
-        before = np.minimum(view.after / (1.0 + view.after), 1.0)
-        due = view.shelf.any_of((before >= view.scene.at) & view.below)
-        lost = view.shelf.weakest(before) - view.shelf.weakest(view.mastery)
-        return np.asarray(np.where(due, lost, -view.shelf.weakest(view.mastery)))
+        before = view.after / (1.0 + view.after)
+        due = (before >= view.scene.at) & (view.mastery < view.scene.at)
+        lost = view.shelf.largest(np.where(due, before - view.mastery, 0.0))
+        return np.asarray(np.where(lost > 0.0, lost, -view.weakest))
 
     def why(self, facts: Facts) -> str:
         """The sentence for an item."""
-        return f"due for review: {facts.skill} has faded to {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+        return f"what faded first: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
 
 
 @dataclass(frozen=True)
@@ -156,7 +222,7 @@ class LearningProgress:
     """A bandit on learning progress: skills where success is rising are drawn more often (ZPDES; Clement et al., 2015).
 
     The progress of a skill is its success in the latest ``window`` responses less that in the ``window`` before; a skill with
-    fewer responses counts as promising. Items are drawn with probability in proportion, without replacement (Gumbel).
+    fewer responses counts as promising. What to practise is drawn with probability in proportion, without replacement (Gumbel).
 
     Parameters
     ----------
@@ -164,17 +230,27 @@ class LearningProgress:
         Responses per half.
     explore
         The weight that every skill has whatever its progress.
+
+    Raises
+    ------
+    ValueError
+        If ``window`` is below 1, or ``explore`` not above 0: a skill without progress could never come again.
     """
 
     window: int = 3
     explore: float = 0.1
 
+    def __post_init__(self) -> None:
+        if not (self.window >= 1 and 2 * self.window <= RECENT and self.explore > 0.0):
+            got = f"window={self.window}, explore={self.explore}"
+            raise ValueError(f"LearningProgress: got {got}; expected 1 to {RECENT // 2} responses, and a weight above 0")
+
     def utility(self, view: View) -> FloatArray:
         """The logarithm of the weight, with Gumbel noise: its ranking is a draw without replacement."""
         weight = np.maximum(self._progress(view), 0.0) + self.explore
         weights = view.shelf.weakest(weight)
-        noise = -np.log(-np.log(view.draws(1, weights.shape[1]) + CALM) + CALM)
-        return np.asarray(np.log(weights) + noise)
+        noise = -np.log(-np.log(view.draws(1, len(view.shelf.sets)) + CALM) + CALM)  # one draw for all items of the same skills
+        return np.asarray(np.log(weights) + noise[:, view.shelf.slot_set])
 
     def _progress(self, view: View) -> FloatArray:
         progress, code = np.ones(view.mastery.shape), view.shelf.code
@@ -207,7 +283,7 @@ class Thompson:
         known = drawn < view.mastery
         odds = np.where(known, 1e9, 1e-9)
         tie = 1e-6 * view.shelf.weakest(drawn)
-        return (view.tracing.gain(odds) + tie) / view.shelf.minutes
+        return (view.tracing.gain(odds, view.students) + tie) / view.shelf.minutes
 
     def why(self, facts: Facts) -> str:
         """The sentence for an item."""
@@ -277,10 +353,13 @@ def _scaled(utility: FloatArray, view: View) -> FloatArray:
     zone = view.shelf.per_item(view.zone)
     low = np.where(zone, utility, np.inf).min(axis=1, keepdims=True)
     high = np.where(zone, utility, -np.inf).max(axis=1, keepdims=True)
-    return np.asarray((utility - low) / np.maximum(high - low, CALM))
+    return np.asarray(np.clip((utility - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0))
 
+
+DEFAULT: Policy = Interleaved()  # where no policy is given
 
 NAMED: dict[str, Any] = {
+    "interleaved": Interleaved,
     "lowest-mastery": LowestMastery,
     "nearest-mastery": NearestMastery,
     "target-success": TargetSuccess,

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from adaptrace.catalog import Catalog, Item
 from adaptrace.constraints import Constraints, Rule
 from adaptrace.criterion import Criterion
-from adaptrace.errors import ConstraintError
+from adaptrace.errors import ConstraintError, ModelError
 from adaptrace.models.base import Model
-from adaptrace.policy import LowestMastery, Policy
+from adaptrace.policy import DEFAULT, Policy
 from adaptrace.shelf import Shelf
 from adaptrace.student import Student, moment_of
 from adaptrace.view import Scene, View
@@ -29,7 +29,7 @@ FloatArray = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 BLOCK = 64  # students looked at together: their arrays stay in the processor's cache
 NEVER = -np.inf
-CONSTRAINTS = {"review": "everything is mastered, this is review", "early": "what comes before it is not mastered yet"}
+CONSTRAINTS = {"review": "mastered already, this is review", "early": "what comes before it is not mastered yet"}
 
 
 class Reason(NamedTuple):
@@ -43,7 +43,7 @@ class Reason(NamedTuple):
     unlocks: tuple[str, ...] = ()  # skills that wait for this one
     due: datetime.datetime | None = None  # when the skill's mastery fades, or faded, below its threshold
     constraint: str = ""  # what put it here other than the policy: "pinned", "review", "early"
-    teller: Policy = LowestMastery()  # the policy itself
+    teller: Policy = DEFAULT  # the policy itself
 
     @property
     def sentence(self) -> str:
@@ -108,7 +108,7 @@ class Recommender:
     catalog
         The items to choose from. A skill that the model does not know has the values for unknown skills.
     policy
-        By default :class:`~adaptrace.policy.LowestMastery`.
+        By default :class:`~adaptrace.policy.Interleaved`.
     constraints
         What may be given; by default the zone only.
     criterion
@@ -141,7 +141,7 @@ class Recommender:
         if not len(catalog):
             raise ValueError("the catalog holds no items; expected at least one to choose from")
         self.model, self.catalog = model, catalog
-        self.policy, self.constraints = policy or LowestMastery(), constraints or Constraints()
+        self.policy, self.constraints = policy or DEFAULT, constraints or Constraints()
         self.criterion = criterion or Criterion()
         self.scene = Scene(model, catalog, self.criterion)
         self.constraints.check(self.scene.shelf)
@@ -179,12 +179,13 @@ class Recommender:
         ConstraintError
             If no item is allowed: which constraint left how many.
         """
-        chosen = self.choose([student], k, policy=policy, constraints=constraints, time=time, seed=seed, exposed=exposed)
+        options: dict[str, Any] = {"policy": policy, "constraints": constraints, "seed": seed, "exposed": exposed}
+        chosen = self.choose([student], k, moment_of(time), **options)
         return [self.explained(chosen, 0, place) for place in chosen.places(0)]
 
     def ranked(self, student: Student, k: int, *, time: datetime.datetime | None = None, seed: int = 0) -> list[Item]:
         """The items that :meth:`recommend` gives, without reasons."""
-        return [self.catalog.items[place] for place in self.choose([student], k, time=time, seed=seed).places(0)]
+        return [self.catalog.items[place] for place in self.choose([student], k, moment_of(time), seed=seed).places(0)]
 
     def recommend_all(
         self,
@@ -214,32 +215,38 @@ class Recommender:
             ``student``, ``rank`` from 1, ``item``, ``utility``, ``skill`` (the item's weakest), ``mastery`` of it, ``chance``
             of a right answer. A student to whom nothing may be given has one row with the item null: :meth:`recommend` says why.
         """
-        options: dict[str, Any] = {"policy": policy, "constraints": constraints, "time": time, "seed": seed}
-        parts = [self._rows(self.choose(block, k, **options), reasons) for block in _blocks(students)]
+        moment = moment_of(time)
+        options: dict[str, Any] = {"policy": policy, "constraints": constraints, "seed": seed}
+        parts = [self._rows(self.choose(block, k, moment, **options), reasons) for block in _blocks(students)]
         if not parts:  # the columns of a table without rows are those of any student's
-            return self._rows(self.choose([Student(self.model)], k, **options), reasons).slice(0, 0)
+            return self._rows(self.choose([Student(self.model)], k, moment, **options), reasons).slice(0, 0)
         return pa.concat_tables(parts)
 
     def choose(
         self,
         students: Sequence[Student],
         k: int,
+        moment: int | None = None,
         *,
         policy: Policy | None = None,
         constraints: Constraints | None = None,
-        time: datetime.datetime | None = None,
         seed: int = 0,
         exposed: Sequence[str] = (),
     ) -> Chosen:
-        """The k best items for each student, as arrays."""
+        """The k best items for each student, as arrays; ``moment`` in microseconds since 1970."""
         if k < 1:
             raise ValueError(f"k: got {k}; expected at least 1")
+        for student in students:
+            if student.model is not self.model and student.model.fingerprint != self.model.fingerprint:
+                raise ModelError(
+                    f"student '{student.name}': of the model {student.model!r}, not of this recommender's {self.model!r}"
+                )
         policy = policy or self.policy
         if constraints is None:
             constraints = self.constraints
         elif constraints is not self.constraints:
             constraints.check(self.scene.shelf)
-        view = View(self.scene, students, moment_of(time), seed)
+        view = View(self.scene, students, moment, seed)
         pinned = constraints.pins(view) if constraints.pinned else None
         wanted = _wanted(view, policy.utility(view), constraints.rules(view, pinned, exposed))
         return Chosen(view, policy, constraints, wanted, _best(view, wanted, _tiers(view, pinned), k), pinned, exposed)
@@ -266,7 +273,8 @@ class Recommender:
         row, rank = (each.tolist() for each in np.nonzero(some))
         place = chosen.place[some]
         none, shelf, view = place < 0, chosen.view.shelf, chosen.view
-        code = [view.weakest_skill(*each) for each in zip(row, place.tolist(), strict=True)]
+        pairs = list(zip(row, place.tolist(), strict=True))
+        code, chance = [view.weakest_skill(*each) for each in pairs], [view.chance_of(*each) for each in pairs]
         columns = {
             "student": pa.array([view.students[each].name for each in row], pa.string()),
             "rank": pa.array(np.array(rank) + 1, pa.int32()),
@@ -274,10 +282,10 @@ class Recommender:
             "utility": pa.array(chosen.wanted[row, list(map(chosen.column, place.tolist()))], pa.float64(), mask=none),
             "skill": pa.array(shelf.skills, pa.string()).take(pa.array(np.array(code, np.int64), mask=none)),
             "mastery": pa.array(view.mastery[row, code], pa.float64(), mask=none),
-            "chance": pa.array([view.chance_of(*each) for each in zip(row, place.tolist(), strict=True)], pa.float64(), mask=none),
+            "chance": pa.array(chance, pa.float64(), mask=none),
         }
         if reasons:
-            told = [None if p < 0 else str(self.explained(chosen, r, p).reason) for r, p in zip(row, place.tolist(), strict=True)]
+            told = [None if p < 0 else str(self.explained(chosen, r, p).reason) for r, p in pairs]
             columns["reason"] = pa.array(told, pa.string())
         return pa.table(columns)
 
@@ -287,8 +295,10 @@ def _because(chosen: Chosen, row: int, place: int) -> str:
     view = chosen.view
     if chosen.pinned is not None and chosen.pinned[row, place]:
         return "pinned"
-    if view.review[row, 0]:  # also where skills wait for each other in a circle, so that nothing is open
-        return "early" if any(view.below[row, code] for code in view.shelf.codes[place]) else "review"
+    if not any(view.below[row, code] for code in view.shelf.codes[place]):
+        return "review"
+    if view.review[row, 0]:  # skills wait for each other in a circle, so that nothing is open
+        return "early"
     return "early" if len(view.shelf.soft.sets) and view.early[row, view.shelf.slot_of[place]] else ""
 
 
@@ -322,7 +332,7 @@ def recommend(
     k
         How many; fewer come back if no more are allowed.
     policy
-        By default :class:`~adaptrace.policy.LowestMastery`.
+        By default :class:`~adaptrace.policy.Interleaved`.
     constraints
         What may be given; by default the zone only.
     criterion
@@ -345,7 +355,7 @@ def recommend(
     ...                                 [{"skill": "quarters", "prerequisites": ["halves"]}])
     >>> best = at.recommend(at.Student(model), catalog, k=1)[0]
     >>> best.item.item, str(best.reason)
-    ('h1', 'weakest first: halves is at 30%, 34% chance of a right answer')
+    ('h1', 'its turn: halves is at 30%, 34% chance of a right answer')
     """
     recommender = Recommender(student.model, catalog, policy=policy, constraints=constraints, criterion=criterion)
     return recommender.recommend(student, k, time=time, seed=seed)

@@ -134,14 +134,18 @@ class Shelf:
         """The least over each slot's skills: (students, skills) -> (students, slots)."""
         return self._reduced(np.minimum, mastery)
 
+    def largest(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The largest over each slot's skills: (students, skills) -> (students, slots)."""
+        return self._reduced(np.maximum, values)
+
     def any_of(self, flag: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether it holds for any of each slot's skills: (students, skills) -> (students, slots)."""
         return self._reduced(np.logical_or, flag)
 
     def _reduced(self, over: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
         if self._slot_skill is not None:
-            return np.take(values, self._slot_skill, axis=1)
-        return np.take(over.reduceat(values[:, self.set_skill], self.set_start, axis=1), self.slot_set, axis=1)
+            return values.take(self._slot_skill, axis=1)
+        return np.asarray(over.reduceat(values[:, self.set_skill], self.set_start, axis=1).take(self.slot_set, axis=1))
 
     @cached_property
     def _slot_skill(self) -> CodeArray | None:
@@ -175,8 +179,8 @@ class Shelf:
         """Whether it holds for any skill that each slot needs: (students, skills) -> (students, slots)."""
         out = np.zeros((len(flag), len(self.sets)), bool)
         if len(needs.sets):
-            out[:, needs.sets] = np.logical_or.reduceat(np.take(flag, needs.skill, axis=1), needs.start, axis=1)
-        return np.take(out, self.slot_set, axis=1)
+            out[:, needs.sets] = np.logical_or.reduceat(flag.take(needs.skill, axis=1), needs.start, axis=1)
+        return out.take(self.slot_set, axis=1)
 
     @cached_property
     def needs(self) -> list[tuple[str, ...]]:

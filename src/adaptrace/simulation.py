@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +25,7 @@ from adaptrace.models.base import Model, Response
 from adaptrace.models.bkt import RULES
 from adaptrace.models.skills import Row
 from adaptrace.policy import Policy
-from adaptrace.recommendation import Recommender, propensities
+from adaptrace.recommendation import BLOCK, Recommender, propensities
 from adaptrace.schema import DECISION, EPOCH, MICROSECOND, PRACTICE
 from adaptrace.student import Student
 
@@ -35,7 +37,7 @@ together = plain(joint)
 
 
 def simulate(
-    truth: Model,
+    truth: Model | Truth,
     catalog: Catalog,
     *,
     students: int,
@@ -52,12 +54,14 @@ def simulate(
 
     Students of a :class:`~adaptrace.BKT` have hidden knowledge, drawn skill by skill. Of any other family the model's own
     state of the student is the truth: each outcome is drawn from ``state.predict``, then observed. A product of such
-    predictions is the model's joint distribution of the outcomes, so this draws from exactly that.
+    predictions is the model's joint distribution of the outcomes, so this draws from exactly that. A truth of your own need not
+    be a model at all: with a method ``pupil(catalog, name, random)`` that gives a :class:`Pupil`, and the columns that it
+    ``needs``, it can be any sort of student.
 
     Parameters
     ----------
     truth
-        The model that the students follow, of any family.
+        The model that the students follow, of any family, or a :class:`Truth`.
     catalog
         What they can be given.
     students, responses
@@ -68,7 +72,7 @@ def simulate(
         The model that the policy sees the students through; by default the truth. Take another one to learn how a
         policy fares when its model is wrong. It must know mastery.
     policy
-        By default :class:`~adaptrace.policy.LowestMastery`.
+        By default :data:`adaptrace.policy.DEFAULT`.
     constraints
         What may be given; by default the policy's zone.
     choices
@@ -102,8 +106,7 @@ def simulate(
     >>> log.table.slice(0, 1).select(["item", "propensity", "candidates", "propensities"]).to_pylist()
     [{'item': 'h1', 'propensity': 0.5, 'candidates': ['h1', 'q1'], 'propensities': [0.5, 0.5]}]
     """
-    seen = truth if belief is None else belief
-    recommender = Recommender(seen, catalog, policy=policy, constraints=constraints)
+    recommender = Recommender(_seen(truth, belief), catalog, policy=policy, constraints=constraints)
     plan = _Plan(truth, recommender, responses, choices, explore, record or explore > 0.0)
     return _teach(plan, students, seed).log
 
@@ -130,7 +133,7 @@ class Taught:
 
 
 def teach(
-    truth: Model,
+    truth: Model | Truth,
     catalog: Catalog,
     *,
     students: int,
@@ -143,6 +146,7 @@ def teach(
     explore: float = 0.0,
     record: bool = False,
     target: float | None = None,
+    stop: bool = False,
 ) -> Taught:
     """:func:`simulate`, with what the students ended with, which no log can say.
 
@@ -151,8 +155,10 @@ def teach(
     truth, catalog, students, responses, seed, belief, policy, constraints, choices, explore, record
         As in :func:`simulate`.
     target
-        The mean true P(correct) to be reached, for ``reached_after``; asking costs a prediction of every item after every
-        response.
+        The mean true P(correct) to be reached, for ``reached_after``; asking costs predictions after every response, of every
+        item unless the truth is a :class:`~adaptrace.BKT` without elapsed time, where only those of its skills change.
+    stop
+        Whether a student who reached the target is done.
 
     Examples
     --------
@@ -163,9 +169,8 @@ def teach(
     >>> taught.post_test.round(2).tolist(), taught.reached_after.tolist()
     ([0.9, 0.9, 0.9], [5.0, 3.0, 5.0])
     """
-    seen = truth if belief is None else belief
-    recommender = Recommender(seen, catalog, policy=policy, constraints=constraints)
-    plan = _Plan(truth, recommender, responses, choices, explore, record or explore > 0.0, target)
+    recommender = Recommender(_seen(truth, belief), catalog, policy=policy, constraints=constraints)
+    plan = _Plan(truth, recommender, responses, choices, explore, record or explore > 0.0, target, stop)
     return _teach(plan, students, seed)
 
 
@@ -173,13 +178,14 @@ def teach(
 class _Plan:
     """What holds for every student."""
 
-    truth: Model
+    truth: Model | Truth
     recommender: Recommender
     responses: int
     choices: int
     explore: float
     record: bool
     target: float | None = None
+    stop: bool = False
 
     def __post_init__(self) -> None:
         if self.choices < 1:
@@ -188,6 +194,8 @@ class _Plan:
             raise ValueError(f"explore: got {self.explore}; expected a probability, 0 to 1")
         if self.target is not None and not 0.0 < self.target < 1.0:
             raise ValueError(f"target: got {self.target}; expected a P(correct) between 0 and 1")
+        if self.stop and self.target is None:
+            raise ValueError("stop: got True without a target; expected target= as well, at which to stop")
         try:
             Student(self.belief).mastery("")
         except ModelError as error:
@@ -208,10 +216,28 @@ class _Plan:
         """Whether it matters when an answer is given."""
         return "time" in (*self.truth.needs, *self.belief.needs)
 
+    @cached_property
+    def touched(self) -> dict[Item, list[int]]:
+        """Item -> the places of the items that share a skill with it."""
+        of_skill: dict[str, list[int]] = {}
+        for place, item in enumerate(self.catalog.items):
+            for skill in item.skills:
+                of_skill.setdefault(skill, []).append(place)
+        return {item: sorted({place for skill in item.skills for place in of_skill[skill]}) for item in self.catalog.items}
+
     @property
     def tells_kind(self) -> bool:
         """Whether the truth tells sorts of evidence apart, so that the log must."""
         return bool(getattr(self.truth, "kinds", ()) or getattr(self.truth, "levels", {}))
+
+
+def _seen(truth: Model | Truth, belief: Model | None) -> Model:
+    """What policies see students through: by default the truth, if it is a model."""
+    if belief is None and not hasattr(truth, "start"):
+        raise ModelError(
+            f"{truth!r} is a truth of its own, no model; pass belief= the model that policies see its students through"
+        )
+    return cast(Model, truth) if belief is None else belief
 
 
 def _teach(plan: _Plan, students: int, seed: int) -> Taught:
@@ -219,10 +245,40 @@ def _teach(plan: _Plan, students: int, seed: int) -> Taught:
     courses = [
         _Course(plan, f"student-{number + 1:0{width}}", np.random.default_rng([seed, number]), seed) for number in range(students)
     ]
-    rows = [row for course in courses for row in course.run()]
-    log = Log.from_arrow(pa.Table.from_pylist(rows), keep=DECISION if plan.record else ())
+    for course in courses:
+        course.look(0)
+    for number in range(plan.responses):
+        going = [course for course in courses if not (plan.stop and course.reached <= number)]
+        for course, ranked in zip(going, _ranked(plan, going, number, seed), strict=True):
+            course.respond(number, ranked)
+            course.look(number + 1)
+    log = Log.from_arrow(_table(courses), keep=DECISION if plan.record else ())
     post_test = np.array([course.test() for course in courses], np.float64)
     return Taught(log, post_test, None if plan.target is None else np.array([course.reached for course in courses]))
+
+
+def _table(courses: Sequence[_Course]) -> pa.Table:
+    """All responses, student after student."""
+    return pa.Table.from_pylist([row for course in courses for row in course.rows])
+
+
+def _ranked(plan: _Plan, courses: Sequence[_Course], number: int, seed: int) -> Iterator[list[Item]]:
+    """The best items for every student, best first; the first of a longer list are those of a shorter one.
+
+    Students are looked at together, but where time matters each at their own.
+    """
+    k = max(len(plan.catalog), plan.choices) if plan.record else plan.choices
+    if plan.timed:
+        for course in courses:
+            course.wait(number)
+            yield plan.recommender.ranked(course.student, k, time=course.time, seed=seed)
+        return
+    items = plan.catalog.items
+    for first in range(0, len(courses), BLOCK):
+        block = courses[first : first + BLOCK]
+        chosen = plan.recommender.choose([course.student for course in block], k, seed=seed)
+        for row in range(len(block)):
+            yield [items[place] for place in chosen.places(row)]
 
 
 class _Course:
@@ -235,50 +291,52 @@ class _Course:
         self.time = START + datetime.timedelta(minutes=int(random.integers(0, 120)))
         self.seconds = 0.0  # of the latest response
         self.reached = math.inf
-
-    def run(self) -> list[dict[str, Any]]:
-        """The responses."""
-        rows = []
-        self._look(0)
-        for number in range(self.plan.responses):
-            rows.append(self._respond(number))
-            self._look(number + 1)
-        return rows
+        self.rows: list[dict[str, Any]] = []
+        self._chances: list[float] = []  # of the items, when last asked
+        self._last: Item | None = None
 
     def test(self) -> float:
         """The mean true P(correct) over all items, now."""
         items = self.plan.catalog.items
         return sum(self.pupil.chance(item, self.time) for item in items) / len(items)
 
-    def _look(self, number: int) -> None:
-        if self.plan.target is not None and self.reached > number and self.test() >= self.plan.target:
+    def look(self, number: int) -> None:
+        """Note whether the target is reached."""
+        if self.plan.target is not None and self.reached > number and self._quick_test() >= self.plan.target:
             self.reached = float(number)
 
-    def _respond(self, number: int) -> dict[str, Any]:
-        """One response. Where time matters the clock moves first; elsewhere last, as it did from the first version on."""
-        if self.plan.timed:
-            self._wait(number)
-        item, decision = self._choose()
+    def _quick_test(self) -> float:
+        """:meth:`test`, asking again only what can have changed since it was last called."""
+        items = self.plan.catalog.items
+        if self._last is None or not getattr(self.pupil, "local", False):
+            self._chances = [self.pupil.chance(item, self.time) for item in items]
+        else:
+            for place in self.plan.touched[self._last]:
+                self._chances[place] = self.pupil.chance(items[place], self.time)
+        return sum(self._chances) / len(items)
+
+    def respond(self, number: int, ranked: list[Item]) -> None:
+        """One response to one of these. Where time matters the clock has moved already; elsewhere it moves last."""
+        item, decision = self._choose(ranked)
         correct = self.pupil.respond(item, self.time, self.random)
         if not self.plan.timed:
-            self._wait(number)
+            self.wait(number)
         self.student.observe(item.item, correct, time=self.time)
         row = {"student": self.name, "item": item.item, "skills": list(item.skills), "correct": correct, "time": self.time}
         kind = {"kind": item.kind} if self.plan.tells_kind else {}
-        return {**row, **kind, "response_ms": round(self.seconds * 1000), **decision}
+        self.rows.append({**row, **kind, "response_ms": round(self.seconds * 1000), **decision})
+        self._last = item
 
-    def _wait(self, number: int) -> None:
+    def wait(self, number: int) -> None:
+        """Until the next response."""
         self.seconds = self.random.lognormal(3.2, 0.6)
         self.time += datetime.timedelta(seconds=self.seconds + 5.0)
         if number % A_DAY == A_DAY - 1:
             self.time += NIGHT
 
-    def _choose(self) -> tuple[Item, dict[str, Any]]:
-        """The next item, and how it was decided. The first of a longer list are those of a shorter one."""
-        plan, now = self.plan, self.time if self.plan.timed else None
-        k = max(len(plan.catalog), plan.choices) if plan.record else plan.choices
-        ranked = plan.recommender.ranked(self.student, k, time=now, seed=self.seed)
-        best = ranked[: plan.choices]
+    def _choose(self, ranked: list[Item]) -> tuple[Item, dict[str, Any]]:
+        """The next item, and how it was decided."""
+        plan, best = self.plan, ranked[: self.plan.choices]
         pool = ranked if plan.explore > 0.0 and self.random.random() < plan.explore else best
         place = int(self.random.integers(len(pool)))
         if not plan.record:
@@ -292,7 +350,11 @@ class _Course:
 
 
 class Pupil(Protocol):
-    """The truth about one student."""
+    """The truth about one student.
+
+    One with an attribute ``local`` that is true promises that a response changes the chances on items of its skills only, and
+    time none: looking for a target then asks only those again.
+    """
 
     def chance(self, item: Item, time: datetime.datetime) -> float:
         """The true P(correct) on an item at a time, given all that is hidden. Changes nothing."""
@@ -301,10 +363,24 @@ class Pupil(Protocol):
         """Draw an outcome, and learn from the response."""
 
 
-def _pupil(truth: Model, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
+class Truth(Protocol):
+    """What can be taught that is no model: a sort of student."""
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """``("time",)`` if policies should see students at the time of their answers."""
+
+    def pupil(self, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
+        """A student who has not answered yet."""
+
+
+def _pupil(truth: Model | Truth, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
+    own = getattr(truth, "pupil", None)
+    if own is not None:
+        return cast(Pupil, own(catalog, name, random))
     if isinstance(truth, BKT):
         return HiddenKnowledge(truth, catalog, name, random)
-    return OwnState(truth, name)
+    return OwnState(cast(Model, truth), name)
 
 
 class OwnState:
@@ -333,7 +409,7 @@ class HiddenKnowledge:
     """A student who knows each skill or does not, as a BKT has it."""
 
     def __init__(self, truth: BKT, catalog: Catalog, name: str, random: np.random.Generator) -> None:
-        self.truth, self.name = truth, name
+        self.truth, self.name, self.local = truth, name, not truth.elapsed
         self.known = {skill: random.random() < truth.row(skill, student=name)[0] for skill in catalog.skills}
         self.last: dict[str, datetime.datetime] = {}  # response, per skill met
 

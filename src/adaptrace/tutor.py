@@ -44,6 +44,7 @@ from adaptrace.student import Student, moment_of
 LOCKS = 256  # students share so many locks by their names
 TRIES = 100  # times that a write may find that another process was first
 AT_ONCE = 500  # students per transaction of many
+AS_BEFORE = "\0"  # in place of a group, until the student is read: that of the latest event
 TOLERANCE = datetime.timedelta(minutes=5)  # by which a clock may be ahead of ours
 
 
@@ -73,7 +74,7 @@ class Tutor:
     ...     [str(choice.reason) for choice in tutor.recommend("ana", k=1)]
     True
     False
-    ['weakest first: halves is at 84%, 77% chance of a right answer']
+    ['its turn: halves is at 84%, 77% chance of a right answer']
     """
 
     def __init__(
@@ -214,7 +215,7 @@ class Tutor:
         UnknownItemError
             If the catalog lacks the item and ``skills`` is not given.
         ValueError
-            If the outcome, the time or the skills are wrong.
+            If the outcome, the time or the skills are wrong, or an event would replace itself.
         ConflictError
             If ``event_id`` stands for something else already: the first is kept.
         StoreError
@@ -224,12 +225,11 @@ class Tutor:
         if time is not None:
             self._check_future(moment)
         response = self._door.response(item, correct, level=level, kind=kind, skills=skills)
-        wrong = () if replaces is None else (self._replaced(replaces, name),)
+        event_id = str(event_id or _new_id())
+        wrong = () if replaces is None else (self._replaced(str(replaces), name, event_id),)
+        what = (response.item, response.skills, response.kind, response.correct, moment)
+        event = Event(event_id, name, *what, AS_BEFORE if group is None else str(group), str(decision_id))
         with self._lock(name):
-            if group is None:
-                group = self._entry(name).student.group
-            what = (response.item, response.skills, response.kind, response.correct, moment)
-            event = Event(event_id or _new_id(), name, *what, group, decision_id)
             try:
                 return bool(self._apply(name, [event], wrong))
             except ConflictError:
@@ -262,7 +262,7 @@ class Tutor:
         if missing:
             raise DataError("table", missing)
         events: dict[str, list[Event]] = {}
-        for event in events_of(log):
+        for event in events_of(log, AS_BEFORE):
             events.setdefault(event.student, []).append(event)
         for each in events.values():
             self._check_future(max(event.moment for event in each))
@@ -327,13 +327,13 @@ class Tutor:
         ConstraintError
             If no item is allowed: which constraint left how many.
         """
-        name, when = str(student), schema.EPOCH + self._moment(time) * schema.MICROSECOND
+        name, moment = str(student), self._moment(time)
         if not 0.0 <= explore <= 1.0:
             raise ValueError(f"explore: got {explore}; expected a probability, 0 to 1")
-        options = {"policy": policy, "constraints": constraints, "time": when, "seed": seed}
+        options = {"policy": policy, "constraints": constraints, "seed": seed}
         with self._lock(name):
             known = self._entry(name, fresh=True).student
-            chosen, places = self._shown(known, k, explore, options, whole=decision_id is not None)
+            chosen, places = self._shown(known, moment, k, explore, options, whole=decision_id is not None)
             if decision_id is not None:
                 self.store.decide([self._decision(decision_id, chosen, places, k, explore)])
             return [self.recommender.explained(chosen, 0, place) for place in places]
@@ -374,10 +374,9 @@ class Tutor:
         name, moment = str(student), self._moment(time)
         asked = self._door.response(item, 0.0)._replace(correct=math.nan, moment=moment)
         with self._lock(name):
-            ever = asked.skills[0] in tell(self.model, self.catalog, self.criterion, self.store.events(name)).reached
-            known = self._entry(name, fresh=True).student
+            known, story = tell(self.model, self.catalog, self.criterion, name, self.store.events(name))
             asked = asked._replace(moment=moment if "time" in self.model.needs else None)
-            return when_to_stop(known, asked, self.criterion, ever=ever)
+            return when_to_stop(known, asked, self.criterion, ever=asked.skills[0] in story.reached)
 
     # ---- what is known ------------------------------------------------------
 
@@ -401,8 +400,7 @@ class Tutor:
         """
         name, moment = str(student), self._moment(time)
         with self._lock(name):
-            known = self._entry(name, fresh=True).student
-            story = tell(self.model, self.catalog, self.criterion, self.store.events(name))
+            known, story = tell(self.model, self.catalog, self.criterion, name, self.store.events(name))
             at = moment if "time" in self.model.needs else None
             rows = [
                 {
@@ -480,11 +478,14 @@ class Tutor:
                 self._cache.move_to_end(name)
         if entry is None or (fresh and entry.version != self.store.version(name)):
             entry = self._loaded(name, self.store.load(name))
-            with self._cache_lock:
-                self._cache[name] = entry
-                if len(self._cache) > self._cache_size:
-                    self._cache.popitem(last=False)
+            self._keep(name, entry)
         return entry
+
+    def _keep(self, name: str, entry: _Entry) -> None:
+        with self._cache_lock:
+            self._cache[name] = entry
+            if len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
 
     def _loaded(self, name: str, kept: Kept | None) -> _Entry:
         if kept is None:
@@ -517,6 +518,8 @@ class Tutor:
         """Store events and retractions of one student with the state they lead to; how many events or retractions were new."""
         for _ in range(TRIES):
             change, entry = self._change(name, events, retracted, again)
+            if again and not change.version:  # forgotten meanwhile: the name must not come back
+                return 0
             if self._written([change], [entry]):
                 return len(change.events) + len(change.retracted)
             events, retracted = self._news(events, retracted)
@@ -538,23 +541,20 @@ class Tutor:
             return sum(self._apply(name, events, ()) for name, events in block)
 
     def _written(self, changes: Sequence[Change], entries: Sequence[_Entry]) -> bool:
-        """Whether the store took the changes. If it did not, what is in memory of these students is dropped."""
-        try:
-            stale = self.store.write(changes)
-        except BaseException:
-            for change in changes:
-                self._drop(change.student)
-            raise
+        """Whether the store took the changes; only then are these students in memory again."""
+        if self.store.write(changes):
+            return False
         for change, entry in zip(changes, entries, strict=True):
-            if stale:
-                self._drop(change.student)
-            else:
-                entry.version = change.version + 1
-        return not stale
+            entry.version = change.version + 1
+            self._keep(change.student, entry)
+        return True
 
     def _change(self, name: str, events: Sequence[Event], retracted: Sequence[str], again: bool) -> tuple[Change, _Entry]:
-        """The change that events and retractions are, and the student in memory after it."""
+        """The change that events and retractions are, and the student after it: not in memory until that is stored."""
         entry = self._entry(name)
+        self._drop(name)  # whatever fails from here on, memory is not ahead of the store
+        before = entry.student.group
+        events = [event._replace(group=before) if event.group == AS_BEFORE else event for event in events]
         late = entry.last is not None and any(key_of(event) < entry.last for event in events)
         if retracted or late or again:
             kept = (event for event in self.store.events(name) if event.event_id not in retracted)
@@ -587,8 +587,10 @@ class Tutor:
                 raise _no_event(event_id)
         return [e for e in events if e.event_id not in known], [e for e in retracted if not known[e].retracted]
 
-    def _replaced(self, event_id: str, name: str) -> str:
+    def _replaced(self, event_id: str, name: str, by: str) -> str:
         """The id of the event that another one of the same student replaces."""
+        if event_id == by:
+            raise ValueError(f"replaces: got '{by}', the event_id itself; give the correction an id of its own")
         owner = self._stored(event_id).student
         if owner != name:
             raise ConflictError(f"replaces: got event_id '{event_id}' of '{owner}'; expected an event of '{name}'")
@@ -603,7 +605,7 @@ class Tutor:
     # ---- choosing -----------------------------------------------------------
 
     def _shown(
-        self, known: Student, k: int, explore: float, options: Mapping[str, Any], *, whole: bool
+        self, known: Student, moment: int, k: int, explore: float, options: Mapping[str, Any], *, whole: bool
     ) -> tuple[Chosen, list[int]]:
         """What was chosen, and the places of the k items to show, none of them over the exposure cap.
 
@@ -612,7 +614,7 @@ class Tutor:
         cap = (options["constraints"] or self.recommender.constraints).exposure_cap
         exposed: tuple[str, ...] = ()
         while True:
-            chosen = self.recommender.choose([known], len(self.catalog) if whole else k, exposed=exposed, **options)
+            chosen = self.recommender.choose([known], len(self.catalog) if whole else k, moment, exposed=exposed, **options)
             places = self._explored(chosen, k) if explore and chosen.view.draws(4, 1)[0, 0] < explore else chosen.places(0)[:k]
             over = self.store.expose([self.catalog.items[place].item for place in places], cap) if cap is not None else ()
             if not over:
@@ -657,8 +659,8 @@ class Tutor:
 
     def _check_future(self, moment: int) -> None:
         latest = self._clock() + self._tolerance
-        time = schema.EPOCH + moment * schema.MICROSECOND
-        if time > latest:
+        if moment > (moment_of(latest) or 0):
+            time = schema.EPOCH + moment * schema.MICROSECOND
             raise ValueError(
                 f"time: got {time}, which is in the future; expected at most {latest} (now and {self._tolerance}); "
                 "set the sender's clock, or open the tutor with a larger tolerance"

@@ -42,13 +42,11 @@ class Agreement(RuleBasedStateMachine):
     def both(self, call: Callable[[Store], object]) -> None:
         assert call(self.sqlite) == call(self.memory)
 
-    @rule(drawn=st.lists(changes(), min_size=1, max_size=3))
+    @rule(drawn=st.lists(changes(), min_size=1, max_size=3, unique_by=lambda each: each[0]))
     def write(self, drawn: list[tuple[str, int, tuple[Event, ...], tuple[str, ...]]]) -> None:
-        seen: dict[str, int] = {}
         made = []
         for student, offset, events, retracted in drawn:
-            version = seen.get(student, self.memory.version(student))
-            seen[student] = version + 1
+            version = self.memory.version(student)
             made.append(Change(student, version + offset, "model", f"{student} {version}", events, retracted))
         self.both(lambda store: store.write(made))
 

@@ -199,6 +199,19 @@ def test_iteration_goes_on_while_others_write(store: Store, event: Make, change:
 # ---- forgetting -------------------------------------------------------------
 
 
+def test_a_student_who_comes_again_has_no_version_of_before(store: Store, change: MakeChange) -> None:
+    """So what another process still has in memory cannot pass for the student of now."""
+    store.write([change("Ada", 0), change("Bob", 0)])
+    store.write([change("Ada", 1)])
+    store.write([change("Ada", 2)])
+    store.forget("Ada")
+    store.forget("Bob")
+    assert store.write([change("Ada", 0), change("Cy", 0)]) == ()
+    assert store.version("Ada") == store.version("Cy") == 4
+    assert store.write([change("Ada", 4)]) == ()
+    assert store.version("Ada") == 5
+
+
 def test_a_forgotten_student_is_gone_and_others_stay(store: Store, event: Make, change: MakeChange) -> None:
     store.write([change("Ada", 0, event("e1"), event("e2")), change("Bob", 0, event("b1", "Bob"))])
     store.write([change("Ada", 1, retracted=("e1",))])

@@ -1,4 +1,4 @@
-"""Whatever the order, the delays, duplicates, retractions, restarts and rebuilds: the state is that of the clean log, bit for bit."""
+"""Whatever the order, delays, duplicates, retractions, restarts and rebuilds: the state is the clean log's, bit for bit."""
 
 from __future__ import annotations
 
@@ -154,7 +154,11 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def equals_the_clean_log(self) -> None:
         for student in STUDENTS:
-            mine = [(each[3], event_id, each) for event_id, each in self.sent.items() if each[0] == student and event_id not in self.gone]
+            mine = [
+                (each[3], event_id, each)
+                for event_id, each in self.sent.items()
+                if each[0] == student and event_id not in self.gone
+            ]
             clean = at.Student(self.model, CATALOG, student)
             for time, _, (_, item, correct, _, group) in sorted(mine, key=lambda each: each[:2]):
                 clean.group = group

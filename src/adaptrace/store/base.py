@@ -33,7 +33,7 @@ class Event(NamedTuple):
 class Kept(NamedTuple):
     """A student's state as it is stored."""
 
-    version: int  # from 1, one more with every write
+    version: int  # one more with every write; of a student who comes again after being forgotten, one never used before
     model: str  # fingerprint of the model that made the state
     state: str
 
@@ -94,7 +94,7 @@ class Store(Protocol):
         """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
 
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
-        """Apply all changes in one transaction, or none.
+        """Apply all changes, of different students, in one transaction, or none.
 
         Returns
         -------

@@ -51,6 +51,7 @@ class MemoryStore:
         self._decided: Order = defaultdict(list)
         self._exposures: dict[str, int] = {}
         self._exposed = 0
+        self._first_version = 1
         self._closed = False
 
     # ---- reading ------------------------------------------------------------
@@ -157,7 +158,8 @@ class MemoryStore:
         return owner == student and event_id not in call.retracted
 
     def _apply(self, change: Change) -> None:
-        self._kept[change.student] = Kept(change.version + 1, change.model, change.state)
+        version = change.version + 1 if change.version else self._first_version
+        self._kept[change.student] = Kept(version, change.model, change.state)
         for event in change.events:
             self._events[event.event_id] = event
             order = self._retracted if event.retracted else self._counting
@@ -177,7 +179,8 @@ class MemoryStore:
                 del self._events[event_id]
             for _, decision_id in self._decided.pop(student, []):
                 del self._decisions[decision_id]
-            self._kept.pop(student, None)
+            left = self._kept.pop(student, None)
+            self._first_version = max(self._first_version, 1 + left.version if left else 1)
             return len(gone)
 
     def decide(self, decisions: Iterable[Decision]) -> None:

@@ -41,8 +41,11 @@ LOCK = 0x61646170747261  # "adaptra": the advisory lock of those who create or m
 # the n-th brings schema n to n + 1; never edit one that was released
 MIGRATIONS = (
     """
-    CREATE TABLE adaptrace_store (schema integer NOT NULL);
-    INSERT INTO adaptrace_store VALUES (0);
+    CREATE TABLE adaptrace_store (
+        schema integer NOT NULL,
+        first_version bigint NOT NULL  -- of the next new student: none that a forgotten one had
+    );
+    INSERT INTO adaptrace_store VALUES (0, 1);
     CREATE TABLE adaptrace_students (
         student text COLLATE "C" PRIMARY KEY,
         version bigint NOT NULL,
@@ -91,8 +94,9 @@ MIGRATIONS = (
             LEFT JOIN adaptrace_events AS e ON e.event_id = r.event_id AND e.student = r.student AND NOT e.retracted
             WHERE e.event_id IS NULL;
         IF FOUND THEN RETURN; END IF;
-        INSERT INTO adaptrace_students SELECT m.student, m.version, m.model, m.state
-            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text)
+        INSERT INTO adaptrace_students SELECT m.student, s.first_version - 1 + m.version, m.model, m.state
+            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text),
+                adaptrace_store AS s
             WHERE m.since = 0 ORDER BY m.student;
         UPDATE adaptrace_students AS s SET version = m.version, model = m.model, state = m.state
             FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text)
@@ -118,6 +122,9 @@ MIGRATIONS = (
     """,
 )
 
+_LEAVE_VERSIONS = """
+    UPDATE adaptrace_store AS a SET first_version = greatest(a.first_version, 1 + s.version)
+    FROM adaptrace_students AS s WHERE s.student = %s"""
 _ADD_DECISIONS = """
     INSERT INTO adaptrace_decisions SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_decisions, %s::jsonb)
     ON CONFLICT DO NOTHING"""
@@ -225,6 +232,7 @@ class PostgresStore:
         def remove(connection: Connection) -> int:
             with connection.transaction():
                 connection.execute("SELECT FROM adaptrace_students WHERE student = %s FOR UPDATE", [student])
+                connection.execute(_LEAVE_VERSIONS, [student])
                 removed = connection.execute("DELETE FROM adaptrace_events WHERE student = %s", [student]).rowcount
                 connection.execute("DELETE FROM adaptrace_decisions WHERE student = %s", [student])
                 connection.execute("DELETE FROM adaptrace_students WHERE student = %s", [student])

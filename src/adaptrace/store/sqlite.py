@@ -41,6 +41,8 @@ MIGRATIONS = (
     CREATE TABLE exposures (item TEXT NOT NULL PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE exposed (total INTEGER NOT NULL);
     INSERT INTO exposed VALUES (0);
+    CREATE TABLE first_version (version INTEGER NOT NULL);  -- of the next new student: none that a forgotten one had
+    INSERT INTO first_version VALUES (1);
     """,
 )
 """The n-th brings a store of schema n to n + 1; none that was released is ever changed."""
@@ -69,6 +71,10 @@ _ADD_EVENT = f"INSERT INTO events ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 _RETRACT = "UPDATE events SET retracted = 1 WHERE event_id = ? AND student = ? AND retracted = 0"
 _MOVE = "UPDATE students SET version = version + 1, model = ?, state = ? WHERE student = ? AND version = ?"
 _ADD_STUDENT = "INSERT INTO students (student, version, model, state) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_NEW_STUDENT = "INSERT INTO students SELECT ?, version, ?, ? FROM first_version WHERE true ON CONFLICT DO NOTHING"
+_LEAVE_VERSIONS = (
+    """UPDATE first_version SET version = max(version, 1 + v) FROM (SELECT version AS v FROM students WHERE student = ?)"""
+)
 _ADD_DECISION = "INSERT INTO decisions (decision_id, student, moment, content) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _EXPOSE = "INSERT INTO exposures VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 
@@ -427,7 +433,7 @@ class SQLiteStore:
         if version:
             moved = execute(_MOVE, (model, state, student, version)).rowcount
         else:
-            moved = execute(_ADD_STUDENT, (student, 1, model, state)).rowcount
+            moved = execute(_NEW_STUDENT, (student, model, state)).rowcount
         if not moved:
             return False
         added = sum([execute(_ADD_EVENT, _row_of(event)).rowcount for event in events])
@@ -481,6 +487,7 @@ class SQLiteStore:
         counts = []
 
         def work() -> tuple[str, ...]:
+            self._writer.execute(_LEAVE_VERSIONS, (student,))
             for table in ("students", "decisions", "events"):
                 counts.append(self._writer.execute(f"DELETE FROM {table} WHERE student = ?", (student,)).rowcount)
             return ()

@@ -1,0 +1,295 @@
+"""A storm of writes whose every operation follows from its name, so that whoever watches knows what must be stored.
+
+    python storm.py storm URL NAME THREADS            writes until it is killed; stdin: names of operations to begin with
+    python storm.py hammer URL NAME THREADS ROUNDS    writes so many operations per thread
+
+An operation is called ``name-thread-number``. Both print the name of each operation once it is acknowledged.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import adaptrace as at
+from adaptrace.events import fold
+from adaptrace.store.base import Event
+from adaptrace.tutor import _Entry, _text
+
+START = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.UTC)
+MINUTE = datetime.timedelta(minutes=1)
+END = START + 10_000_000 * MINUTE
+ITEMS = {"a1": ["a"], "a2": ["a"], "b1": ["b"], "ab": ["a", "b"], "c1": ["c"]}
+CAP = 0.4
+
+
+def opened(url: object, **options: object) -> at.Tutor:
+    """A tutor of three skills, one of which is forgotten."""
+    model = at.BKT.from_parameters(
+        ["a", "b", "c"], prior=[0.3, 0.2, 0.1], learn=[0.2, 0.15, 0.3], forget=[0.0, 0.01, 0.0], guess=0.2, slip=0.1
+    )
+    catalog = at.Catalog.from_arrow({"item": list(ITEMS), "skills": list(ITEMS.values())})
+    return at.Tutor.open(url, model=model, catalog=catalog, clock=lambda: END, **options)
+
+
+# ---- operations --------------------------------------------------------------
+
+
+class Operation(NamedTuple):
+    """What is done: an event that is new or was sent before, and one that is taken back."""
+
+    event_id: str
+    wrong: str
+
+
+@cache
+def operation(name: str) -> Operation:
+    """Observe, deliver again, retract or correct."""
+    thread, number = name.rsplit("-", 1)
+    chance = random.Random(name)
+    earlier = f"{thread}-{int(number) // 4 * 4 - chance.choice((0, 4))}"  # every fourth is always an observation
+    if int(number) % 4 == 0 or "--" in earlier or chance.random() < 0.4:
+        return Operation(name, "")
+    return chance.choice([Operation(earlier, ""), Operation("", earlier), Operation(f"{name}c", earlier)])
+
+
+@cache
+def payload(event_id: str, wrong: str) -> tuple[str, str, float, datetime.datetime]:
+    """Student, item, outcome and time of an event; a correction is of the same student."""
+    chance = random.Random(event_id)
+    number = int(event_id.rstrip("c").rsplit("-", 1)[1])
+    student = payload(wrong, "")[0] if wrong else "one" if chance.random() < 0.3 else f"s{chance.randrange(49)}"
+    minute = number - (chance.randrange(1, 50) if chance.random() < 0.2 else 0)  # some are late, many at one time
+    return student, chance.choice(list(ITEMS)), chance.choice([0.0, 0.5, 1.0]), START + (100 + minute) * MINUTE
+
+
+def do(tutor: at.Tutor, name: str) -> None:
+    """One operation."""
+    event_id, wrong = operation(name)
+    if not event_id:
+        tutor.retract(wrong)
+        return
+    student, item, correct, time = payload(event_id, wrong)
+    tutor.observe(student, item, correct, time=time, event_id=event_id, replaces=wrong or None, group="7b")
+
+
+def ask(tutor: at.Tutor, number: int) -> None:
+    """Read what others write."""
+    student = "one" if number % 2 else f"s{number % 49}"
+    capped = at.Constraints(exposure_cap=CAP, zone=False)
+    tutor.recommend(student, 1, constraints=capped, seed=number)
+    tutor.recommend(student, 2, decision_id=f"d{number}")
+    mastery = tutor.mastery(student)
+    assert all(0.0 < value < 1.0 for value in mastery["mastery"].to_pylist())
+    assert tutor.history(student)["event_id"].is_valid().to_pylist().count(False) == 0
+    tutor.when_to_stop(student, "a1")
+    if number % 10 == 0:
+        tutor.recommend_all(k=1)
+        tutor.log()
+
+
+def hammer(tutor: at.Tutor, name: str, threads: int, rounds: int, acknowledge: Callable[[str], None]) -> None:
+    """All operations of all threads; raises what any of them raised."""
+    start = threading.Barrier(threads)
+
+    def work(thread: int) -> None:
+        start.wait(30)
+        for number in range(rounds):
+            do(tutor, f"{name}-{thread}-{number}")
+            acknowledge(f"{name}-{thread}-{number}")
+            if number % 4 == thread % 4:
+                ask(tutor, number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+
+
+# ---- what must be stored -----------------------------------------------------
+
+
+class Verdict(NamedTuple):
+    """What is wrong with a store; all empty if nothing is."""
+
+    lost: list[str]  # acknowledged and not there
+    doubled: list[str]  # there twice
+    invented: list[str]  # not what was sent, or taken back by nobody
+    differ: list[str]  # students whose state is not that of their events
+
+
+def judged(tutor: at.Tutor, acknowledged: Iterable[str], tried: Iterable[str] = ()) -> Verdict:
+    """Compare a store with the operations that were acknowledged, and those that may or may not have been done."""
+    events = [*tutor.store.events(), *tutor.store.retracted()]
+    stored = {event.event_id: event for event in events}
+    done, maybe = list(map(operation, acknowledged)), list(map(operation, tried))
+    sent = {event_id: wrong for event_id, wrong in (*done, *maybe) if event_id and (wrong or not event_id.endswith("c"))}
+    may_be_gone = {wrong for _, wrong in (*done, *maybe)}
+    lost = [event_id for event_id, _ in done if event_id and event_id not in stored]
+    lost += [wrong for _, wrong in done if wrong and not (wrong in stored and stored[wrong].retracted)]
+    invented = [
+        event.event_id
+        for event in events
+        if event.event_id not in sent
+        or not _is(event, payload(event.event_id, sent[event.event_id]))
+        or (event.retracted and event.event_id not in may_be_gone)
+    ]
+    doubled = [event_id for event_id, n in Counter(event.event_id for event in events).items() if n > 1]
+    return Verdict(lost, doubled, invented, [name for name in tutor.store.students() if not is_replay(tutor, name)])
+
+
+def _is(event: Event, sent: tuple[str, str, float, datetime.datetime]) -> bool:
+    student, item, correct, time = sent
+    moment = (time - START) // datetime.timedelta(microseconds=1) + int(START.timestamp()) * 1_000_000
+    what = (student, item, tuple(ITEMS[item]), "practice", correct, moment)
+    return event[1:7] == what
+
+
+def is_replay(tutor: at.Tutor, name: str) -> bool:
+    """Whether a student's state, as stored and in memory, is a clean replay of the events, bit for bit."""
+    clean = _text(_Entry(0, *fold(tutor.model, tutor.catalog, name, tutor.store.events(name))))
+    kept = tutor.store.load(name)
+    in_memory = _text(tutor._entry(name, fresh=True)) == clean
+    return in_memory and (not tutor.store.keeps_states or (kept is not None and kept.state == clean))
+
+
+# ---- a process that is killed ------------------------------------------------
+
+THREADS = 4
+
+
+@dataclass
+class Tally:
+    """What so many rounds came to."""
+
+    rounds: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
+    invented: int = 0
+    differ: int = 0
+    integrity: str = "ok"
+
+
+def following(names: Iterable[str]) -> list[str]:
+    """The first operation of each thread that was not acknowledged."""
+    last = dict.fromkeys({name.rsplit("-", 1)[0] for name in names}, -1)
+    for name in names:
+        thread, number = name.rsplit("-", 1)
+        last[thread] = max(last[thread], int(number))
+    return [f"{thread}-{number + 1}" for thread, number in last.items()]
+
+
+def waiting(path: Path, number: int) -> subprocess.Popen[bytes]:
+    """A process that is ready to storm a file."""
+    command = [sys.executable, __file__, "storm", str(path), f"r{number}", str(THREADS)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+
+
+def killed(process: subprocess.Popen[bytes], again: list[str], seconds: float) -> list[str]:
+    """Let it storm, and kill it so long after its first acknowledgement; what it acknowledged."""
+    with process:
+        try:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write((" ".join(again) + "\n").encode())
+            first = process.stdout.readline()
+            try:
+                process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+            rest = process.communicate(timeout=30)[0]
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL, process.returncode
+    return (first + rest).decode().split()
+
+
+def kill_rounds(path: Path, rounds: int, seed: int = 0) -> Iterator[Tally]:
+    """Kill -9 so many times during a storm on one file; what it came to after each."""
+    chance, tally = random.Random(seed), Tally()
+    acknowledged, tried, again = set[str](), set[str](), list[str]()
+    process = waiting(path, 0)
+    for number in range(rounds):
+        tried.update(again)
+        told = killed(process, again, chance.uniform(0.05, 0.6))
+        if number + 1 < rounds:
+            process = waiting(path, number + 1)  # imports while this one looks
+        acknowledged.update(told)
+        new = [name for name in told if name.startswith(f"r{number}-")]
+        begun = [*following(new), *(f"r{number}-{thread}-0" for thread in range(THREADS))]
+        tried.update(begun)
+        again = [*begun[::2], *chance.sample(told, min(4, len(told)))]  # some that may be lost, some that are not
+        with opened(path) as tutor:
+            verdict = judged(tutor, acknowledged, tried)
+            tally.integrity = str(tutor.store._writer.execute("PRAGMA integrity_check").fetchone()[0])
+        tally.rounds, tally.acknowledged = number + 1, len(acknowledged)
+        tally.lost, tally.doubled, tally.invented, tally.differ = map(len, verdict)
+        yield tally
+
+
+# ---- this process ------------------------------------------------------------
+
+
+def _acknowledge(name: str) -> None:
+    os.write(1, f"{name}\n".encode())
+
+
+def _storm(tutor: at.Tutor, name: str, threads: int, again: list[str]) -> None:
+    for each in again:
+        do(tutor, each)
+        _acknowledge(each)
+
+    def work(thread: int) -> None:
+        for number in count():
+            do(tutor, f"{name}-{thread}-{number}")
+            _acknowledge(f"{name}-{thread}-{number}")
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+
+
+def _main(mode: str, url: str, name: str, threads: str, rounds: str = "") -> None:
+    if mode == "hammer":
+        os.write(1, b"ready\n")
+    again = sys.stdin.readline().split()
+    with opened(url) as tutor:
+        if mode == "storm":
+            _storm(tutor, name, int(threads), again)
+        else:
+            hammer(tutor, name, int(threads), int(rounds), _acknowledge)
+
+
+def hammered(url: object, processes: int, threads: int, rounds: int) -> list[str]:
+    """Let so many processes, of so many threads each, write at the same time; what they acknowledged."""
+    command = [sys.executable, __file__, "hammer", str(url)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen([*command, f"p{n}", str(threads), str(rounds)], **pipes) for n in range(processes)]
+    try:
+        for worker in workers:
+            assert worker.stdout.readline() == "ready\n"
+        for worker in workers:
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        told = [worker.communicate(timeout=120) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    assert [(worker.returncode, error) for worker, (_, error) in zip(workers, told, strict=True)] == [(0, "")] * processes
+    return [name for out, _ in told for name in out.split()]
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
