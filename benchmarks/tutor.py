@@ -26,6 +26,7 @@ import pyarrow as pa
 import adaptrace as at
 
 SKILLS, ITEMS = 200, 2_000
+N = 20_000  # calls at most
 START = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.UTC)
 FIRST = """
 import time, sys
@@ -86,12 +87,15 @@ def pair(tutor: at.Tutor, students: int, seed: int) -> Callable[[int], object]:
     """``observe`` + ``recommend(k=3)`` of some students who are busy now."""
     random = np.random.default_rng(seed)
     busy = [f"student-{number:06d}" for number in random.choice(students, 200, replace=False)]
+    answers = [
+        (f"item-{item:04d}", int(right)) for item, right in zip(random.integers(ITEMS, size=N), random.integers(2, size=N))
+    ]
+    times = [START + seed * DAY + number * datetime.timedelta(seconds=1) for number in range(N)]
+    ids = [f"{seed}-{number}" for number in range(N)]
 
     def call(number: int) -> object:
-        student, now = busy[number % 200], START + seed * DAY + number * datetime.timedelta(seconds=1)
-        tutor.observe(
-            student, f"item-{random.integers(ITEMS):04d}", int(random.integers(2)), time=now, event_id=f"{seed}-{number}"
-        )
+        student, now, (item, correct) = busy[number % 200], times[number], answers[number]
+        tutor.observe(student, item, correct, time=now, event_id=ids[number])
         return tutor.recommend(student, 3, time=now)
 
     return call

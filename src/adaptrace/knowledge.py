@@ -67,7 +67,8 @@ class Tracing:
             for name in own
         ]
         skill, _, self.learn, self.forget, self.guess, self.slip = (np.array(column) for column in zip(*rows, strict=True))
-        self.skill, self.rows = skill.astype(int), rows
+        self.skill = skill.astype(int)
+        self.rows = [rows[begin : begin + size] for begin, size in zip(self.start, self.size, strict=True)]  # per slot
         self.priors, self.learning = (lru_cache(maxsize=1024)(each) for each in (self._priors, self._learning))
         self._learn_varies = any(
             effect.factor in ("group", "student") and "learn" in effect.parameters
@@ -94,25 +95,11 @@ class Tracing:
 
     def odds(self, students: Sequence[Student]) -> FloatArray:
         """Odds of mastery right after each student's last response, (students, skills)."""
-        if len(students) == 1:
-            return self._watched(students[0])
         odds = np.empty((len(students), len(self.shelf.skills)))
         for row, student in zip(odds, students, strict=True):
-            self._write(student, row)
+            row[:] = self.priors(*self._who(student))
+            self.shelf.spread(state_of(student).odds, row)
         return odds
-
-    def _write(self, student: Student, row: FloatArray) -> None:
-        row[:] = self.priors(*self._who(student))
-        self.shelf.spread(state_of(student).odds, row)
-
-    def _watched(self, student: Student) -> FloatArray:
-        """One student's odds, (1, skills), kept with the student from one look to the next."""
-        watcher = student.watcher
-        if not isinstance(watcher, Watcher) or watcher.tracing is not self:
-            row = np.empty((1, len(self.shelf.skills)))
-            self._write(student, row[0])
-            student.watcher = watcher = Watcher(self, student, row)
-        return watcher.row
 
     def faded(self, odds: FloatArray, students: Sequence[Student], moment: int | None) -> FloatArray:
         """The odds at a moment."""
@@ -140,7 +127,7 @@ class Tracing:
 
     def chance(self, odds: FloatArray) -> FloatArray:
         """P(correct), (students, slots)."""
-        return self._joint(chance(odds[:, self.skill], self.guess, self.slip))
+        return self._joint(chance(odds.take(self.skill, axis=1), self.guess, self.slip))
 
     def _joint(self, own: FloatArray) -> FloatArray:
         """P(correct) per slot, of the chances per entry."""
@@ -152,9 +139,7 @@ class Tracing:
 
     def chance_of(self, odds: FloatArray, place: int) -> float:
         """P(correct) on one item, of one student's odds (skills,)."""
-        slot = self.shelf.slot_of[place]
-        rows = self.rows[self.start[slot] : self.start[slot] + self.size[slot]]
-        own = [chance(float(odds[skill]), guess, slip) for skill, _, _, _, guess, slip in rows]
+        own = [chance(float(odds[skill]), guess, slip) for skill, _, _, _, guess, slip in self.rows[self.shelf.slots_of[place]]]
         total = reduce(operator.add, own)  # not sum(): its last bit is another one from Python 3.12 on
         return own[0] if len(own) == 1 else float(joint(self.rule, math.prod(own), total, min(own), len(own)))
 
@@ -201,20 +186,6 @@ class Tracing:
 
     def _summed(self, entries: FloatArray) -> FloatArray:
         return entries if len(self.size) == len(self.skill) else np.add.reduceat(entries, self.start, axis=1)
-
-
-class Watcher:
-    """Keeps a student's odds as an array, response by response."""
-
-    def __init__(self, tracing: Tracing, student: Student, row: FloatArray) -> None:
-        self.tracing, self.row = tracing, row
-        self.odds, self.code = state_of(student).odds, tracing.shelf.code
-
-    def __call__(self, skills: tuple[str, ...]) -> None:
-        """Some skills moved."""
-        for skill in skills:
-            if skill in self.code:
-                self.row[0, self.code[skill]] = self.odds[skill]
 
 
 def _entropy(p: FloatArray) -> FloatArray:

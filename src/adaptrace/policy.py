@@ -9,22 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import repeat
-from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace.shelf import Shelf
 from adaptrace.student import RECENT
 from adaptrace.view import View
 
 FloatArray = NDArray[np.float64]
 CALM = 1e-300  # added before a logarithm
-NAME = itemgetter(0)  # of a recent response
-AGO = np.arange(float(RECENT), 0.0, -1.0)  # responses since each of the latest, oldest first
 
 
 class Facts(Protocol):
@@ -81,39 +75,11 @@ class Interleaved:
 
     def utility(self, view: View) -> FloatArray:
         """Responses since the latest on any of the item's skills, times P(wrong)."""
-        return view.shelf.weakest(_waited(view)) * (1.0 - view.chance)
+        return view.shelf.weakest(view.waited) * (1.0 - view.chance)
 
     def why(self, facts: Facts) -> str:
         """The sentence for an item."""
         return f"its turn: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
-
-
-def _waited(view: View) -> FloatArray:
-    """Responses since each skill was last practised, (students, skills).
-
-    A student remembers the latest 100. A skill that is not among them has waited at least so long; how much longer is taken to be
-    what lay between its responses on average.
-    """
-    waited = np.full((len(view.students), len(view.shelf.skills) + 1), float(RECENT))  # the last is for items that are unknown
-    for row, student in zip(waited, view.students, strict=True):
-        names = list(map(NAME, student.recent))
-        for code_of in _codes(view.shelf):
-            codes = np.fromiter(map(code_of.get, names, repeat(-1)), np.intp, len(names))
-            ago = np.full(len(row), float(RECENT))
-            ago[codes] = AGO[-len(names) :] if names else 0.0  # of a code that is there twice the last counts
-            np.minimum(row, ago, out=row)
-    waited = waited[:, :-1]
-    if any(len(student.recent) == RECENT for student in view.students) and waited.max() == RECENT:
-        total = view.opportunities.sum(axis=1, keepdims=True)
-        waited = np.where(waited == RECENT, np.maximum(total / (1.0 + view.opportunities), RECENT), waited)
-    return waited
-
-
-@lru_cache(maxsize=16)
-def _codes(shelf: Shelf) -> list[dict[str, int]]:
-    """Item -> the code of its first skill; the same for the second skill, and so on, of items that have so many."""
-    most = max(map(len, shelf.codes))
-    return [{name: codes[n] for name, codes in zip(shelf.names, shelf.codes, strict=True) if n < len(codes)} for n in range(most)]
 
 
 @dataclass(frozen=True)

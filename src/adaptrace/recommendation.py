@@ -95,7 +95,7 @@ class Chosen(NamedTuple):
 
     def column(self, place: int) -> int:
         """The column of ``wanted`` that holds an item."""
-        return place if self.wanted.shape[1] == len(self.view.shelf) else int(self.view.shelf.slot_of[place])
+        return place if self.wanted.shape[1] == len(self.view.shelf) else self.view.shelf.slots_of[place]
 
 
 class Recommender:
@@ -249,22 +249,23 @@ class Recommender:
         view = View(self.scene, students, moment, seed)
         pinned = constraints.pins(view) if constraints.pinned else None
         wanted = _wanted(view, policy.utility(view), constraints.rules(view, pinned, exposed))
+        view.keep()
         return Chosen(view, policy, constraints, wanted, _best(view, wanted, _tiers(view, pinned), k), pinned, exposed)
 
     # ---- what is said of them ----
 
     def explained(self, chosen: Chosen, row: int, place: int) -> Recommendation:
         """One of the items that were chosen, with its reason."""
-        view, item = chosen.view, self.catalog.items[place]
-        shelf = view.shelf
+        view, shelf = chosen.view, self.scene.shelf
         code = view.weakest_skill(row, place)
         skill = shelf.skills[code]
         needs = shelf.needs[place]
         opened = tuple(need for need in needs if not view.below[row, shelf.code[need]]) if needs else ()
         knows = (float(view.mastery[row, code]), view.chance_of(row, place))
-        unlocks, due, because = shelf.opens.get(skill, ()), view.due(row, skill), _because(chosen, row, place)
-        reason = Reason(type(chosen.policy).__name__, skill, *knows, opened, unlocks, due, because, chosen.policy)
-        return Recommendation(item, float(chosen.wanted[row, chosen.column(place)]), reason)
+        due = view.due(row, skill) if self.scene.fades else None
+        policy, because, unlocks = chosen.policy, _because(chosen, row, place, code), shelf.opens.get(skill, ())
+        reason = Reason(policy.__class__.__name__, skill, *knows, opened, unlocks, due, because, policy)
+        return Recommendation(self.catalog.items[place], float(chosen.wanted[row, chosen.column(place)]), reason)
 
     def _rows(self, chosen: Chosen, reasons: bool) -> pa.Table:
         """Choices as rows; one row without an item for a student to whom nothing may be given."""
@@ -290,12 +291,12 @@ class Recommender:
         return pa.table(columns)
 
 
-def _because(chosen: Chosen, row: int, place: int) -> str:
+def _because(chosen: Chosen, row: int, place: int, weakest: int) -> str:
     """What put an item among the choices other than the policy."""
     view = chosen.view
     if chosen.pinned is not None and chosen.pinned[row, place]:
         return "pinned"
-    if not any(view.below[row, code] for code in view.shelf.codes[place]):
+    if not (view.below[row, weakest] or any(view.below[row, code] for code in view.shelf.codes[place])):
         return "review"
     if view.review[row, 0]:  # skills wait for each other in a circle, so that nothing is open
         return "early"
@@ -420,20 +421,17 @@ def _best(view: View, wanted: FloatArray, tiers: list[Flags], k: int) -> NDArray
     place = np.full((len(wanted), k), -1)
     for row, student in enumerate(view.students):
         found: list[int] = []
-        for left in [np.where(tier[row], view.shelf.per_item(wanted[row]), NEVER) for tier in tiers] or [wanted[row].copy()]:
+        for left in [np.where(tier[row], view.shelf.per_item(wanted[row]), NEVER) for tier in tiers] or [wanted[row]]:
             _add_best(found, left, k, view.shelf, student.answered)
         place[row, : len(found)] = found
     return place
 
 
-def _add_best(found: list[int], left: FloatArray, k: int, shelf: Shelf, answered: Mapping[str, int]) -> None:
-    """Add the best items, up to k in all: first of skills that are not there yet, then the best of the rest.
-
-    ``left`` is used up.
-    """
-    alike, items, whole = shelf.alike(len(left)), shelf.items_of(len(left)), left.copy() if k > 1 else left
+def _add_best(found: list[int], whole: FloatArray, k: int, shelf: Shelf, answered: Mapping[str, int]) -> None:
+    """Add the best items, up to k in all: first of skills that are not there yet, then the best of the rest."""
+    alike, items, left = shelf.alike(len(whole)), shelf.items_of(len(whole)), whole.copy()
     for place in found:
-        left[alike[shelf.slot_set[shelf.slot_of[place]]]] = NEVER
+        left[alike[shelf.sets_of[place]]] = NEVER
     while len(found) < k:
         column = int(left.argmax())
         if left[column] == NEVER:
@@ -441,7 +439,7 @@ def _add_best(found: list[int], left: FloatArray, k: int, shelf: Shelf, answered
         place = items[column][0]
         if answered.get(shelf.names[place], 0):
             place = _least_answered(np.flatnonzero(left == left[column]), items, shelf.names, answered)
-        left[alike[shelf.slot_set[shelf.slot_of[place]]]] = NEVER
+        left[alike[shelf.sets_of[place]]] = NEVER
         found.append(place)
     if len(found) < k:
         rest = [place for column in np.flatnonzero(whole > NEVER) for place in items[column] if place not in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ class Shelf:
     sets, set_start, set_skill
         Names of each set's skills, and (sets,) and (entries,) their codes.
     slot_of
-        (items,) the slot of each item.
+        (items,) the slot of each item; ``slots_of``, ``sets_of``: the slots and the sets as lists.
     slot_set, slot_items, minutes
         Per slot its set, the places of its items, and the expected minutes (of an item that says none, or 0, the mean of the
         others, 1 if none says any).
@@ -75,6 +75,8 @@ class Shelf:
         for slot, places in enumerate(self.slot_items):
             self.slot_of[places] = slot
         self.slot_set = np.array([sets[_set(item)] for item in self.slots], int)
+        self.slots_of: list[int] = self.slot_of.tolist()
+        self.sets_of: list[int] = self.slot_set[self.slot_of].tolist()
         self.codes = [[self.code[skill] for skill in item.skills] for item in catalog.items]
         self.nearest = lru_cache(maxsize=1024)(self._nearest)
         self.responses = [Response(item.item, _set(item), item.kind or PRACTICE, math.nan, None) for item in catalog.items]
@@ -127,6 +129,13 @@ class Shelf:
         row[np.fromiter(map(self.code.__getitem__, values), np.intp, len(values))] = np.fromiter(
             values.values(), row.dtype, len(values)
         )
+
+    def table(self, values: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
+        """Values by skill as an array (len(values), skills); 0 where there is none."""
+        out = np.zeros((len(values), len(self.skills)))
+        for row, each in zip(out, values, strict=True):
+            self.spread(each, row)
+        return out
 
     # ---- from skills to slots ----
 

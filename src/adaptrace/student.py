@@ -47,6 +47,8 @@ class Student:
         What the model keeps of the student (:class:`~adaptrace.models.base.State`).
     answered, opportunities
         Responses per item met and per skill met.
+    responses, turns
+        How many in all, and per skill met the number of the response that last practised it.
     recent
         The latest responses, up to 100, oldest first: :class:`Recent`.
     latest
@@ -67,6 +69,8 @@ class Student:
         self.state: State = model.start(name, group)
         self.answered: dict[str, int] = {}
         self.opportunities: dict[str, int] = {}
+        self.responses = 0
+        self.turns: dict[str, int] = {}
         self.recent: deque[Recent] = deque(maxlen=RECENT)
         self.latest: int | None = None
         self.watcher: Callable[[tuple[str, ...]], None] | None = None  # told of the skills that each response moved
@@ -100,7 +104,7 @@ class Student:
     __hash__ = None  # type: ignore[assignment]  # it changes with every response
 
     def __repr__(self) -> str:
-        return f"Student({self.name!r}, {self.model!r}, {sum(self.answered.values()):,} responses)"
+        return f"Student({self.name!r}, {self.model!r}, {self.responses:,} responses)"
 
     def observe(
         self,
@@ -161,8 +165,10 @@ class Student:
         """Take in a response that is checked and looked up already; its moment may be None unless the model needs it."""
         item, skills, kind, correct, moment = response
         self.state.observe(response if self._timed else Response(item, skills, kind, correct, None))
+        self.responses += 1
         for skill in skills:
             self.opportunities[skill] = self.opportunities.get(skill, 0) + 1
+            self.turns[skill] = self.responses
         self.answered[item] = self.answered.get(item, 0) + 1
         self.recent.append(Recent(item, correct, moment))
         self.latest = moment if self._timed else None
@@ -289,6 +295,7 @@ class Student:
             "group": self.group,
             "answered": dict(self.answered),
             "opportunities": dict(self.opportunities),
+            "turns": dict(self.turns),
             "recent": [list(each) for each in self.recent],
             "latest": self.latest,
             "state": self.state.to_dict(),
@@ -317,6 +324,7 @@ class Student:
             )
         student = cls(model, catalog, content["name"], content["group"])
         student.answered, student.opportunities = dict(content["answered"]), dict(content["opportunities"])
+        student.responses, student.turns = sum(student.answered.values()), dict(content.get("turns", {}))
         student.recent.extend(Recent(*each) for each in content.get("recent", ()))
         student.latest, student.state = content["latest"], model.resume(content["state"], student.name, student.group)
         return student

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from adaptrace.catalog import Catalog
 from adaptrace.criterion import Criterion
 from adaptrace.errors import ModelError
 from adaptrace.kernels.bkt import MAX_MASTERY
-from adaptrace.knowledge import ByAsking, Tracing, tells_items_apart, tracing_of
+from adaptrace.knowledge import ByAsking, Tracing, state_of, tells_items_apart, tracing_of
 from adaptrace.models import BKT
 from adaptrace.models.base import Model
 from adaptrace.shelf import Shelf
@@ -23,6 +24,8 @@ from adaptrace.student import Student
 
 FloatArray = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+LONG = 100.0  # responses
+KEPT = ("mastery", "below", "_open", "review", "zone")
 T = TypeVar("T")
 
 
@@ -48,6 +51,50 @@ class Scene:
         self.asking = ByAsking(self.shelf)
         self.at = criterion.thresholds(self.shelf.skills)
         self.timed = "time" in model.needs
+        self.fades = tracing is not None and tracing.elapsed
+
+    def watched(self, student: Student) -> Watcher:
+        """What is kept of a student from one look to the next."""
+        watcher = student.watcher
+        if not isinstance(watcher, Watcher) or watcher.scene is not self:
+            odds = cast(Tracing, self.tracing).odds([student])
+            student.watcher = watcher = Watcher(self, student, odds, self.shelf.table([student.turns]), {})
+        return watcher
+
+
+@dataclass
+class Watcher:
+    """Keeps what views of one student work out, from one look to the next: each response moves a few skills only.
+
+    Attributes
+    ----------
+    odds, turns
+        Odds of mastery right after the last response, and the number of the response that last practised the skill (0: none
+        did), (1, skills).
+    kept
+        What a view of a model without a clock found, by name.
+    """
+
+    scene: Scene
+    student: Student
+    odds: FloatArray
+    turns: FloatArray
+    kept: dict[str, Any]
+
+    def __call__(self, skills: tuple[str, ...]) -> None:
+        """Some skills moved."""
+        code, odds, mastery = self.scene.shelf.code, state_of(self.student).odds, self.kept.get("mastery")
+        flips = self.scene.criterion.evidence > 0
+        for skill in skills:
+            place = code.get(skill)
+            if place is None:
+                continue
+            self.odds[0, place], self.turns[0, place] = odds[skill], self.student.responses
+            if mastery is not None:
+                mastery[0, place] = known = min(odds[skill] / (1.0 + odds[skill]), MAX_MASTERY)
+                flips = flips or (known < self.scene.at[place]) != self.kept["below"][0, place]
+        if flips:  # something was mastered, or is not any more
+            self.kept.clear()
 
 
 class View:
@@ -72,13 +119,22 @@ class View:
         self.scene, self.shelf, self.students, self.seed = scene, scene.shelf, students, seed
         self.moment = moment if scene.timed else None
         self.now = moment
+        self.watcher = scene.watched(students[0]) if len(students) == 1 and scene.tracing is not None else None
+        if self.watcher is not None and not scene.timed:
+            self.__dict__.update(self.watcher.kept)
+
+    def keep(self) -> None:
+        """Keep what the next view of this one student needs not work out again."""
+        found = self.__dict__
+        if self.watcher is not None and not self.scene.timed and "below" in found:
+            self.watcher.kept.update({name: found[name] for name in KEPT if name in found})
 
     # ---- mastery ----
 
     @lazy
     def after(self) -> FloatArray:
         """Odds of mastery right after the last response, (students, skills)."""
-        return self.tracing.odds(self.students)
+        return self.tracing.odds(self.students) if self.watcher is None else self.watcher.odds
 
     @lazy
     def odds(self) -> FloatArray:
@@ -112,9 +168,9 @@ class View:
 
     def due(self, row: int, skill: str) -> datetime.datetime | None:
         """When a student's mastery of a skill falls, or fell, below its threshold; None if it was not above, or never fades."""
-        if self.scene.tracing is None:
+        if not self.scene.fades:
             return None
-        moment = self.scene.tracing.due(self.students[row], skill, self.scene.criterion.threshold(skill))
+        moment = self.tracing.due(self.students[row], skill, self.scene.criterion.threshold(skill))
         return None if moment is None else schema.EPOCH + moment * schema.MICROSECOND
 
     # ---- the zone ----
@@ -181,13 +237,26 @@ class View:
             self.shelf.spread(student.opportunities, row)
         return counts
 
+    @lazy
+    def waited(self) -> FloatArray:
+        """Responses since each skill was last practised, (students, skills): 1 for that of the last response.
+
+        One that never was has waited since the first response, or for 100 if there were fewer.
+        """
+        if self.watcher is not None:
+            total, turns = float(self.students[0].responses), self.watcher.turns
+            return np.where(turns, total + 1.0 - turns, max(total, LONG))
+        totals = np.array([[float(student.responses)] for student in self.students])
+        turns = self.shelf.table([student.turns for student in self.students])
+        return np.where(turns, totals + 1.0 - turns, np.maximum(totals, LONG))
+
     # ---- chance of another sort ----
 
     def draws(self, stream: int, size: int) -> FloatArray:
         """Uniform numbers in [0, 1), (students, size): of the seed, the student and how much they have answered, nothing else."""
         out = np.empty((len(self.students), size))
         for row, student in zip(out, self.students, strict=True):
-            key = [self.seed, stream, zlib.crc32(student.name.encode()), sum(student.opportunities.values())]
+            key = [self.seed, stream, zlib.crc32(student.name.encode()), student.responses]
             row[:] = np.random.default_rng(key).random(size)
         return out
 
