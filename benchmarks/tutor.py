@@ -88,7 +88,8 @@ def pair(tutor: at.Tutor, students: int, seed: int) -> Callable[[int], object]:
     random = np.random.default_rng(seed)
     busy = [f"student-{number:06d}" for number in random.choice(students, 200, replace=False)]
     answers = [
-        (f"item-{item:04d}", int(right)) for item, right in zip(random.integers(ITEMS, size=N), random.integers(2, size=N))
+        (f"item-{item:04d}", int(right))
+        for item, right in zip(random.integers(ITEMS, size=N), random.integers(2, size=N), strict=True)
     ]
     times = [START + seed * DAY + number * datetime.timedelta(seconds=1) for number in range(N)]
     ids = [f"{seed}-{number}" for number in range(N)]

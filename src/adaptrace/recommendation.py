@@ -274,18 +274,18 @@ class Recommender:
         row, rank = (each.tolist() for each in np.nonzero(some))
         place = chosen.place[some]
         none, shelf, view = place < 0, chosen.view.shelf, chosen.view
-        pairs = list(zip(row, place.tolist(), strict=True))
-        code, chance = [view.weakest_skill(*each) for each in pairs], [view.chance_of(*each) for each in pairs]
+        code, column = view.weakest_skills(row, place), list(map(chosen.column, place.tolist()))
         columns = {
             "student": pa.array([view.students[each].name for each in row], pa.string()),
             "rank": pa.array(np.array(rank) + 1, pa.int32()),
             "item": pa.array(shelf.names, pa.string()).take(pa.array(place, mask=none)),
-            "utility": pa.array(chosen.wanted[row, list(map(chosen.column, place.tolist()))], pa.float64(), mask=none),
-            "skill": pa.array(shelf.skills, pa.string()).take(pa.array(np.array(code, np.int64), mask=none)),
+            "utility": pa.array(chosen.wanted[row, column], pa.float64(), mask=none),
+            "skill": pa.array(shelf.skills, pa.string()).take(pa.array(code, mask=none)),
             "mastery": pa.array(view.mastery[row, code], pa.float64(), mask=none),
-            "chance": pa.array(chance, pa.float64(), mask=none),
+            "chance": pa.array(view.chances_of(row, place), pa.float64(), mask=none),
         }
         if reasons:
+            pairs = zip(row, place.tolist(), strict=True)
             told = [None if p < 0 else str(self.explained(chosen, r, p).reason) for r, p in pairs]
             columns["reason"] = pa.array(told, pa.string())
         return pa.table(columns)

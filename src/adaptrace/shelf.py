@@ -152,12 +152,12 @@ class Shelf:
         return self._reduced(np.logical_or, flag)
 
     def _reduced(self, over: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
-        if self._slot_skill is not None:
-            return values.take(self._slot_skill, axis=1)
+        if self.slot_skill is not None:
+            return values.take(self.slot_skill, axis=1)
         return np.asarray(over.reduceat(values[:, self.set_skill], self.set_start, axis=1).take(self.slot_set, axis=1))
 
     @cached_property
-    def _slot_skill(self) -> CodeArray | None:
+    def slot_skill(self) -> CodeArray | None:
         """The skill of each slot, if all have just one."""
         return self.set_skill[self.slot_set] if len(self.set_skill) == len(self.sets) else None
 

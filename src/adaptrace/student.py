@@ -6,6 +6,7 @@ import datetime
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
@@ -27,6 +28,9 @@ class Recent(NamedTuple):
     item: str
     correct: float
     moment: int | None  # microseconds since 1970, UTC; None where no time was given
+
+
+_AS_RECENT = partial(tuple.__new__, Recent)  # what Recent._make does, a few times faster
 
 
 class Student:
@@ -296,7 +300,7 @@ class Student:
             "answered": dict(self.answered),
             "opportunities": dict(self.opportunities),
             "turns": dict(self.turns),
-            "recent": [list(each) for each in self.recent],
+            "recent": [list(column) for column in zip(*self.recent, strict=True)],  # items, outcomes, moments
             "latest": self.latest,
             "state": self.state.to_dict(),
         }
@@ -325,7 +329,7 @@ class Student:
         student = cls(model, catalog, content["name"], content["group"])
         student.answered, student.opportunities = dict(content["answered"]), dict(content["opportunities"])
         student.responses, student.turns = sum(student.answered.values()), dict(content.get("turns", {}))
-        student.recent.extend(Recent(*each) for each in content.get("recent", ()))
+        student.recent.extend(map(_AS_RECENT, zip(*content.get("recent", ()), strict=True)))
         student.latest, student.state = content["latest"], model.resume(content["state"], student.name, student.group)
         return student
 

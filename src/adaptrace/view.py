@@ -166,6 +166,12 @@ class View:
         codes = self.shelf.codes[place]
         return codes[0] if len(codes) == 1 else min(codes, key=lambda code: float(self.mastery[row, code]))
 
+    def weakest_skills(self, rows: Sequence[int], places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The codes of the weakest skills of items for students, one of each."""
+        if self.shelf.slot_skill is not None:
+            return self.shelf.slot_skill[self.shelf.slot_of[places]]
+        return np.array([self.weakest_skill(*each) for each in zip(rows, places.tolist(), strict=True)], np.int64)
+
     def due(self, row: int, skill: str) -> datetime.datetime | None:
         """When a student's mastery of a skill falls, or fell, below its threshold; None if it was not above, or never fades."""
         if not self.scene.fades:
@@ -208,6 +214,12 @@ class View:
         if isinstance(self.scene.model, BKT):
             return self.tracing.chance_of(self.odds[row], place)
         return self.students[row].state.predict(self.shelf.responses[place]._replace(moment=self.moment))
+
+    def chances_of(self, rows: Sequence[int], places: NDArray[np.int64]) -> FloatArray:
+        """P(correct) on items for students, one of each: to the bit what :meth:`chance_of` says."""
+        if isinstance(self.scene.model, BKT) and self.shelf.slot_skill is not None:
+            return np.asarray(self.chance[rows, self.shelf.slot_of[places]])
+        return np.array([self.chance_of(*each) for each in zip(rows, places.tolist(), strict=True)], np.float64)
 
     @lazy
     def gain(self) -> FloatArray:
