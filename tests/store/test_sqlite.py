@@ -24,6 +24,7 @@ import pytest
 from adaptrace.errors import OutputError, StoreError
 from adaptrace.store import Change, Decision, Event, Kept, SQLiteStore, Store
 from adaptrace.store import sqlite as inside
+from adaptrace.store.commits import Job
 
 Make = Callable[..., Event]
 MakeChange = Callable[..., Change]
@@ -302,7 +303,7 @@ def test_values_that_cannot_be_stored_are_told_and_others_are_written(
     path: Path, event: Make, change: MakeChange, fields: dict[str, object]
 ) -> None:
     with opened(path) as store:
-        jobs = [inside._Job(lambda: ()), inside._Job(lambda: ())]
+        jobs = [Job(lambda: ()), Job(lambda: ())]
         jobs[0].work = lambda: () if store._applies(change("Ada", 0, event("e1", **fields))) else ("Ada",)
         jobs[1].work = lambda: () if store._applies(change("Bob", 0, event("b1", "Bob"))) else ("Bob",)
         store._run(jobs)
@@ -510,7 +511,7 @@ def test_threads_that_wait_share_one_transaction(path: Path, change: MakeChange)
     with opened(path, "full") as store:
         sizes, run = list[int](), store._commits._run
 
-        def counted(jobs: list[inside._Job]) -> None:
+        def counted(jobs: list[Job]) -> None:
             sizes.append(len(jobs))
             run(jobs)
 

@@ -1,7 +1,8 @@
 """A store in one SQLite file: many threads and processes of one machine, durable, no server.
 
 The file is in WAL mode. One connection writes, another reads, so that no reader waits for a disk. Threads that write at the
-same time share one transaction and one wait for the disk (:class:`_Commits`). Removed rows are overwritten with zeros.
+same time share one transaction and one wait for the disk (:mod:`adaptrace.store.commits`). Removed rows are overwritten
+with zeros.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -20,6 +21,7 @@ from typing import Any, Literal, Protocol
 from adaptrace.errors import OutputError, StoreError
 from adaptrace.files import replacing
 from adaptrace.store.base import Change, Decision, Event, Kept
+from adaptrace.store.commits import Commits, Job
 
 APPLICATION = 0x41545243  # "ATRC", in the header of every store
 MIGRATIONS = (
@@ -79,7 +81,6 @@ _ADD_DECISION = "INSERT INTO decisions (decision_id, student, moment, content) V
 _EXPOSE = "INSERT INTO exposures VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 
 Values = Sequence[Any]
-Work = Callable[[], tuple[str, ...]]  # what it returns says why it does not apply; empty: it is to be committed
 
 
 # ---- rows -------------------------------------------------------------------
@@ -105,95 +106,6 @@ def _event_of(row: Values) -> Event:
 
 def _marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
-
-
-# ---- threads that share a transaction ---------------------------------------
-
-
-class _Job:
-    """Work of one thread, and what came of it."""
-
-    __slots__ = ("error", "gate", "is_done", "leads", "result", "work")
-
-    def __init__(self, work: Work) -> None:
-        self.work, self.is_done, self.leads = work, False, False
-        self.result: tuple[str, ...] = ()
-        self.error: BaseException | None = None
-        self.gate: threading.Lock | None = None  # held until it is done or its thread shall lead; None: leads at once
-
-    def go(self) -> None:
-        if self.gate:
-            self.gate.release()
-
-
-class _Commits:
-    """Gives the work of all threads that wait to one of them, which leads: it runs all of it in one transaction."""
-
-    def __init__(self, run: Callable[[Sequence[_Job]], None], patience: float) -> None:
-        self._run, self._patience, self._door = run, patience, threading.Lock()
-        self._pending: list[_Job] = []
-        self._is_led = False
-        self._last, self._seconds = 1, 0.0  # how many jobs the last transaction had, and how long it took
-
-    def do(self, work: Work) -> tuple[str, ...]:
-        """Wait until the work is committed, or does not apply."""
-        job = _Job(work)
-        with self._door:
-            self._pending.append(job)
-            if self._is_led:
-                job.gate = threading.Lock()
-                job.gate.acquire()
-            job.leads = not self._is_led
-            self._is_led = True
-        try:
-            if job.gate:
-                job.gate.acquire()
-            if not job.is_done:
-                self._gather()
-        except BaseException:  # Ctrl-C: others must not wait for a leader that is gone
-            self._leave(job)
-            raise
-        if not job.is_done:
-            self._lead()
-        if job.error:
-            raise job.error
-        return job.result
-
-    def _leave(self, job: _Job) -> None:
-        with self._door:
-            if job in self._pending:
-                self._pending.remove(job)
-            if job.leads and not job.is_done:
-                self._pass_on()
-
-    def _lead(self) -> None:
-        with self._door:
-            jobs, self._pending = self._pending, []
-        start = time.perf_counter()
-        try:
-            self._run(jobs)
-        finally:
-            self._last, self._seconds = len(jobs), min(time.perf_counter() - start, self._patience)
-            for job in jobs:
-                job.is_done = True
-                job.go()
-            with self._door:
-                self._pass_on()
-
-    def _gather(self) -> None:
-        """Wait for those who were served last, who often come again at once, but no longer than serving them took.
-
-        Else the first of them to come again would lead alone, and the others wait for a second transaction.
-        """
-        until = time.perf_counter() + self._seconds
-        while len(self._pending) < self._last and time.perf_counter() < until:
-            time.sleep(0)  # lets them run
-
-    def _pass_on(self) -> None:
-        self._is_led = bool(self._pending)
-        if self._pending:
-            self._pending[0].leads = True
-            self._pending[0].go()
 
 
 # ---- files ------------------------------------------------------------------
@@ -330,7 +242,7 @@ class SQLiteStore:
             raise ValueError(f"durability: got {durability!r}; expected 'normal' or 'full'")
         self.path, self._process, self._is_closed = os.path.abspath(path), os.getpid(), False
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._commits = _Commits(self._run, PATIENCE if durability == "full" else 0.0)
+        self._commits = Commits(self._run, PATIENCE if durability == "full" else 0.0)
         with contextlib.ExitStack() as opened:
             try:
                 _make(self.path)
@@ -513,7 +425,7 @@ class SQLiteStore:
 
     # ---- transactions -------------------------------------------------------
 
-    def _run(self, jobs: Sequence[_Job]) -> None:
+    def _run(self, jobs: Sequence[Job]) -> None:
         """All jobs in one transaction; what does not apply is undone alone."""
         with self._writing:
             try:
@@ -529,12 +441,12 @@ class SQLiteStore:
                 for job in jobs:
                     job.error = self._error_of(error)
 
-    def _try_only(self, job: _Job) -> None:
+    def _try_only(self, job: Job) -> None:
         job.result = job.work()
         if job.result:
             self._writer.execute("ROLLBACK")
 
-    def _try_one(self, job: _Job) -> None:
+    def _try_one(self, job: Job) -> None:
         self._writer.execute("SAVEPOINT job")
         try:
             job.result = job.work()
