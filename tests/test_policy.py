@@ -143,7 +143,7 @@ def test_k_takes_the_first_of_a_longer_list(sample_model: at.BKT) -> None:
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_fewer_than_one_is_refused(catalog: at.Catalog, k: int) -> None:
-    with pytest.raises(ValueError, match=f"k: got {k}; expected at least 1"):
+    with pytest.raises(ValueError, match=f"k: got {k}; expected a whole number, at least 1"):
         at.recommend(new_student({"halves": 0.3}), catalog, k)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from adaptrace import schema
 from adaptrace.catalog import Catalog
@@ -139,21 +140,24 @@ def table_of(events: Iterable[Event]) -> pa.Table:
     return pa.table([pa.array(columns[name], kind) for name, kind in zip(EVENTS.names, EVENTS.types, strict=True)], schema=EVENTS)
 
 
-def events_of(log: Log, group: str) -> Iterator[Event]:
-    """The rows of a log as events, of this group if the log has no groups."""
+def events_of(log: Log, catalog: Catalog, group: str) -> Iterator[Event]:
+    """The rows of a log as events; what it does not say of their kind is the catalog's, their group the given one."""
+    kinds = {item.item: item.kind for item in catalog.items}
     wanted = ["student", "event_id", "item", log.skill_column, "kind", "correct", "time", "group"]
     for row in log.table.select([name for name in wanted if name in log.table.column_names]).to_pylist():
         skills = row[log.skill_column]
         names = tuple(sorted(map(str, skills))) if isinstance(skills, list) else (str(skills),)
         who, what = (str(row["event_id"]), str(row["student"])), (str(row["item"]), names)
-        kind, moment = row.get("kind") or schema.PRACTICE, moment_of(row["time"])
+        kind, moment = row.get("kind") or kinds.get(what[0]) or schema.PRACTICE, moment_of(row["time"])
         yield Event(*who, *what, kind, float(row["correct"]), moment or 0, row.get("group", group) or "")
 
 
-def log_of(events: Iterable[Event], decisions: Iterable[Decision]) -> Log:
-    """Events as a log, each with what was recorded of the decision that it answers, if any decision was recorded."""
+def log_of(events: Iterable[Event], decisions: Iterable[Decision], only: bool = False) -> Log:
+    """Events as a log, each with what was recorded of the decision that it answers, if any; ``only`` such events."""
     table, decided = table_of(events), {each.decision_id: json.loads(each.content) for each in decisions}
-    if not decided:
+    if only:
+        table = table.filter(pc.is_in(table["decision_id"], pa.array(decided, pa.string())))
+    if not decided or not len(table):
         return Log.from_arrow(table, keep=("decision_id",))
     pairs = zip(table["item"].to_pylist(), table["decision_id"].to_pylist(), strict=True)
     rows = [_decided(decided.get(decision_id), item) for item, decision_id in pairs]

@@ -27,6 +27,7 @@ from scipy.special import stdtrit
 
 from adaptrace import schema
 from adaptrace.errors import DataError, Problem
+from adaptrace.log import Log
 from adaptrace.schema import Checked, Column
 
 Floats = NDArray[np.float64]
@@ -453,6 +454,7 @@ def _read(
 
 
 def _table(decisions: Any) -> pa.Table:
+    decisions = decisions.table if isinstance(decisions, Log) else decisions
     return decisions if isinstance(decisions, pa.Table) else pa.table(decisions)
 
 

@@ -29,6 +29,7 @@ FloatArray = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 BLOCK = 64  # students looked at together: their arrays stay in the processor's cache
 NEVER = -np.inf
+ALONE = {"pinned": "pinned", "explored": "drawn at random, to learn what works"}
 CONSTRAINTS = {"review": "mastered already, this is review", "early": "what comes before it is not mastered yet"}
 
 
@@ -42,14 +43,14 @@ class Reason(NamedTuple):
     prerequisites: tuple[str, ...] = ()  # of the item's skills, all mastered
     unlocks: tuple[str, ...] = ()  # skills that wait for this one
     due: datetime.datetime | None = None  # when the skill's mastery fades, or faded, below its threshold
-    constraint: str = ""  # what put it here other than the policy: "pinned", "review", "early"
+    constraint: str = ""  # what put it here other than the policy: "pinned", "explored", "review", "early"
     teller: Policy = DEFAULT  # the policy itself
 
     @property
     def sentence(self) -> str:
         """Why, for people."""
-        if self.constraint == "pinned":
-            return f"pinned; {self.skill} is at {self.mastery:.0%}, {self.chance:.0%} chance of a right answer"
+        if self.constraint in ALONE:
+            return f"{ALONE[self.constraint]}; {self.skill} is at {self.mastery:.0%}, {self.chance:.0%} chance of a right answer"
         said = self.teller.why(self)
         if self.constraint:
             return f"{said}; {CONSTRAINTS[self.constraint]}"
@@ -90,7 +91,7 @@ class Chosen(NamedTuple):
         if places[0] < 0:
             story = _story(self, row)
             name = self.view.students[row].name
-            raise ConstraintError(f"no item is left for '{name}': {story}; loosen the last constraint")
+            raise ConstraintError(f"no item is left for '{name}': {story}; loosen one of these")
         return [place for place in places if place >= 0]
 
     def column(self, place: int) -> int:
@@ -138,6 +139,7 @@ class Recommender:
         constraints: Constraints | None = None,
         criterion: Criterion | None = None,
     ) -> None:
+        check_kinds(policy, constraints, criterion)
         if not len(catalog):
             raise ValueError("the catalog holds no items; expected at least one to choose from")
         self.model, self.catalog = model, catalog
@@ -234,8 +236,9 @@ class Recommender:
         exposed: Sequence[str] = (),
     ) -> Chosen:
         """The k best items for each student, as arrays; ``moment`` in microseconds since 1970."""
-        if k < 1:
-            raise ValueError(f"k: got {k}; expected at least 1")
+        if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+            raise ValueError(f"k: got {k!r}; expected a whole number, at least 1")
+        check_kinds(policy, constraints, self.criterion)
         for student in students:
             if student.model is not self.model and student.model.fingerprint != self.model.fingerprint:
                 raise ModelError(
@@ -254,8 +257,8 @@ class Recommender:
 
     # ---- what is said of them ----
 
-    def explained(self, chosen: Chosen, row: int, place: int) -> Recommendation:
-        """One of the items that were chosen, with its reason."""
+    def explained(self, chosen: Chosen, row: int, place: int, *, drawn: bool = False) -> Recommendation:
+        """One of the items that were chosen, with its reason; ``drawn`` at random instead of by the policy."""
         view, shelf = chosen.view, self.scene.shelf
         code = view.weakest_skill(row, place)
         skill = shelf.skills[code]
@@ -263,7 +266,11 @@ class Recommender:
         opened = tuple(need for need in needs if not view.below[row, shelf.code[need]]) if needs else ()
         knows = (float(view.mastery[row, code]), view.chance_of(row, place))
         due = view.due(row, skill) if self.scene.fades else None
-        policy, because, unlocks = chosen.policy, _because(chosen, row, place, code), shelf.opens.get(skill, ())
+        policy, because, unlocks = (
+            chosen.policy,
+            "explored" if drawn else _because(chosen, row, place, code),
+            shelf.opens.get(skill, ()),
+        )
         reason = Reason(policy.__class__.__name__, skill, *knows, opened, unlocks, due, because, policy)
         return Recommendation(self.catalog.items[place], float(chosen.wanted[row, chosen.column(place)]), reason)
 
@@ -360,6 +367,15 @@ def recommend(
     """
     recommender = Recommender(student.model, catalog, policy=policy, constraints=constraints, criterion=criterion)
     return recommender.recommend(student, k, time=time, seed=seed)
+
+
+def check_kinds(policy: object, constraints: object, criterion: object = None) -> None:
+    """Refuse what is of another kind than the options want."""
+    if policy is not None and (isinstance(policy, type) or not hasattr(policy, "utility")):
+        raise ValueError(f"policy: got {policy!r}; expected one like LowestMastery(), with its brackets")
+    for name, given, kind in (("constraints", constraints, Constraints), ("criterion", criterion, Criterion)):
+        if given is not None and not isinstance(given, kind):
+            raise ValueError(f"{name}: got {given!r}; expected {kind.__name__}(...)")
 
 
 def _blocks(students: Iterable[Student]) -> Iterator[list[Student]]:

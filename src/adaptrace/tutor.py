@@ -36,7 +36,7 @@ from adaptrace.knowledge import tracing_of
 from adaptrace.log import Log
 from adaptrace.models.base import Model
 from adaptrace.policy import Policy
-from adaptrace.recommendation import Chosen, Recommendation, Recommender, propensities
+from adaptrace.recommendation import Chosen, Recommendation, Recommender, check_kinds, propensities
 from adaptrace.store import open_store
 from adaptrace.store.base import Change, Decision, Event, Kept, Store
 from adaptrace.student import Student, moment_of
@@ -203,7 +203,8 @@ class Tutor:
         decision_id
             The recommendation that this answers, if it was recorded.
         replaces
-            The id of an event that was wrong: it is retracted in the same step.
+            The id of an event that was wrong: it is retracted in the same step. Time, decision and, for the same item, kind and
+            skills are its own unless told.
 
         Returns
         -------
@@ -217,26 +218,35 @@ class Tutor:
         ValueError
             If the outcome, the time or the skills are wrong, or an event would replace itself.
         ConflictError
-            If ``event_id`` stands for something else already: the first is kept.
+            If ``event_id`` stands for something else already (the first is kept), the event to replace was taken back or
+            replaced before, or the decision is not this student's.
         StoreError
             If it could not be stored: nothing has changed.
         """
-        name, moment = str(student), self._moment(time)
+        name, moment = _name(student), self._moment(time)
         if time is not None:
             self._check_future(moment)
-        response = self._door.response(item, correct, level=level, kind=kind, skills=skills)
-        event_id = str(event_id or _new_id())
-        wrong = () if replaces is None else (self._replaced(str(replaces), name, event_id),)
+        event_id = _new_id() if event_id is None else _id("event_id", event_id)
+        first = None if replaces is None else self._replaced(_id("replaces", replaces), name, event_id)
+        if first is not None:  # what a correction does not say is as it was
+            moment, decision_id = first.moment if time is None else moment, decision_id or first.decision
+            if str(item) == first.item:
+                kind, skills = kind or first.kind, first.skills if skills is None else skills
+        response = self._door.response(item, correct, level=level, kind=kind and str(kind), skills=skills)
+        if decision_id:
+            self._check_decision(str(decision_id), name)
+        wrong = () if first is None else (first.event_id,)
         what = (response.item, response.skills, response.kind, response.correct, moment)
         event = Event(event_id, name, *what, AS_BEFORE if group is None else str(group), str(decision_id))
         with self._lock(name):
             try:
                 return bool(self._apply(name, [event], wrong))
             except ConflictError:
-                if time is not None:
+                kept = self.store.find([event_id]).get(event_id)
+                if time is not None or kept is None:
                     raise
                 # a second delivery that tells no time has that of the first
-                return bool(self._apply(name, [event._replace(moment=self._stored(event.event_id).moment)], wrong))
+                return bool(self._apply(name, [event._replace(moment=kept.moment)], wrong))
 
     def observe_many(
         self, data: Any, *, columns: Mapping[str, str] | None = None, levels: Mapping[str, int] | None = None
@@ -248,7 +258,7 @@ class Tutor:
         data
             Any Arrow table or data frame, as :meth:`adaptrace.Log.from_arrow` takes it, with ``time`` (a clock) and ``event_id``.
         columns, levels
-            As there.
+            As there; by default the levels that the model knows.
 
         Raises
         ------
@@ -257,12 +267,13 @@ class Tutor:
         ConflictError
             If an ``event_id`` stands for something else already. Students before that one are stored: calling again is safe.
         """
-        log = Log.from_arrow(data, columns=columns, catalog=self.catalog, levels=levels, keep=())
+        known = getattr(self.model, "levels", None) if levels is None else levels
+        log = Log.from_arrow(data, columns=columns, catalog=self.catalog, levels=known)
         missing = schema.missing(log.table.column_names, schema.RESPONSES, {}, ("time", "event_id"))
         if missing:
             raise DataError("table", missing)
         events: dict[str, list[Event]] = {}
-        for event in events_of(log, AS_BEFORE):
+        for event in events_of(log, self.catalog, AS_BEFORE):
             events.setdefault(event.student, []).append(event)
         for each in events.values():
             self._check_future(max(event.moment for event in each))
@@ -276,13 +287,13 @@ class Tutor:
         StoreError
             If there is no such event.
         """
-        event = self._stored(event_id)
+        event = self._stored(_id("event_id", event_id))
         with self._lock(event.student):
-            return not event.retracted and bool(self._apply(event.student, [], (event_id,)))
+            return not event.retracted and bool(self._apply(event.student, [], (event.event_id,)))
 
     def forget_student(self, student: object) -> int:
         """Remove all that is stored of a student; how many events that were. The model stays what it is."""
-        name = str(student)
+        name = _name(student)
         with self._lock(name):
             self._drop(name)
             return self.store.forget(name)
@@ -317,26 +328,27 @@ class Tutor:
             Of what is drawn: same seed and same answers so far, same items.
         explore
             The probability with which the k items are drawn from all that are allowed instead: what makes other policies
-            comparable later (:func:`adaptrace.off_policy`).
+            comparable later (:func:`adaptrace.off_policy`). Where an item is pinned nothing is drawn.
         decision_id
-            Record the decision under this name: candidates, utilities, the chance that each had to be given, seed, policy,
-            model. Pass it to :meth:`observe` with the answer.
+            Record the decision under this name: candidates, utilities, the chance of each to be the one that is answered (if
+            of the k shown each is taken equally often), seed, policy, model. Pass it to :meth:`observe` with the answer.
 
         Raises
         ------
         ConstraintError
             If no item is allowed: which constraint left how many.
         """
-        name, moment = str(student), self._moment(time)
+        name, moment = _name(student), self._moment(time)
+        check_kinds(policy, constraints)
         if not 0.0 <= explore <= 1.0:
             raise ValueError(f"explore: got {explore}; expected a probability, 0 to 1")
         options = {"policy": policy, "constraints": constraints, "seed": seed}
         with self._lock(name):
             known = self._entry(name, fresh=True).student
-            chosen, places = self._shown(known, moment, k, explore, options, whole=decision_id is not None)
+            chosen, places, explored, drawn = self._shown(known, moment, k, explore, options, whole=decision_id is not None)
             if decision_id is not None:
-                self.store.decide([self._decision(decision_id, chosen, places, k, explore)])
-            return [self.recommender.explained(chosen, 0, place) for place in places]
+                self._record(self._decision(_id("decision_id", decision_id), chosen, places, k, explored))
+            return [self.recommender.explained(chosen, 0, place, drawn=drawn) for place in places]
 
     def recommend_all(
         self,
@@ -361,6 +373,7 @@ class Tutor:
         ValueError
             If there is an exposure cap, which is kept one student at a time: ask :meth:`recommend`.
         """
+        check_kinds(policy, constraints)
         if (constraints or self.recommender.constraints).exposure_cap is not None:
             raise ValueError(
                 "recommend_all: got an exposure_cap, which is counted one student at a time; call recommend for each"
@@ -371,7 +384,7 @@ class Tutor:
 
     def when_to_stop(self, student: object, item: object, *, time: datetime.datetime | None = None) -> Stop:
         """Whether the student should go on practising an item's first skill; see :func:`adaptrace.criterion.when_to_stop`."""
-        name, moment = str(student), self._moment(time)
+        name, moment = _name(student), self._moment(time)
         asked = self._door.response(item, 0.0)._replace(correct=math.nan, moment=moment)
         with self._lock(name):
             known, story = tell(self.model, self.catalog, self.criterion, name, self.store.events(name))
@@ -398,7 +411,7 @@ class Tutor:
             ``wheel_spinning`` (ten opportunities and never mastered), and ``evidence``: per kind its number ``n`` and by how much
             it ``moved`` the log-odds of mastery.
         """
-        name, moment = str(student), self._moment(time)
+        name, moment = _name(student), self._moment(time)
         with self._lock(name):
             known, story = tell(self.model, self.catalog, self.criterion, name, self.store.events(name))
             at = moment if "time" in self.model.needs else None
@@ -425,14 +438,15 @@ class Tutor:
         pyarrow.Table
             ``event_id``, ``time``, ``item``, ``skills``, ``kind``, ``correct``, ``group``, ``decision_id``.
         """
-        return table_of(self.store.events(str(student))).drop_columns("student")
+        return table_of(self.store.events(_name(student))).drop_columns("student")
 
-    def log(self) -> Log:
+    def log(self, *, decided: bool = False) -> Log:
         """All events that count, as a log: to fit a model to, or to compare policies.
 
+        With ``decided``: only those that answer a recorded decision, as :func:`adaptrace.off_policy` wants them.
         With ``decision_id`` and, where decisions were recorded, ``propensity``, ``candidates`` and ``propensities``.
         """
-        return log_of(self.store.events(), self.store.decisions())
+        return log_of(self.store.events(), self.store.decisions(), decided)
 
     # ---- looking after it ---------------------------------------------------
 
@@ -502,7 +516,9 @@ class Tutor:
             for name, kept in self.store.load_many():
                 yield self._loaded(name, kept).student
             return
-        names = sorted({str(student) for student in students})
+        if isinstance(students, str):
+            raise ValueError(f"students: got the text '{students}'; expected a list, e.g. ['{students}']")
+        names = sorted({_name(student) for student in students})
         stored = self.store.load_many(names)
         following = next(stored, None)
         for name in names:
@@ -585,16 +601,29 @@ class Tutor:
         for event_id in retracted:
             if event_id not in known:
                 raise _no_event(event_id)
+            if known[event_id].retracted and any(event.event_id not in known for event in events):
+                raise ConflictError(
+                    f"replaces: got event_id '{event_id}', which was taken back or replaced before; replace what replaced it"
+                )
         return [e for e in events if e.event_id not in known], [e for e in retracted if not known[e].retracted]
 
-    def _replaced(self, event_id: str, name: str, by: str) -> str:
-        """The id of the event that another one of the same student replaces."""
+    def _replaced(self, event_id: str, name: str, by: str) -> Event:
+        """The event that another one of the same student replaces."""
         if event_id == by:
             raise ValueError(f"replaces: got '{by}', the event_id itself; give the correction an id of its own")
-        owner = self._stored(event_id).student
-        if owner != name:
-            raise ConflictError(f"replaces: got event_id '{event_id}' of '{owner}'; expected an event of '{name}'")
-        return event_id
+        event = self._stored(event_id)
+        if event.student != name:
+            raise ConflictError(f"replaces: got event_id '{event_id}' of '{event.student}'; expected an event of '{name}'")
+        return event
+
+    def _check_decision(self, decision_id: str, name: str) -> None:
+        """Refuse an answer to a decision that was not recorded for this student."""
+        kept = self.store.decided(decision_id)
+        if kept is None or kept.student != name:
+            whose = "no such decision in the store" if kept is None else f"it was made for '{kept.student}'"
+            raise ConflictError(
+                f"decision_id '{decision_id}': {whose}; expected one that recommend(..., decision_id=) recorded for '{name}'"
+            )
 
     def _stored(self, event_id: str) -> Event:
         event = self.store.find([event_id]).get(event_id)
@@ -606,8 +635,8 @@ class Tutor:
 
     def _shown(
         self, known: Student, moment: int, k: int, explore: float, options: Mapping[str, Any], *, whole: bool
-    ) -> tuple[Chosen, list[int]]:
-        """What was chosen, and the places of the k items to show, none of them over the exposure cap.
+    ) -> tuple[Chosen, list[int], float, bool]:
+        """What was chosen, the places of the k items to show, none of them over the exposure cap, and how they were explored.
 
         ``whole``: choose among all, for the record; the first k are the same.
         """
@@ -615,11 +644,23 @@ class Tutor:
         exposed: tuple[str, ...] = ()
         while True:
             chosen = self.recommender.choose([known], len(self.catalog) if whole else k, moment, exposed=exposed, **options)
-            places = self._explored(chosen, k) if explore and chosen.view.draws(4, 1)[0, 0] < explore else chosen.places(0)[:k]
+            places = chosen.places(0)[:k]
+            if explore and chosen.pinned is not None and chosen.pinned[0, places].any():
+                explore = 0.0  # a pin is not a matter of chance
+            drawn = bool(explore) and bool(chosen.view.draws(4, 1)[0, 0] < explore)
+            if drawn:
+                places = self._explored(chosen, k)
             over = self.store.expose([self.catalog.items[place].item for place in places], cap) if cap is not None else ()
             if not over:
-                return chosen, places
+                return chosen, places, explore, drawn
             exposed += over
+
+    def _record(self, decision: Decision) -> None:
+        """Keep a decision; one of the same id must be the same."""
+        self.store.decide([decision])
+        kept = self.store.decided(decision.decision_id)
+        if kept is not None and (kept.student, kept.content) != (decision.student, decision.content):
+            raise ConflictError(f"decision_id '{decision.decision_id}': another decision is kept under it; use a new id for each")
 
     def _explored(self, chosen: Chosen, k: int) -> list[int]:
         """The places of k of all items that are allowed, all equally likely."""
@@ -674,6 +715,20 @@ def _text(entry: _Entry) -> str:
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
+
+
+def _name(student: object) -> str:
+    """A student's name as text."""
+    if student is None or student == "":
+        raise ValueError(f"student: got {student!r}; expected a name")
+    return str(student)
+
+
+def _id(what: str, given: object) -> str:
+    """An id as text."""
+    if given is None or given == "":
+        raise ValueError(f"{what}: got {given!r}; expected an id; leave it out if there is none")
+    return str(given)
 
 
 def _new_id() -> str:

@@ -216,7 +216,9 @@ def test_a_forgotten_student_is_gone_and_others_stay(store: Store, event: Make, 
     store.write([change("Ada", 0, event("e1"), event("e2")), change("Bob", 0, event("b1", "Bob"))])
     store.write([change("Ada", 1, retracted=("e1",))])
     store.decide([Decision("d1", "Ada", 0, "{}"), Decision("d2", "Bob", 0, "{}")])
+    assert store.decided("d1") == Decision("d1", "Ada", 0, "{}")
     assert store.forget("Ada") == 2
+    assert store.decided("d1") is None
     assert (store.load("Ada"), store.version("Ada"), store.students()) == (None, 0, ["Bob"])
     assert (store.find(["e1", "e2"]), list(store.retracted())) == ({}, [])
     assert ([each.event_id for each in store.events()], [each.decision_id for each in store.decisions()]) == (["b1"], ["d2"])

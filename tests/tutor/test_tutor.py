@@ -405,3 +405,96 @@ def test_a_snapshot_opens_as_a_tutor(tutor: at.Tutor, open_tutor: Open, tmp_path
     copy = open_tutor(tmp_path / "copy.db")
     assert copy.mastery("ana").equals(tutor.mastery("ana"))
     assert copy.observe("ana", "b1", 1, event_id="e2", time=NOW) is False
+
+
+# ---- found by a first-time user -----------------------------------------------
+
+
+def of_kinds(open_tutor: Open, **options: object) -> at.Tutor:
+    """A tutor whose catalog has a video, and whose model weighs it in its own way."""
+    catalog = at.Catalog.from_arrow({"item": ["a1", "film"], "skill": ["a", "a"], "kind": ["practice", "video"]})
+    return open_tutor(catalog=catalog, **options)
+
+
+def test_a_table_has_the_kinds_of_the_catalog_as_single_events_do(open_tutor: Open) -> None:
+    tutor = of_kinds(open_tutor)
+    tutor.observe("ana", "film", 1, event_id="e1", time=NOW)
+    table = pa.table({"student": ["ana"], "item": ["film"], "correct": [1], "time": [NOW], "event_id": ["e1"]})
+    assert tutor.observe_many(table) == 0
+    assert tutor.history("ana")["kind"].to_pylist() == ["video"]
+
+
+def test_a_decision_id_stands_for_one_decision_of_one_student(tutor: at.Tutor) -> None:
+    shown = tutor.recommend("ana", 2, decision_id="d1", explore=0.5)
+    assert tutor.recommend("ana", 2, decision_id="d1", explore=0.5) == shown  # asked again, the same
+    with pytest.raises(at.ConflictError, match="decision_id 'd1': another decision is kept under it"):
+        tutor.recommend("ben", 2, decision_id="d1", explore=0.5)
+    with pytest.raises(at.ConflictError, match="decision_id 'd1': it was made for 'ana'"):
+        tutor.observe("ben", "a1", 1, decision_id="d1", time=NOW)
+    with pytest.raises(at.ConflictError, match="decision_id 'd2': no such decision"):
+        tutor.observe("ana", "a1", 1, decision_id="d2", time=NOW)
+    assert tutor.store.students() == []
+
+
+def test_the_log_of_decisions_is_of_those_events_that_answer_one(tutor: at.Tutor) -> None:
+    tutor.recommend("ana", decision_id="d1")
+    assert len(tutor.log()) == len(tutor.log(decided=True)) == 0
+    tutor.observe("ana", "a1", 1, decision_id="d1", time=NOW)
+    tutor.observe("ana", "badge", 1, skills=["a"], kind="badge", time=NOW)
+    assert len(tutor.log()) == 2
+    assert tutor.log(decided=True).table["candidates"].null_count == 0
+
+
+def test_a_correction_is_of_the_time_and_the_decision_of_what_it_corrects(tutor: at.Tutor) -> None:
+    tutor.recommend("ana", decision_id="d1")
+    tutor.observe("ana", "poster", 0.25, kind="project", skills=["a"], event_id="1", time=NOW - MINUTE, decision_id="d1")
+    tutor.observe("ana", "b1", 1, event_id="2", time=NOW)
+    assert tutor.observe("ana", "poster", 0.75, event_id="3", replaces="1") is True
+    row = tutor.history("ana").to_pylist()[0]
+    assert (row["event_id"], row["correct"], row["time"]) == ("3", 0.75, NOW - MINUTE)
+    assert (row["kind"], row["skills"], row["decision_id"]) == ("project", ["a"], "d1")
+
+
+def test_what_was_replaced_cannot_be_replaced_again(tutor: at.Tutor) -> None:
+    tutor.observe("ana", "a1", 0, event_id="1", time=NOW)
+    tutor.observe("ana", "a1", 1, event_id="2", replaces="1")
+    with pytest.raises(at.ConflictError, match="event_id '1', which was taken back or replaced before"):
+        tutor.observe("ana", "a1", 0.5, event_id="3", replaces="1")
+    assert tutor.history("ana")["event_id"].to_pylist() == ["2"]
+
+
+def test_chance_leaves_a_pin_alone_and_says_when_it_chose(open_tutor: Open) -> None:
+    tutor = open_tutor(policy=at.TargetSuccess())
+    pinned = at.Constraints(pinned={"item": ["c1"]})
+    assert {tutor.recommend("ana", 1, constraints=pinned, explore=1.0, seed=seed)[0].item.item for seed in range(20)} == {"c1"}
+    drawn = [tutor.recommend("ana", 1, explore=1.0, seed=seed)[0] for seed in range(20)]
+    assert {choice.reason.constraint for choice in drawn} == {"explored"}
+    assert all(str(choice.reason).startswith("drawn at random, to learn what works; ") for choice in drawn)
+
+
+def test_names_and_ids_may_be_numbers_but_not_nothing(tutor: at.Tutor) -> None:
+    tutor.observe(7, "a1", 1, event_id=5, kind=3, time=NOW)
+    assert tutor.retract(5) is True
+    assert tutor.mastery(7).num_rows == tutor.history("7").num_rows == 0
+    for nothing in (None, ""):
+        with pytest.raises(ValueError, match=r"student: got .*; expected a name"):
+            tutor.observe(nothing, "a1", 1)
+    with pytest.raises(ValueError, match=r"event_id: got ''; expected an id"):
+        tutor.observe("ana", "a1", 1, event_id="")
+    with pytest.raises(ValueError, match=r"students: got the text 'ana'; expected a list, e\.g\. \['ana'\]"):
+        tutor.recommend_all("ana")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"k": 2.5}, r"k: got 2\.5; expected a whole number, at least 1"),
+        ({"k": None}, "k: got None"),
+        ({"policy": at.Random}, r"policy: got .*Random.*; expected one like LowestMastery\(\), with its brackets"),
+        ({"constraints": {"no_repeat": 3}}, r"constraints: got \{'no_repeat': 3\}; expected Constraints\(\.\.\.\)"),
+        ({"explore": 2.0}, r"explore: got 2\.0; expected a probability"),
+    ],
+)
+def test_options_of_another_kind_are_told(open_tutor: Open, options: dict[str, object], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        open_tutor().recommend("ana", **options)

@@ -109,6 +109,9 @@ class Store(Protocol):
     def decide(self, decisions: Iterable[Decision]) -> None:
         """Keep decisions."""
 
+    def decided(self, decision_id: str) -> Decision | None:
+        """The decision of that id, if it is kept."""
+
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
         """Kept decisions, of one student or of all: by student, moment and id."""
 

@@ -93,6 +93,12 @@ class MemoryStore:
         """Events that count no more: by student, moment and event_id."""
         return self._ordered(self._events, self._retracted, None)
 
+    def decided(self, decision_id: str) -> Decision | None:
+        """The decision of that id, if it is kept."""
+        with self._lock:
+            self._check_open()
+            return self._decisions.get(decision_id)
+
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
         """Kept decisions, of one student or of all: by student, moment and id."""
         return self._ordered(self._decisions, self._decided, student)

@@ -246,6 +246,11 @@ class PostgresStore:
             for some in _chunks(decisions):
                 connection.execute(_ADD_DECISIONS, [json.dumps([decision._asdict() for decision in sorted(some)])])
 
+    def decided(self, decision_id: str) -> Decision | None:
+        """The decision of that id, if it is kept."""
+        rows = self._rows("SELECT student, moment, content FROM adaptrace_decisions WHERE decision_id = %s", decision_id)
+        return Decision(decision_id, *rows[0]) if rows else None
+
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
         """Kept decisions, of one student or of all: by student, moment and id."""
         select = "SELECT student, moment, decision_id, content FROM adaptrace_decisions WHERE true"

@@ -295,6 +295,12 @@ class SQLiteStore:
         """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
         return map(_event_of, self._pages(_RETRACTED))
 
+    def decided(self, decision_id: str) -> Decision | None:
+        """The decision of that id, if it is kept."""
+        for student, moment, _, content in self._fetch(f"{_DECIDED} decision_id = ?", (decision_id,)):
+            return Decision(decision_id, student, moment, content)
+        return None
+
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
         """Kept decisions, of one student or of all: by student, moment and id; in bounded memory."""
         rows = self._pages(_DECISIONS if student is None else _DECISIONS_OF, student)
