@@ -281,13 +281,13 @@ class Recommender:
         row, rank = (each.tolist() for each in np.nonzero(some))
         place = chosen.place[some]
         none, shelf, view = place < 0, chosen.view.shelf, chosen.view
-        code, column = view.weakest_skills(row, place), list(map(chosen.column, place.tolist()))
+        code, column = view.weakest_skills(row, place), place if chosen.wanted.shape[1] == len(shelf) else shelf.slot_of[place]
         columns = {
             "student": pa.array([view.students[each].name for each in row], pa.string()),
             "rank": pa.array(np.array(rank) + 1, pa.int32()),
-            "item": pa.array(shelf.names, pa.string()).take(pa.array(place, mask=none)),
+            "item": shelf.item_names.take(pa.array(place, mask=none)),
             "utility": pa.array(chosen.wanted[row, column], pa.float64(), mask=none),
-            "skill": pa.array(shelf.skills, pa.string()).take(pa.array(code, mask=none)),
+            "skill": shelf.skill_names.take(pa.array(code, mask=none)),
             "mastery": pa.array(view.mastery[row, code], pa.float64(), mask=none),
             "chance": pa.array(view.chances_of(row, place), pa.float64(), mask=none),
         }

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.catalog import Catalog, Item
@@ -94,6 +95,16 @@ class Shelf:
         """Expected, (slots,)."""
         told = np.array([item.minutes or np.nan for item in self.slots])
         return np.where(np.isnan(told), 1.0 if np.isnan(told).all() else np.nanmean(told[self.slot_of]), told)
+
+    @cached_property
+    def item_names(self) -> pa.StringArray:
+        """Names of the items, for tables."""
+        return pa.array(self.names, pa.string())
+
+    @cached_property
+    def skill_names(self) -> pa.StringArray:
+        """Names of the skills, for tables."""
+        return pa.array(self.skills, pa.string())
 
     # ---- columns ----
 

@@ -75,11 +75,20 @@ class Student:
         self.opportunities: dict[str, int] = {}
         self.responses = 0
         self.turns: dict[str, int] = {}
-        self.recent: deque[Recent] = deque(maxlen=RECENT)
+        self._recent: deque[Recent] = deque(maxlen=RECENT)
+        self._columns: Iterable[Iterable[Any]] = ()  # of the latest responses, as they were stored; until somebody looks
         self.latest: int | None = None
         self.watcher: Callable[[tuple[str, ...]], None] | None = None  # told of the skills that each response moved
         self._levels: Mapping[str, int] = getattr(model, "levels", {})
         self._timed = "time" in model.needs
+
+    @property
+    def recent(self) -> deque[Recent]:
+        """The latest responses, up to 100, oldest first."""
+        if self._columns:
+            self._recent.extend(map(_AS_RECENT, zip(*self._columns, strict=True)))
+            self._columns = ()
+        return self._recent
 
     @property
     def group(self) -> str:
@@ -315,7 +324,7 @@ class Student:
             If it was made by another model or a newer version.
         """
         content = _of_now(content)
-        if not set(content) >= PARTS:
+        if not content.keys() >= PARTS:
             raise ModelError("a student's state that is not whole; expected what to_dict() gave")
         if content["schema"] > SCHEMA:
             raise ModelError(
@@ -329,7 +338,7 @@ class Student:
         student = cls(model, catalog, content["name"], content["group"])
         student.answered, student.opportunities = dict(content["answered"]), dict(content["opportunities"])
         student.responses, student.turns = sum(student.answered.values()), dict(content.get("turns", {}))
-        student.recent.extend(map(_AS_RECENT, zip(*content.get("recent", ()), strict=True)))
+        student._columns = content.get("recent", ())
         student.latest, student.state = content["latest"], model.resume(content["state"], student.name, student.group)
         return student
 
