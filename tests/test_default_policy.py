@@ -69,7 +69,9 @@ def by_hand(catalog: at.Catalog, answers: list[str], view: View) -> list[float]:
         ago = [back for back, item in enumerate(reversed(answers), 1) if skill in skills_of.get(item, ())]
         waited[skill] = float(ago[0]) if ago else max(float(len(answers)), LONG)
     least = [min(waited[skill] for skill in item.skills) for item in catalog.items]
-    return [ago * (1.0 - p) for ago, p in zip(least, view.shelf.per_item(view.chance)[0], strict=True)]
+    right = {skill: view.students[0].predict("?", skills=[skill]) for skill in catalog.skills}
+    wrong = [sum(1.0 - right[skill] for skill in item.skills) / len(item.skills) for item in catalog.items]
+    return [ago * p for ago, p in zip(least, wrong, strict=True)]
 
 
 @pytest.mark.parametrize("answers", ["", "p", "pqrsp", "rrrq?", "ps" * 60, "q" * 5 + "p" * 300, "s" + "pq" * 150 + "?" * 20])

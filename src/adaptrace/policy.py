@@ -67,15 +67,16 @@ class LowestMastery:
 class Interleaved:
     """Take turns: what was practised longest ago, the sooner the likelier a wrong answer is. The default.
 
-    The utility is the responses since the item's skill was last practised times P(wrong), so a skill comes back as often as it is
-    got wrong. Practice is spaced and interleaved (Rohrer & Taylor, 2007), a skill on which a student does not move cannot hold up
-    the others, and when all is mastered review goes on in the same way: the model is not asked which of the mastered skills is
+    The utility is the responses since the item's skill was last practised times P(wrong), so a skill comes back as often as
+    it is got wrong. Of several skills the latest wait and the mean P(wrong) count: an item is not wanted for being hard.
+    Practice is spaced and interleaved (Rohrer & Taylor, 2007), a skill on which a student does not move cannot hold up the
+    others, and when all is mastered review goes on in the same way: the model is not asked which of the mastered skills is
     a hair less certain, which it cannot know. How it fares beside the others is in ``docs/policies.md``.
     """
 
     def utility(self, view: View) -> FloatArray:
-        """Responses since the latest on any of the item's skills, times P(wrong)."""
-        return view.shelf.weakest(view.waited) * (1.0 - view.chance)
+        """Responses since the latest on any of the item's skills, times the mean P(wrong) of its skills."""
+        return view.shelf.weakest(view.waited) * view.wrong
 
     def why(self, facts: Facts) -> str:
         """The sentence for an item."""

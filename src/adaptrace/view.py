@@ -209,6 +209,11 @@ class View:
             return self.tracing.chance(self.odds)
         return self.scene.asking.chance(self.students, self.moment)
 
+    @lazy
+    def wrong(self) -> FloatArray:
+        """P(wrong) on a skill, the mean of each item's skills, (students, slots); of a model without skills, on the item."""
+        return self.tracing.wrong(self.odds) if self.scene.tracing is not None else 1.0 - self.chance
+
     def chance_of(self, row: int, place: int) -> float:
         """P(correct) on one item for one student."""
         if isinstance(self.scene.model, BKT):
