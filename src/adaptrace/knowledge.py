@@ -132,7 +132,7 @@ class Tracing:
     def wrong(self, odds: FloatArray) -> FloatArray:
         """P(wrong) on a skill, the mean of the item's skills, (students, slots)."""
         own: FloatArray = 1.0 - chance(odds.take(self.skill, axis=1), self.guess, self.slip)
-        return self._summed(own) / self.size
+        return np.asarray(self._summed(own) / self.size)
 
     def _joint(self, own: FloatArray) -> FloatArray:
         """P(correct) per slot, of the chances per entry."""
