@@ -116,9 +116,7 @@ class Tracing:
         return np.asarray(np.maximum(moment - last, 0.0) / DAY)
 
     def due(self, student: Student, skill: str, at: float) -> int | None:
-        """Microseconds since 1970 when mastery falls, or fell, below a threshold; None if it was not above, or does not fade."""
-        if not self.model.elapsed:
-            return None
+        """Microseconds since 1970 when mastery falls, or fell, below a threshold; None if it was not above, or never fades."""
         state, half_life = state_of(student), self.model.half_life(skill)
         last, odds = state.last_time.get(skill), state.odds.get(skill, 0.0)
         if last is None or odds < at / (1.0 - at) or math.isinf(half_life):
@@ -127,12 +125,15 @@ class Tracing:
 
     def chance(self, odds: FloatArray) -> FloatArray:
         """P(correct), (students, slots)."""
-        return self._joint(chance(odds.take(self.skill, axis=1), self.guess, self.slip))
+        return self._joint(self._own(odds))
 
     def wrong(self, odds: FloatArray) -> FloatArray:
         """P(wrong) on a skill, the mean of the item's skills, (students, slots)."""
-        own: FloatArray = 1.0 - chance(odds.take(self.skill, axis=1), self.guess, self.slip)
-        return np.asarray(self._summed(own) / self.size)
+        return np.asarray(self._summed(1.0 - self._own(odds)) / self.size)
+
+    def _own(self, odds: FloatArray) -> FloatArray:
+        """P(correct) on each skill of each slot, (students, entries)."""
+        return cast(FloatArray, chance(odds.take(self.skill, axis=1), self.guess, self.slip))
 
     def _joint(self, own: FloatArray) -> FloatArray:
         """P(correct) per slot, of the chances per entry."""
@@ -168,7 +169,7 @@ class Tracing:
         with levels: what its expected share of the highest level would say as a chance of a right answer.
         """
         here = odds[:, self.skill]
-        known, own = here / (1.0 + here), chance(here, self.guess, self.slip)
+        known, own = here / (1.0 + here), self._own(odds)
         right = np.repeat(self._joint(own), self.size, axis=1)
         size = np.repeat(self.size, self.size)
         several, left = size > 1, np.zeros_like(known)

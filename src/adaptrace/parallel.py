@@ -10,13 +10,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import pairwise
-from typing import Any
+from itertools import islice, pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 SMALL = 20_000  # rows
+T = TypeVar("T")
 
 
 def cores() -> int:
@@ -72,3 +73,9 @@ def ranges(n: int, pieces: int | None = None) -> list[tuple[int, int]]:
     """Cut [0, n) into so many ranges, by default one per core."""
     pieces = pieces or cores()
     return list(pairwise(n * piece // pieces for piece in range(pieces + 1)))
+
+
+def batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut anything that can be gone through into lists of so many, the last of what is left."""
+    rest = iter(things)
+    return iter(lambda: list(islice(rest, size)), [])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from adaptrace.constraints import Constraints, Rule
 from adaptrace.criterion import Criterion
 from adaptrace.errors import ConstraintError, ModelError
 from adaptrace.models.base import Model
+from adaptrace.parallel import batches
 from adaptrace.policy import DEFAULT, Policy
 from adaptrace.shelf import Shelf
 from adaptrace.student import Student, moment_of
@@ -219,7 +219,7 @@ class Recommender:
         """
         moment = moment_of(time)
         options: dict[str, Any] = {"policy": policy, "constraints": constraints, "seed": seed}
-        parts = [self._rows(self.choose(block, k, moment, **options), reasons) for block in _blocks(students)]
+        parts = [self._rows(self.choose(block, k, moment, **options), reasons) for block in batches(students, BLOCK)]
         if not parts:  # the columns of a table without rows are those of any student's
             return self._rows(self.choose([Student(self.model)], k, moment, **options), reasons).slice(0, 0)
         return pa.concat_tables(parts)
@@ -238,7 +238,7 @@ class Recommender:
         """The k best items for each student, as arrays; ``moment`` in microseconds since 1970."""
         if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
             raise ValueError(f"k: got {k!r}; expected a whole number, at least 1")
-        check_kinds(policy, constraints, self.criterion)
+        check_kinds(policy, constraints)
         for student in students:
             if student.model is not self.model and student.model.fingerprint != self.model.fingerprint:
                 raise ModelError(
@@ -265,13 +265,9 @@ class Recommender:
         needs = shelf.needs[place]
         opened = tuple(need for need in needs if not view.below[row, shelf.code[need]]) if needs else ()
         knows = (float(view.mastery[row, code]), view.chance_of(row, place))
-        due = view.due(row, skill) if self.scene.fades else None
-        policy, because, unlocks = (
-            chosen.policy,
-            "explored" if drawn else _because(chosen, row, place, code),
-            shelf.opens.get(skill, ()),
-        )
-        reason = Reason(policy.__class__.__name__, skill, *knows, opened, unlocks, due, because, policy)
+        unlocks, due = shelf.opens.get(skill, ()), view.due(row, skill)
+        because = "explored" if drawn else _because(chosen, row, place, code)
+        reason = Reason(type(chosen.policy).__name__, skill, *knows, opened, unlocks, due, because, chosen.policy)
         return Recommendation(self.catalog.items[place], float(chosen.wanted[row, chosen.column(place)]), reason)
 
     def _rows(self, chosen: Chosen, reasons: bool) -> pa.Table:
@@ -376,12 +372,6 @@ def check_kinds(policy: object, constraints: object, criterion: object = None) -
     for name, given, kind in (("constraints", constraints, Constraints), ("criterion", criterion, Criterion)):
         if given is not None and not isinstance(given, kind):
             raise ValueError(f"{name}: got {given!r}; expected {kind.__name__}(...)")
-
-
-def _blocks(students: Iterable[Student]) -> Iterator[list[Student]]:
-    waiting = iter(students)
-    while block := list(islice(waiting, BLOCK)):
-        yield block
 
 
 # ---- the choice --------------------------------------------------------------

@@ -17,7 +17,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from time import time_ns
 from types import TracebackType
 from typing import Any, Literal
@@ -35,6 +34,7 @@ from adaptrace.fit import Progress
 from adaptrace.knowledge import tracing_of
 from adaptrace.log import Log
 from adaptrace.models.base import Model
+from adaptrace.parallel import batches
 from adaptrace.policy import Policy
 from adaptrace.recommendation import Chosen, Recommendation, Recommender, check_kinds, propensities
 from adaptrace.store import open_store
@@ -277,7 +277,7 @@ class Tutor:
             events.setdefault(event.student, []).append(event)
         for each in events.values():
             self._check_future(max(event.moment for event in each))
-        return sum(self._apply_many(block) for block in _blocks(events.items()))
+        return sum(self._apply_many(block) for block in batches(events.items(), AT_ONCE))
 
     def retract(self, event_id: str) -> bool:
         """Take an event back, as if it had never come; False if it was taken back before.
@@ -339,7 +339,6 @@ class Tutor:
             If no item is allowed: which constraint left how many.
         """
         name, moment = _name(student), self._moment(time)
-        check_kinds(policy, constraints)
         if not 0.0 <= explore <= 1.0:
             raise ValueError(f"explore: got {explore}; expected a probability, 0 to 1")
         options = {"policy": policy, "constraints": constraints, "seed": seed}
@@ -385,10 +384,9 @@ class Tutor:
     def when_to_stop(self, student: object, item: object, *, time: datetime.datetime | None = None) -> Stop:
         """Whether the student should go on practising an item's first skill; see :func:`adaptrace.criterion.when_to_stop`."""
         name, moment = _name(student), self._moment(time)
-        asked = self._door.response(item, 0.0)._replace(correct=math.nan, moment=moment)
+        asked = self._door.response(item, 0.0)._replace(correct=math.nan, moment=self._at(moment))
         with self._lock(name):
             known, story = tell(self.model, self.catalog, self.criterion, name, self.store.events(name))
-            asked = asked._replace(moment=moment if "time" in self.model.needs else None)
             return when_to_stop(known, asked, self.criterion, ever=asked.skills[0] in story.reached)
 
     # ---- what is known ------------------------------------------------------
@@ -414,7 +412,7 @@ class Tutor:
         name, moment = _name(student), self._moment(time)
         with self._lock(name):
             known, story = tell(self.model, self.catalog, self.criterion, name, self.store.events(name))
-            at = moment if "time" in self.model.needs else None
+            at = self._at(moment)
             rows = [
                 {
                     "skill": skill,
@@ -640,7 +638,6 @@ class Tutor:
 
         ``whole``: choose among all, for the record; the first k are the same.
         """
-        cap = (options["constraints"] or self.recommender.constraints).exposure_cap
         exposed: tuple[str, ...] = ()
         while True:
             chosen = self.recommender.choose([known], len(self.catalog) if whole else k, moment, exposed=exposed, **options)
@@ -650,7 +647,8 @@ class Tutor:
             drawn = bool(explore) and bool(chosen.view.draws(4, 1)[0, 0] < explore)
             if drawn:
                 places = self._explored(chosen, k)
-            over = self.store.expose([self.catalog.items[place].item for place in places], cap) if cap is not None else ()
+            cap, names = chosen.constraints.exposure_cap, [self.catalog.items[place].item for place in places]
+            over = self.store.expose(names, cap) if cap is not None else ()
             if not over:
                 return chosen, places, explore, drawn
             exposed += over
@@ -697,6 +695,10 @@ class Tutor:
         if moment is None:
             raise ValueError("clock: got None; expected a datetime with its zone")
         return moment
+
+    def _at(self, moment: int) -> int | None:
+        """The moment, where the model needs time."""
+        return moment if self.recommender.scene.timed else None
 
     def _check_future(self, moment: int) -> None:
         latest = self._clock() + self._tolerance
@@ -753,9 +755,3 @@ def _check_skills(model: Model, catalog: Catalog) -> None:
             f"the model lacks {len(lacking)} of the catalog's {len(catalog.skills)} skills: {shown}; "
             "fit it to a log that has them, or open with unknown_skills='prior'"
         )
-
-
-def _blocks(items: Iterable[tuple[str, list[Event]]]) -> Iterator[list[tuple[str, list[Event]]]]:
-    waiting = iter(items)
-    while block := list(islice(waiting, AT_ONCE)):
-        yield block

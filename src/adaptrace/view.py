@@ -247,12 +247,9 @@ class View:
         return counts
 
     @lazy
-    def opportunities(self) -> NDArray[np.int64]:
+    def opportunities(self) -> FloatArray:
         """Responses per skill, (students, skills)."""
-        counts = np.zeros((len(self.students), len(self.shelf.skills)), np.int64)
-        for row, student in zip(counts, self.students, strict=True):
-            self.shelf.spread(student.opportunities, row)
-        return counts
+        return self.shelf.table([student.opportunities for student in self.students])
 
     @lazy
     def waited(self) -> FloatArray:
@@ -260,11 +257,9 @@ class View:
 
         One that never was has waited since the first response, or for 100 if there were fewer.
         """
-        if self.watcher is not None:
-            total, turns = float(self.students[0].responses), self.watcher.turns
-            return np.where(turns, total + 1.0 - turns, max(total, LONG))
         totals = np.array([[float(student.responses)] for student in self.students])
-        turns = self.shelf.table([student.turns for student in self.students])
+        kept, students = self.watcher, self.students
+        turns = kept.turns if kept is not None else self.shelf.table([student.turns for student in students])
         return np.where(turns, totals + 1.0 - turns, np.maximum(totals, LONG))
 
     # ---- chance of another sort ----

@@ -10,10 +10,10 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
+from adaptrace.parallel import batches
 from adaptrace.store.base import Change, Decision, Event, Kept
 from adaptrace.store.sqlite import copy
 
@@ -187,7 +187,7 @@ class PostgresStore:
         if students is None:
             rows = self._pages(select + "true", "student")
         else:
-            names = _chunks(sorted(set(students)))
+            names = batches(sorted(set(students)), PAGE)
             rows = (row for some in names for row in self._rows(select + "student = ANY(%s) ORDER BY student", some))
         for student, *kept in rows:
             yield student, Kept(*kept)
@@ -198,7 +198,7 @@ class PostgresStore:
 
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
         """Those of the events that are stored, retracted ones too."""
-        events = (_event(row) for some in _chunks(event_ids) for row in self._rows(_EVENTS + "event_id = ANY(%s)", some))
+        events = (_event(row) for some in batches(event_ids, PAGE) for row in self._rows(_EVENTS + "event_id = ANY(%s)", some))
         return {event.event_id: event for event in events}
 
     def events(self, student: str | None = None) -> Iterator[Event]:
@@ -243,7 +243,7 @@ class PostgresStore:
     def decide(self, decisions: Iterable[Decision]) -> None:
         """Keep decisions; of two with one id, the first."""
         with self._connected() as connection, connection.transaction():
-            for some in _chunks(decisions):
+            for some in batches(decisions, PAGE):
                 connection.execute(_ADD_DECISIONS, [json.dumps([decision._asdict() for decision in sorted(some)])])
 
     def decided(self, decision_id: str) -> Decision | None:
@@ -390,11 +390,6 @@ def _understood(url: str) -> tuple[str, str]:
         "tcp_user_timeout": 30_000,
     }
     return f"postgresql://{host}{port and ':' + port}/{database}", make_conninfo(url, **{**usual, **parts})
-
-
-def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(values)
-    return iter(lambda: list(islice(rest, PAGE)), [])
 
 
 def _event(row: tuple[Any, ...]) -> Event:
