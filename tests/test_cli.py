@@ -16,6 +16,8 @@ import pyarrow.parquet
 import pytest
 
 import adaptrace as at
+from adaptrace.cli_options import Policies
+from adaptrace.policy import NAMED
 from adaptrace.sample import sample_path
 
 LOG, CATALOG = sample_path("responses.parquet"), sample_path("catalog.json")
@@ -242,3 +244,7 @@ def test_what_a_table_holds_is_what_stdout_shows_also_for_names_with_commas_and_
     )
     (row,) = rows(run("predict", tmp_path / "log.parquet", "-m", tmp_path / "model.json").stdout)
     assert (row["student"], row["item"]) == ('A, "B"', "q\n1")
+
+
+def test_the_command_line_knows_every_policy() -> None:
+    assert [policy.value for policy in Policies] == list(NAMED)
