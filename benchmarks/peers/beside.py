@@ -112,6 +112,7 @@ def foreign_chances(log: at.Log, skills: Mapping[str, Five], items: Mapping[str,
     nothing = np.empty(0)
     cells = Cells(rows.pair_skill, entry, np.empty(0, np.int32), nothing, nothing)
     traced = Traced(np.empty(len(log)), np.empty(len(rows.pair_skill)), Credit(nothing, nothing))
+    kernels.begin(cells, inside[:, 0].copy(), traced.odds)
     kernels.trace(rows, cells, Parameters(*inside.T.copy()), kernels.CONJUNCTIVE, 0, len(log.students), traced)
     return traced.predicted
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import adaptrace as at
@@ -36,6 +38,9 @@ def one_event(skills: int, correct: float) -> at.Log:
 def test_an_event_is_predicted_and_updates_its_skills_as_the_rule_says(
     rule: str, skills: list[reference.Skill], correct: float, learn: float
 ) -> None:
+    chances = sorted(skill.chance for skill in set(skills))
+    # where two are the weakest but for rounding, which of them it is depends on the rounding
+    assume(rule in ("conjunctive", "mean") or all(other - one > 1e-12 for one, other in pairwise(chances)))
     model, log = model_of(skills, rule, learn), one_event(len(skills), correct)
     predicted, posteriors = reference.RULES[rule](skills, correct)
     assert model.predict(log)[0] == pytest.approx(predicted, rel=1e-10)

@@ -67,9 +67,16 @@ class Traced(NamedTuple):
     """What :func:`trace` writes."""
 
     predicted: FloatArray  # (n_rows,) P(correct) before each response
-    odds: FloatArray  # (n_pairs,) of mastery, after the pair's last response
+    odds: FloatArray  # (n_pairs,) of mastery: before the pair's first response, then after its last
     credit: Credit  # of each skill of each response
     mastery: FloatArray = NOTHING  # (n_entries,), or empty: do not keep it; P(known) after each response
+
+
+class Carried(NamedTuple):
+    """What is carried of each pair from response to response."""
+
+    odds: FloatArray  # (n_pairs,) of mastery
+    slope: FloatArray  # (n_pairs, 5) of their logarithm, in the logits of the parameters
 
 
 class Smoothed(NamedTuple):
@@ -179,13 +186,14 @@ def note(path: FloatArray, at: int, odds: float) -> None:
 
 @kernel
 def trace(rows: Rows, cells: Cells, parameters: Parameters, rule: int, first: int, last: int, out: Traced) -> None:
-    """Forward pass over students [first, last): predict each event, then update its skills."""
-    prior, learn, forget, guess, slip = parameters
+    """Forward pass over students [first, last): predict each event, then update its skills.
+
+    ``out.odds`` holds the odds that they come with.
+    """
+    _, learn, forget, guess, slip = parameters
     odds = out.odds
     by_entry, by_level, timed = len(cells.entry) > 0, len(cells.level) > 0, len(cells.gap) > 0
     plain = not (by_entry or by_level or timed or len(out.mastery) > 0)
-    for pair in range(rows.pair_start[first], rows.pair_start[last]):
-        odds[pair] = initial(prior[cells.pair[pair]])
     for row in range(rows.student_start[first], rows.student_start[last]):
         begin, end = rows.skill_start[row], rows.skill_start[row + 1]
         if plain and end - begin == 1:  # what the general case below comes to, three times as fast
@@ -223,18 +231,81 @@ def trace(rows: Rows, cells: Cells, parameters: Parameters, rule: int, first: in
 
 
 @kernel
-def lean(slope: FloatArray, odds: float, told: float, weight: float, rest: float, t: float, f: float, g: float, s: float) -> None:
-    """Carry the slopes (5,) of the log-odds, in the logits of the parameters, over one :func:`update`."""
-    known = odds * evidence(told, weight, rest, g, s)
+def begin(cells: Cells, prior: FloatArray, odds: FloatArray) -> None:
+    """Odds of every pair before its first response."""
+    for pair in range(len(odds)):
+        odds[pair] = initial(prior[cells.pair[pair]])
+
+
+@kernel
+def turns(told: float, weight: float, rest: float, g: float, s: float) -> tuple[float, float]:
+    """By how much the log-odds fall, at an outcome, with the logits of guess and slip."""
     turn = (2.0 * told - 1.0) * weight
+    by_guess = turn * g * (1.0 - g) / blend(told, weight * g + rest)
+    return by_guess, turn * s * (1.0 - s) / blend(told, weight * (1.0 - s) + rest)
+
+
+@kernel
+def lean(slope: FloatArray, known: float, by_guess: float, by_slip: float, t: float, f: float) -> None:
+    """Carry the slopes (5,) of the log-odds, in the logits of the parameters, over one :func:`update`."""
     top, bottom = known * (1.0 - f) + t, known * f + (1.0 - t)
-    keep = known * (1.0 - f) / top - known * f / bottom
-    for a in range(5):
-        slope[a] *= keep
-    slope[1] += (1.0 / top + 1.0 / bottom) * t * (1.0 - t)
-    slope[2] -= (known / top + known / bottom) * f * (1.0 - f)
-    slope[3] -= keep * turn * g * (1.0 - g) / blend(told, weight * g + rest)
-    slope[4] -= keep * turn * s * (1.0 - s) / blend(told, weight * (1.0 - s) + rest)
+    share = 1.0 / (top * bottom)
+    keep = known * ((1.0 - f) * bottom - f * top) * share
+    both = (top + bottom) * share  # 1 / top + 1 / bottom
+    slope[0] *= keep
+    slope[1] = slope[1] * keep + both * t * (1.0 - t)
+    slope[2] = slope[2] * keep - both * known * f * (1.0 - f)
+    slope[3] = (slope[3] - by_guess) * keep
+    slope[4] = (slope[4] - by_slip) * keep
+
+
+@kernel
+def carry(rows: Rows, cells: Cells, parameters: Parameters, told: Credit, first: int, last: int, out: Carried) -> None:
+    """Carry students [first, last) over their responses: the odds of mastery, and how they lean on the parameters.
+
+    ``out`` holds what was carried so far: the odds that :func:`begin` gives and a slope of 1 in the prior, or where an earlier
+    log ended. The uncertainty of the credit ``told``, which a :func:`trace` from the same odds gave, is left out.
+    """
+    _, learn, forget, guess, slip = parameters
+    by_entry, by_level, timed = len(cells.entry) > 0, len(cells.level) > 0, len(cells.gap) > 0
+    odds, slope = out.odds, out.slope
+    for row in range(rows.student_start[first], rows.student_start[last]):
+        for at in range(rows.skill_start[row], rows.skill_start[row + 1]):
+            pair = rows.pair[at]
+            cell = cells.entry[at] if by_entry else cells.pair[pair]
+            if timed:
+                faded = fade(odds[pair], cells.gap[at], cells.half_life[rows.pair_skill[pair]])
+                for a in range(5):  # d log odds' / d log odds = P(unknown) before / P(unknown) after
+                    slope[pair, a] *= (1.0 + faded) / (1.0 + odds[pair])
+                odds[pair] = faded
+            correct, weight, rest, g, s = rows.correct[row], 1.0, 0.0, guess[cell], slip[cell]
+            if len(told.weight):
+                weight, rest = told.weight[at], told.rest[at]
+            if by_level and cells.level[at] >= 0:
+                correct, g, s = 1.0, guess[cells.level[at]], slip[cells.level[at]]
+            ratio, (by_guess, by_slip) = evidence(correct, weight, rest, g, s), turns(correct, weight, rest, g, s)
+            lean(slope[pair], odds[pair] * ratio, by_guess, by_slip, learn[cell], forget[cell])
+            odds[pair] = update(odds[pair], ratio, learn[cell], forget[cell])
+
+
+@kernel
+def carry_plain(rows: Rows, cells: Cells, parameters: Parameters, first: int, last: int, out: Carried) -> None:
+    """What :func:`carry` comes to where events have one skill, are right or wrong, and parameters vary by skill alone.
+
+    What an outcome says is then the same every time: it is worked out once.
+    """
+    _, learn, forget, guess, slip = parameters
+    says = np.empty((len(learn), 2, 3))
+    for cell in range(len(learn)):
+        for right in range(2):
+            says[cell, right, 0] = evidence(float(right), 1.0, 0.0, guess[cell], slip[cell])
+            says[cell, right, 1], says[cell, right, 2] = turns(float(right), 1.0, 0.0, guess[cell], slip[cell])
+    for row in range(rows.student_start[first], rows.student_start[last]):
+        pair, right = rows.pair[row], int(rows.correct[row])
+        cell = cells.pair[pair]
+        ratio = says[cell, right, 0]
+        lean(out.slope[pair], out.odds[pair] * ratio, says[cell, right, 1], says[cell, right, 2], learn[cell], forget[cell])
+        out.odds[pair] = update(out.odds[pair], ratio, learn[cell], forget[cell])
 
 
 @kernel
@@ -248,46 +319,13 @@ def quadratic(matrix: FloatArray, vector: FloatArray) -> float:
 
 
 @kernel
-def spread(
-    rows: Rows,
-    cells: Cells,
-    parameters: Parameters,
-    covariance: FloatArray,
-    told: Credit,
-    first: int,
-    last: int,
-    variance: FloatArray,
-) -> None:
-    """Variance of the log-odds of mastery after each pair's last response, by the delta method.
+def spread(covariance: FloatArray, skill: CodeArray, slope: FloatArray, out: FloatArray) -> None:
+    """Standard deviation of each pair's log-odds of mastery, by the delta method.
 
-    ``covariance`` (n_skills, 5, 5) is of the logits of the skills' parameters; their effect on the log-odds is carried
-    along the :func:`trace` that gave the credit ``told``, whose own uncertainty is left out.
+    ``covariance`` (n_skills, 5, 5) is of the logits of the skills' parameters, ``slope`` as :func:`carry` left it.
     """
-    prior, learn, forget, guess, slip = parameters
-    by_entry, by_level, timed = len(cells.entry) > 0, len(cells.level) > 0, len(cells.gap) > 0
-    begin_pair, end_pair = rows.pair_start[first], rows.pair_start[last]
-    odds, slope = np.empty(end_pair - begin_pair), np.zeros((end_pair - begin_pair, 5))
-    slope[:, 0] = 1.0
-    for pair in range(begin_pair, end_pair):
-        odds[pair - begin_pair] = initial(prior[cells.pair[pair]])
-    for row in range(rows.student_start[first], rows.student_start[last]):
-        for at in range(rows.skill_start[row], rows.skill_start[row + 1]):
-            place, pair = rows.pair[at] - begin_pair, rows.pair[at]
-            cell = cells.entry[at] if by_entry else cells.pair[pair]
-            if timed:
-                faded = fade(odds[place], cells.gap[at], cells.half_life[rows.pair_skill[pair]])
-                for a in range(5):  # d log odds' / d log odds = P(unknown) before / P(unknown) after
-                    slope[place, a] *= (1.0 + faded) / (1.0 + odds[place])
-                odds[place] = faded
-            correct, weight, rest, g, s = rows.correct[row], 1.0, 0.0, guess[cell], slip[cell]
-            if len(told.weight):
-                weight, rest = told.weight[at], told.rest[at]
-            if by_level and cells.level[at] >= 0:
-                correct, g, s = 1.0, guess[cells.level[at]], slip[cells.level[at]]
-            lean(slope[place], odds[place], correct, weight, rest, learn[cell], forget[cell], g, s)
-            odds[place] = update(odds[place], evidence(correct, weight, rest, g, s), learn[cell], forget[cell])
-    for pair in range(begin_pair, end_pair):
-        variance[pair] = quadratic(covariance[rows.pair_skill[pair]], slope[pair - begin_pair])
+    for pair in range(len(skill)):
+        out[pair] = math.sqrt(quadratic(covariance[skill[pair]], slope[pair]))
 
 
 @kernel

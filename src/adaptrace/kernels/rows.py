@@ -202,6 +202,14 @@ def number_pairs(rows: Rows, skill: CodeArray, n_skills: int, first: int, last: 
 
 
 @kernel
+def last_rows(rows: Rows, first: int, last: int, row_of: IntArray, count: CodeArray) -> None:
+    """The last row of each pair of students [first, last), and how many it has."""
+    for row in range(rows.student_start[first], rows.student_start[last]):
+        for at in range(rows.skill_start[row], rows.skill_start[row + 1]):
+            row_of[rows.pair[at]], count[rows.pair[at]] = row, rows.opportunity[at]
+
+
+@kernel
 def gaps(rows: Rows, time: IntArray, unit: float, first: int, last: int, out: FloatArray) -> None:
     """Time since the pair's last response, in units, of every entry of students [first, last); 0 for the first."""
     begin = rows.pair_start[first]
@@ -339,3 +347,71 @@ def sum_up(trie: Trie, first: int, last: int) -> None:
         for node in range(trie.start[skill + 1] - 1, begin - 1, -1):
             if trie.parent[node] >= 0:
                 trie.students[begin + trie.parent[node]] += trie.students[node]
+
+
+@kernel
+def take_apart(trie: Trie, first: int, last: int) -> None:
+    """Turn how many students pass through each node of skills [first, last) into how many sequences end there, in place."""
+    for skill in range(first, last):
+        begin = trie.start[skill]
+        for node in range(begin, trie.start[skill + 1]):
+            if trie.parent[node] >= 0:
+                trie.students[begin + trie.parent[node]] -= trie.students[node]
+
+
+@kernel
+def share_out(
+    trie: Trie,
+    group: CodeArray,
+    minimum: int,
+    children: tuple[int, int],
+    passing: tuple[int, int],
+    broken: IntArray,
+    out: IntArray,
+) -> None:
+    """Send ``have`` of the ``whole`` students at a node on to its children; to none where one would get too few."""
+    (below, above), (whole, have) = children, passing
+    if below == above:
+        return
+    for child in range(below, above):
+        if trie.students[child] * have < minimum * whole:
+            broken[group[trie.symbol[child]]] = below
+    going = 0
+    for child in range(below, above):
+        if broken[group[trie.symbol[child]]] != below:
+            going += trie.students[child]
+    stay = ((whole - going) * have + whole - 1) // whole
+    move = have - (max(stay, minimum) if stay > 0 else 0)
+    counted, sent, enough = 0, 0, True
+    for child in range(below, above):
+        if broken[group[trie.symbol[child]]] != below:
+            counted += trie.students[child]
+            upto = (2 * counted * move + going) // (2 * going)
+            out[child], sent = upto - sent, upto
+            enough = enough and out[child] >= minimum
+    if not enough:
+        for child in range(below, above):
+            out[child] = 0
+
+
+@kernel
+def thin(trie: Trie, group: CodeArray, n_groups: int, minimum: int, out: IntArray) -> None:
+    """Cut sequences short until ``minimum`` or more end wherever any end; how many then pass each node into ``out`` (zeros).
+
+    From the root down: a node's ``have`` students go on to its children in proportion to those who did. Children whose symbols
+    are of one ``group`` (they differ by their outcome) are kept all or none, so that what is kept says nothing of the outcome.
+    """
+    broken = np.full(n_groups, -1, np.int64)
+    for skill in range(len(trie.start) - 1):
+        begin, end = trie.start[skill], trie.start[skill + 1]
+        child, everyone = begin, 0
+        while child < end and trie.parent[child] < 0:
+            everyone += trie.students[child]
+            child += 1
+        share_out(trie, group, minimum, (begin, child), (everyone, everyone), broken, out)
+        for node in range(begin, end):
+            below = child
+            while child < end and trie.parent[child] == node - begin:
+                child += 1
+            if out[node] > 0:
+                share_out(trie, group, minimum, (below, child), (trie.students[node], out[node]), broken, out)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel, schema
+from adaptrace import parallel
 from adaptrace.arrays import space
 from adaptrace.effects import Effects
 from adaptrace.errors import ModelError
@@ -21,17 +21,17 @@ from adaptrace.fit import Fitted, Limits, Progress, climb_from, maximise, pull_o
 from adaptrace.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
-from adaptrace.log import DAY, Log
+from adaptrace.log import Log
 from adaptrace.models.bkt_state import BKTState
+from adaptrace.models.bkt_table import LAST, mastery_of, states
 from adaptrace.models.kept import Kept
-from adaptrace.models.skills import SMALLEST, Z90, Row, SkillTable
+from adaptrace.models.skills import SMALLEST, Row, SkillTable
 from adaptrace.stats import Stats
 from adaptrace.variation import Variation
 
 FloatArray = NDArray[np.float64]
 
 MOST_FORGETTING = 0.02
-LONGEST_SHIFT = 200.0  # on the logit scale: from any odds to certainty
 RULES = {
     "conjunctive": kernels.CONJUNCTIVE,
     "mean": kernels.MEAN,
@@ -44,9 +44,6 @@ MAY_VARY = {
     "groups": ("prior", "learn"),
     "students": ("prior", "learn"),
 }
-
-
-LAST = ("time", "order")  # whichever the log has
 
 
 class Layout(NamedTuple):
@@ -387,46 +384,7 @@ class BKT(Kept):
             90 % interval that the uncertainty of the skill's parameters leaves, ``opportunities``,
             ``last_time`` (or ``last_order``), and ``fitted``: whether the fit knew the skill.
         """
-        rows, layout = log.rows, self._layout(log)
-        traced = self._trace(log, layout)
-        odds, spread = traced.odds, self._spread(log, layout, traced.credit)
-        owner = np.repeat(np.arange(len(log.students), dtype=np.int32), np.diff(rows.pair_start))
-        last_entry = np.zeros(len(odds), np.int64)
-        last_entry[rows.pair] = np.arange(len(rows.pair))
-        last_row = pa.array(np.searchsorted(rows.skill_start, last_entry, side="right") - 1)
-        last = {
-            f"last_{name}": schema.combined(log.table[name]).take(last_row) for name in LAST if name in log.table.column_names
-        }
-        if at is not None:
-            odds, spread = self._faded(odds, spread, layout.cells.half_life, rows.pair_skill, last.get("last_time"), at)
-        columns = {
-            "student": pa.DictionaryArray.from_arrays(owner, log.students),
-            "skill": pa.DictionaryArray.from_arrays(rows.pair_skill, log.skills),
-            "mastery": _mastery(odds),
-            "low": _mastery(odds, -Z90 * spread),
-            "high": _mastery(odds, Z90 * spread),
-            "opportunities": rows.opportunity[last_entry],
-            "fitted": self.knows(log.skills)[rows.pair_skill],
-        }
-        return pa.table({**columns, **last})
-
-    def _faded(
-        self,
-        odds: FloatArray,
-        spread: FloatArray,
-        half_life: FloatArray,
-        skill: NDArray[np.int32],
-        last_time: pa.Array | None,
-        at: datetime.datetime,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Odds at a later time, and the standard deviation of their logarithm."""
-        if not self.elapsed or last_time is None:
-            raise ModelError("score(at=...): this model's mastery does not fade; fit one with BKT(elapsed=True)")
-        moment = pa.scalar(at if at.tzinfo else at.replace(tzinfo=datetime.UTC), schema.TIME).cast(pa.int64()).as_py()
-        days = np.maximum(moment - np.asarray(last_time.cast(pa.int64())), 0) / DAY
-        faded = np.empty_like(odds)
-        kernels.fade_all(odds, days, half_life, skill, faded)
-        return faded, spread * (1.0 + faded) / (1.0 + odds)
+        return mastery_of(self, states(self, log), at)
 
     def trace(self, log: Log) -> pa.Table:
         """The path of mastery: what the model knew before and after every response.
@@ -646,25 +604,20 @@ class BKT(Kept):
         parameters = Parameters(*(values[skill] for values in self.parameters))
         return Layout(Cells(log.rows.pair_skill, nothing, nothing, never, never), parameters)
 
-    def _trace(self, log: Log, layout: Layout | None = None, *, kept: bool = False) -> Traced:
-        """The forward pass; ``kept``: also mastery after each response."""
+    def _trace(self, log: Log, layout: Layout | None = None, *, odds: FloatArray | None = None, kept: bool = False) -> Traced:
+        """The forward pass; ``odds``: that students come with, changed; ``kept``: also mastery after each response."""
         rows, (cells, parameters) = log.rows, layout or self._layout(log)
+        if odds is None:
+            odds = space(len(rows.pair_skill), np.float64)
+            kernels.begin(cells, parameters.prior, odds)
         several = len(rows.pair) if log.has_several_skills else 0
         credit = Credit(np.ones(several), np.zeros(several))
         mastery = space(len(rows.pair), np.float64) if kept else kernels.NOTHING
-        traced = Traced(space(len(log), np.float64), space(len(rows.pair_skill), np.float64), credit, mastery)
+        traced = Traced(space(len(log), np.float64), odds, credit, mastery)
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
         rule = RULES[self.combine]
         parallel.run(kernels.trace, [(rows, cells, parameters, rule, *piece, traced) for piece in pieces])
         return traced
-
-    def _spread(self, log: Log, layout: Layout, told: Credit) -> FloatArray:
-        """Standard deviation of each pair's log-odds of mastery, (n_pairs,), from the covariance of the parameters."""
-        rows, covariance = log.rows, self._fitted.covariance[self._fitted.index(log.skills)]
-        variance = np.empty(len(rows.pair_skill))
-        pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
-        parallel.run(kernels.spread, [(rows, *layout, covariance, told, *piece, variance) for piece in pieces])
-        return np.sqrt(variance)
 
     def _smooth(self, log: Log) -> Smoothed:
         rows, layout = log.rows, self._layout(log)
@@ -695,12 +648,6 @@ class BKT(Kept):
         options |= {name: tuple(content[name]) for name in MAY_VARY}
         effects = content["effects"] and Effects.from_dict(content["effects"])
         return cls(**options, table=SkillTable.from_dict(content["skills"]), effects=effects)
-
-
-def _mastery(odds: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:
-    """P(known) from odds, moved by ``shift`` on the logit scale."""
-    moved = odds * np.exp(np.clip(shift, -LONGEST_SHIFT, LONGEST_SHIFT))
-    return np.asarray(np.where(moved < 1e300, np.minimum(moved / (1.0 + moved), kernels.MAX_MASTERY), kernels.MAX_MASTERY))
 
 
 def _are_counts(values: Any, n: int) -> bool:
