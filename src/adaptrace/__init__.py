@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from adaptrace.catalog import Catalog, Item
     from adaptrace.constraints import Constraints
     from adaptrace.criterion import Criterion
+    from adaptrace.district import score_dataset
     from adaptrace.errors import (
         AdaptraceError,
         ConflictError,
@@ -125,6 +126,7 @@ _HOME = {
     "replay": "evaluate",
     "sample_catalog": "sample",
     "sample_log": "sample",
+    "score_dataset": "district",
     "simulate": "simulation",
     "teach": "simulation",
 }
@@ -190,6 +192,7 @@ __all__ = [
     "replay",
     "sample_catalog",
     "sample_log",
+    "score_dataset",
     "simulate",
     "teach",
 ]

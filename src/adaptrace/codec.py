@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,14 @@ def fingerprint(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def write(path: str | os.PathLike[str], what: str, content: Mapping[str, Any]) -> None:
-    """Write ``content`` as a ``what``, whole or not at all."""
-    document = {"adaptrace": what, "schema": SCHEMA, "fingerprint": fingerprint(content), "content": content}
+def write(
+    path: str | os.PathLike[str], what: str, content: Mapping[str, Any], *, sources: Sequence[Mapping[str, str]] = ()
+) -> None:
+    """Write ``content`` as a ``what``, whole or not at all; ``sources``: the files it was made of (:func:`files.sources`)."""
+    document: dict[str, Any] = {"adaptrace": what, "schema": SCHEMA, "fingerprint": fingerprint(content)}
+    if sources:
+        document["sources"] = list(sources)  # no part of the content: who it was learned from does not change what it says
+    document["content"] = content
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(document, indent=1) + "\n")
 
@@ -35,6 +40,23 @@ def read(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     ModelError
         If there is no such file, it is something else, damaged, or of a newer schema.
     """
+    content: dict[str, Any] = _document(path, what)["content"]
+    return content
+
+
+def sources(path: str | os.PathLike[str], what: str = "model") -> list[dict[str, str]]:
+    """The files that a ``what`` was made of, each as ``file`` and ``identity``; none where it does not say.
+
+    Raises
+    ------
+    ModelError
+        As :func:`read` does.
+    """
+    found: list[dict[str, str]] = _document(path, what).get("sources", [])
+    return found
+
+
+def _document(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     try:
         document = json.loads(Path(path).read_text())
     except OSError as error:
@@ -50,4 +72,4 @@ def read(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
         raise ModelError(f"{path}: schema {number}, this version reads up to {SCHEMA}; upgrade adaptrace")
     if fingerprint(content) != document.get("fingerprint"):
         raise ModelError(f"{path}: its content does not match its fingerprint; it was edited or damaged: save it again")
-    return content
+    return document

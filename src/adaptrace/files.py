@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import json
 import os
 import tempfile
@@ -24,6 +25,7 @@ from adaptrace.errors import DataError, OutputError, Problem
 PARQUET = (".parquet", ".pq", ".parq")
 ARROW = (".arrow", ".feather", ".ipc")
 DELIMITED = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
+WAS = b"adaptrace.was"  # in a file's metadata: the identities it had before, a JSON list
 FORMATS = "Parquet (.parquet), Arrow/Feather (.arrow, .feather), CSV (.csv), TSV (.tsv), each CSV/TSV also .gz"
 
 
@@ -55,7 +57,8 @@ class Source:
         ends = np.cumsum(self.sizes)
         file = int(np.searchsorted(ends, row, side="right"))
         within = row - (int(ends[file - 1]) if file else 0)
-        return replace(problem, row=within + 1, file=str(self.files[file]) if len(self.files) > 1 else None)
+        path = str(self.files[file])
+        return replace(problem, row=within + 1, file=path if path != self.name else None)
 
 
 def read_table(path: str | os.PathLike[str], text: frozenset[str] = frozenset()) -> Source:
@@ -106,7 +109,7 @@ def find_files(path: str | os.PathLike[str]) -> list[Path]:
     place = Path(path)
     if place.is_dir():
         files = sorted(file for file in place.rglob("*") if file.is_file() and not file.name.startswith((".", "_")))
-        files = [file for file in files if _ending(file) in (*PARQUET, *ARROW, *DELIMITED)]
+        files = [file for file in files if ending_of(file) in (*PARQUET, *ARROW, *DELIMITED)]
         found = "a folder without data files"
     else:
         files = [place] if place.is_file() else sorted(Path(name) for name in glob.glob(os.fspath(path), recursive=True))
@@ -116,7 +119,8 @@ def find_files(path: str | os.PathLike[str]) -> list[Path]:
     return files
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: Path) -> str:
+    """The ending that tells the format, in lower case, ``.gz`` aside."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
@@ -124,31 +128,42 @@ def _ending(path: Path) -> str:
 
 
 def _read_file(path: Path, text: frozenset[str]) -> pa.Table:
-    ending = _ending(path)
+    ending = ending_of(path)
     if path.stat().st_size == 0:
         raise DataError(str(path), [Problem("an empty file", "at least a header", "export the file again")])
-    try:
+    with told(path):
         if ending in PARQUET:
             return _with_partitions(pyarrow.parquet.read_table(path, partitioning=None), path)
         if ending in ARROW:
             return _read_arrow(path)
         if ending in DELIMITED:
             return _read_delimited(path, DELIMITED[ending], text)
+    raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "rename or convert the file")])
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Make what goes wrong while a file is read an error that says what is wrong with the file."""
+    try:
+        yield
     except pa.ArrowInvalid as error:
         remedy = "the file is damaged or cut short: export or copy it again"
-        raise DataError(str(path), [Problem(_brief(error), f"a whole {ending[1:]} file", remedy)]) from error
+        raise DataError(str(path), [Problem(_brief(error), f"a whole {ending_of(path)[1:]} file", remedy)]) from error
     except UnicodeDecodeError as error:
         raise DataError(str(path), [Problem(_brief(error), "text in UTF-8", "save the file as UTF-8")]) from error
     except OSError as error:
         raise DataError(str(path), [Problem(_brief(error), "a readable file", "check the file and its rights")]) from error
-    raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "rename or convert the file")])
 
 
 def _read_arrow(path: Path) -> pa.Table:
     """An Arrow file of either kind: the random-access one (Feather 2) or the stream."""
+    return pa.ipc.open_stream(path).read_all() if is_stream(path) else pyarrow.feather.read_table(path)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether an Arrow file is a stream: all of them begin alike (Arrow format, "Encapsulated message")."""
     with path.open("rb") as file:
-        is_stream = file.read(4) == b"\xff\xff\xff\xff"  # how every stream begins (Arrow format, "Encapsulated message")
-    return pa.ipc.open_stream(path).read_all() if is_stream else pyarrow.feather.read_table(path)
+        return file.read(4) == b"\xff\xff\xff\xff"
 
 
 def _with_partitions(table: pa.Table, path: Path) -> pa.Table:
@@ -201,15 +216,73 @@ def _header(path: Path, delimiter: str) -> list[str]:
         return list(reader.schema.names)
 
 
+# ---- telling files apart ----------------------------------------------------
+
+
+def identity(path: str | os.PathLike[str]) -> str:
+    """Name the content of a file: 16 hexadecimal digits that change when its content does.
+
+    Of Parquet they are made of the file's size and its footer (the place, size and statistics of every column of every row
+    group), which costs a millisecond however large the file is: a change that keeps all of these is not seen. Of other formats
+    they are made of every byte.
+
+    Examples
+    --------
+    >>> from adaptrace.sample import sample_path
+    >>> len(identity(sample_path("responses.parquet")))
+    16
+    """
+    place, digest = Path(path), hashlib.sha256()
+    with told(place), place.open("rb") as file:
+        if ending_of(place) in PARQUET:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 8, 0))  # the length of the footer, then "PAR1" (Parquet format, "File format")
+            file.seek(max(size - 8 - int.from_bytes(file.read(4), "little"), 0))
+            digest.update(size.to_bytes(8, "little"))
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def identities(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The identity of a file, then those it had before rows were taken out of it (latest first), as far as it can say."""
+    return (identity(path), *json.loads((_metadata(Path(path)) or {}).get(WAS, b"[]")))
+
+
+def _metadata(path: Path) -> dict[bytes, bytes] | None:
+    """What a Parquet or Arrow file says beside its table."""
+    ending, found = ending_of(path), None
+    with told(path):
+        if ending in PARQUET:
+            found = pyarrow.parquet.read_metadata(path).metadata
+        elif ending in ARROW:
+            with (pa.ipc.open_stream if is_stream(path) else pa.ipc.open_file)(path) as reader:
+                found = reader.schema.metadata
+    return found
+
+
+def sources(path: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """The files behind a path, a folder or a glob, each as its ``file`` (from the folder on) and ``identity``."""
+    return [{"file": name_in(path, file), "identity": identity(file)} for file in find_files(path)]
+
+
+def name_in(path: str | os.PathLike[str], file: Path) -> str:
+    """What to call one of the files behind a path: from the folder on, whatever the machine."""
+    return file.relative_to(path).as_posix() if Path(path).is_dir() else file.name
+
+
 # ---- writing ----------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside the target; move it there if the block ends well, remove it if not."""
+def replacing(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
+    """Give a temporary path beside the target; move it there if the block ends well, remove it if not.
+
+    A target that is there already hands its rights on. ``mark`` is put into the temporary name.
+    """
     target = Path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.{mark}", suffix=target.suffix)
     except OSError as error:
         raise OutputError(
             f"{target}: cannot be written: {error.strerror}; choose a folder that exists and is writable"
@@ -218,8 +291,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
         os.replace(temporary, target)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing was changed") from error
     finally:
@@ -240,7 +315,7 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
     OutputError
         If the place cannot be written or the ending is none of these.
     """
-    ending, zipped = _ending(Path(path)), Path(path).suffix.lower() == ".gz"
+    ending, zipped = ending_of(Path(path)), Path(path).suffix.lower() == ".gz"
     if ending not in (*DELIMITED, *(() if zipped else (*PARQUET, *ARROW, ".json"))):
         shown = ending + ".gz" * zipped
         raise OutputError(f"{path}: unknown ending '{shown}'; use .parquet, .arrow, .csv, .tsv or .json (CSV and TSV also .gz)")

@@ -149,16 +149,10 @@ class Log:
         >>> len(log), log.skills.to_pylist()
         (2, ['fractions'])
         """
-        table = pa.table(data)
-        table, columns = _clock_or_order(table, columns, time_unit, source)
-        table, columns = _levels_as_correct(table, columns, levels or {}, source)
-        found = schema.resolve(table.column_names, schema.RESPONSES, columns)
-        skill = "skills" if "skills" in found else "skill"
-        need = ("student", "item", "correct", *(() if catalog and skill not in found else (skill,)))
-        checked = schema.conform(table, schema.RESPONSES, columns, need, source)
-        if catalog is not None and skill not in checked:
+        table, reading = pa.table(data), Reading(columns, time_unit, levels or {}, source)
+        checked = reading.check(table, with_skills=catalog is None)
+        if catalog is not None and not {"skill", "skills"} & checked.keys():
             checked["skills"] = catalog.skills_of(checked["item"], source)
-        checked.pop("level", None)
         return _build(checked, _extra(table, keep, source), ordered, source)
 
     def __len__(self) -> int:
@@ -315,6 +309,32 @@ class Log:
     def _extra(self) -> list[str]:
         known = {column.name for column in schema.RESPONSES} - {schema.LEVEL.name}  # levels became outcomes
         return [name for name in self.table.column_names if name not in known]
+
+
+class Reading(NamedTuple):
+    """How the columns of a source are read, as in :meth:`Log.from_arrow`."""
+
+    columns: Mapping[str, str] | None
+    time_unit: str | None
+    levels: Mapping[str, int]
+    source: str
+
+    def check(self, table: pa.Table, *, with_skills: bool = True) -> dict[str, pa.Array]:
+        """The canonical columns of a table, checked and cast; ``with_skills``: these must be among them.
+
+        Raises
+        ------
+        DataError
+            Listing every problem found.
+        """
+        table, columns = _clock_or_order(table, self.columns, self.time_unit, self.source)
+        table, columns = _levels_as_correct(table, columns, self.levels, self.source)
+        found = schema.resolve(table.column_names, schema.RESPONSES, columns)
+        skill = "skills" if "skills" in found else "skill"
+        need = ("student", "item", "correct", *([skill] if with_skills or skill in found else []))
+        checked = schema.conform(table, schema.RESPONSES, columns, need, self.source)
+        checked.pop("level", None)
+        return checked
 
 
 def _extra(table: pa.Table, keep: Sequence[str], source: str) -> dict[str, pa.Array]:

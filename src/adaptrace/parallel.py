@@ -7,6 +7,7 @@ workers in a way that changes a result.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,12 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALL = 20_000  # rows
+THREADS = "ADAPTRACE_THREADS"  # environment: use no more than so many, e.g. 1 where there is a process per core
 T = TypeVar("T")
+_mine = threading.local()  # of each thread
 
 
 def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors this process may use, at most as many as :data:`THREADS` says; 1 inside :func:`alone`."""
+    if getattr(_mine, "alone", False):
+        return 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = os.environ.get(THREADS) or str(there)
+    if not most.isdecimal() or most == "0":
+        raise ValueError(f"{THREADS}={most}: expected a whole number of threads, at least 1")
+    return min(there, int(most))
 
 
 def run(function: Callable[..., Any], pieces: Iterable[tuple[Any, ...]], executor: Executor | None = None) -> list[Any]:
@@ -44,6 +53,16 @@ class _Here(Executor):
         done: Future[Any] = Future()
         done.set_result(fn(*args, **kwargs))
         return done
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep to the calling thread inside the block: it is one of as many as there are cores."""
+    before, _mine.alone = getattr(_mine, "alone", False), True
+    try:
+        yield
+    finally:
+        _mine.alone = before
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from adaptrace import parallel
 from adaptrace.arrays import space
 from adaptrace.effects import Effects
 from adaptrace.errors import ModelError
-from adaptrace.fit import Fitted, Limits, Progress, climb_from, maximise, pull_of, refit
+from adaptrace.fit import Base, Fitted, Limits, Progress, climb_from, maximise, pull_of, refit
 from adaptrace.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
@@ -148,7 +148,14 @@ class BKT(Kept):
         several = self.table is not None and log.has_several_skills
         return Stats.from_log(log, self._variation.told_apart, self._trace(log).credit if several else None)
 
-    def fit(self, data: Log | Stats, *, executor: Executor | None = None, progress: Progress | None = None) -> BKT:
+    def fit(
+        self,
+        data: Log | Stats,
+        *,
+        base: BKT | None = None,
+        executor: Executor | None = None,
+        progress: Progress | None = None,
+    ) -> BKT:
         """Fit by maximum likelihood, pulled towards the mean skill as ``pooling`` says; guess + slip < 1: knowing always helps.
 
         Skills share nothing, so each is fitted on its own, from many starts. Where something varies, or events have several
@@ -158,6 +165,10 @@ class BKT(Kept):
         ----------
         data
             A log, or the stats of one or of several added up. Not changed.
+        base
+            A model fitted to more data, e.g. of many schools: every skill that it knows is pulled towards its values there, by as
+            many pseudo-observations as the differences from it say (``pooling`` overrides that), every other skill towards
+            its mean skill. What events of several skills say of each is then as the base sees it.
         executor
             Where the pieces of the work run; by default one thread per core. It changes no bit of the result.
         progress
@@ -171,7 +182,7 @@ class BKT(Kept):
         Raises
         ------
         ModelError
-            If the stats were made for other options.
+            If the stats were made for other options, or the base cannot be one.
         DataError
             If the log lacks a column that the options need.
         """
@@ -181,7 +192,11 @@ class BKT(Kept):
             raise ModelError(
                 f"stats of another structure: they tell apart {got}; expected {expected}: use this model's stats(log)"
             )
-        blank, log = replace(self, table=None, effects=None), data if isinstance(data, Log) else None
+        blank = replace(self, table=None, effects=None)
+        if base is not None:
+            self._check_base(base)
+            return blank._fit_skills(base.stats(data) if isinstance(data, Log) else data, executor, progress, base)
+        log = data if isinstance(data, Log) else None
         stats = blank.stats(data) if isinstance(data, Log) else data
         model = blank._fit_skills(stats.without(*apart) if apart else stats, executor, progress)
         if log is not None and log.has_several_skills:
@@ -206,8 +221,28 @@ class BKT(Kept):
         fitted = climb_from(stats, self._limits(), theta, self._fitted.pull, executor=executor, progress=progress)
         return replace(self, table=SkillTable.build(stats.skills, stats.responses, fitted))
 
-    def _fit_skills(self, stats: Stats, executor: Executor | None, progress: Progress | None) -> BKT:
-        fitted = maximise(stats, self._limits(), executor=executor, progress=progress)
+    def _check_base(self, base: BKT) -> None:
+        if not isinstance(base, BKT) or base.table is None:
+            raise ModelError(f"base: got {base!r}; expected a fitted BKT")
+        problems = [
+            f"base: the parameters of {which} vary by more than skill; expected by skill alone"
+            for model, which in ((self, "this model"), (base, "the base"))
+            if model._variation
+        ]
+        if self.pooling == 0.0:
+            problems.append("base: pooling=0 pulls towards nothing; expected None or more than 0")
+        if base.combine != self.combine:
+            problems.append(f"base: got combine='{base.combine}'; expected '{self.combine}', as this model has")
+        if problems:
+            raise ModelError("; ".join(problems))
+
+    def _fit_skills(self, stats: Stats, executor: Executor | None, progress: Progress | None, base: BKT | None = None) -> BKT:
+        there = None
+        if base is not None:
+            at, table = base._fitted.index(stats.skills), base._fitted
+            error = np.where((at >= 0)[:, None], np.einsum("kaa->ka", table.covariance)[at], 0.0)
+            there = Base(np.stack(table.parameters, axis=1)[at], error, at >= 0, table.pull)
+        fitted = maximise(stats, self._limits(), base=there, executor=executor, progress=progress)
         return replace(self, table=SkillTable.build(stats.skills, stats.responses, fitted))
 
     def _fit_effects(self, evidence: Evidence, progress: Progress | None) -> BKT:
@@ -491,6 +526,12 @@ class BKT(Kept):
     def needs(self) -> tuple[str, ...]:
         """Columns of a log that the options need beyond student, item, skill and correct."""
         return ("time",) * bool(self.elapsed) + ("group",) * bool(self.groups)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns of a log that make a difference to this model, if the log has them."""
+        factors = [name for name in ("item", "kind", "group") if name in self._variation.told_apart]
+        return ("student", "skill", "skills", "correct", "level", "time", "order", "event_id", *factors)
 
     def start(self, name: str = "", group: str = "") -> BKTState:
         """The state of a student who has not answered yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +35,14 @@ class Kept:
         """Names the model's content: equal for equal models."""
         return codec.fingerprint(self.to_dict())
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as JSON; :func:`adaptrace.load` reads it."""
-        codec.write(path, "model", self.to_dict())
+    def save(self, path: str | os.PathLike[str], *, sources: Sequence[Mapping[str, str]] = ()) -> None:
+        """Write the model as JSON; :func:`adaptrace.load` reads it.
+
+        Parameters
+        ----------
+        path
+            Where to write.
+        sources
+            The files it was fitted to (:func:`adaptrace.files.sources`), which ``adaptrace forget-student`` asks for.
+        """
+        codec.write(path, "model", self.to_dict(), sources=sources)

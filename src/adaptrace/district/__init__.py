@@ -1,0 +1,5 @@
+"""A district: every student, every night, in bounded memory."""
+
+from adaptrace.district.score import Scored, score_dataset
+
+__all__ = ["Scored", "score_dataset"]

@@ -1,0 +1,300 @@
+"""Night: tonight's rows carry yesterday's states on; nothing else is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from adaptrace import parallel, schema
+from adaptrace.district import state as states
+from adaptrace.district.dataset import NAMES, Dataset, Piece, Slice, sort_of
+from adaptrace.district.state import ROW, Part, State, plain, replaced, runs_of
+from adaptrace.district.sweep import log_of
+from adaptrace.errors import DataError, Problem
+from adaptrace.files import Source
+from adaptrace.fit import Progress
+from adaptrace.log import Log, encode
+from adaptrace.models.bkt_table import LAST, Earlier, mastery_of
+from adaptrace.models.bkt_table import states as states_of
+
+if TYPE_CHECKING:
+    from adaptrace.district.score import Job
+
+IntArray = NDArray[np.int64]
+T = TypeVar("T")
+R = TypeVar("R")
+
+MOST_LATER = 15  # files of a part, beside its base, before they become one
+MOST_ROWS = 1_000_000  # students and skills of a part that still takes new students
+
+
+@dataclass(frozen=True)
+class Tonight:
+    """What a night knows.
+
+    Attributes
+    ----------
+    whole
+        The files that were given: the whole log, or just what is new.
+    fresh
+        Those that the state has not seen.
+    job
+        How things are done.
+    known
+        The state before.
+    changed
+        Whether only what changes is written.
+    """
+
+    whole: Dataset
+    fresh: Dataset
+    job: Job
+    known: State
+    changed: bool
+
+    @property
+    def folder(self) -> Path:
+        """Of the state."""
+        return Path(self.job.work.state or "")
+
+
+class Standing(NamedTuple):
+    """Where tonight's students stand in a part of the state."""
+
+    student: IntArray  # (n,) of tonight's, by number
+    row: IntArray  # (n,) of the part; a student has as many as skills
+
+
+class Met(NamedTuple):
+    """Who of tonight's students, by number, stand in a part, and who of them has rows older than their state."""
+
+    here: IntArray
+    late: IntArray
+
+
+class Outcome(NamedTuple):
+    """What a night made of one part."""
+
+    part: Part
+    written: int  # rows of the output
+
+
+def score(tonight: Tonight, progress: Callable[[float], None] | None) -> tuple[int, int]:
+    """Bring the state up to date with the files that it has not seen, and write the output.
+
+    Returns
+    -------
+    tuple of int
+        Rows of the output, and how many students were scored anew because rows older than their state came in.
+    """
+    job, known = tonight.job, tonight.known
+    job.work.begin(_plan(tonight))
+    log = _read(tonight.fresh)
+    met = _each(job.workers, lambda part: _meet(tonight, log, part), known.parts)
+    new = np.setdiff1d(np.arange(len(log.students)), _joined([each.here for each in met]))
+    late = _joined([each.late for each in met])
+    history = _history(tonight, log.students.take(pa.array(late))) if len(late) else None
+    parts = [(part, each, new[:0]) for part, each in zip(known.parts, met, strict=True)]
+    if len(new) and parts and parts[-1][0].rows < MOST_ROWS:
+        parts[-1] = (*parts[-1][:2], new)
+    elif len(new):
+        parts.append((Part(f"{job.night:04d}-new.parquet", (), 0), Met(new[:0], new[:0]), new))
+    outcomes = _each(job.workers, lambda each: _bring_up(tonight, log, history, *each), parts, progress)
+    seen = {each.name: each for each in (*known.seen, *states.seen(tonight.fresh.files))}
+    state = State(known.model, job.night, tuple(seen.values()), tuple(outcome.part for outcome in outcomes))
+    written = sum(outcome.written for outcome in outcomes)
+    job.work.finish({"model": known.model, "rows": written}, state)
+    return written, len(late)
+
+
+def _plan(tonight: Tonight) -> dict[str, object]:
+    fresh = [[file.name, file.identity] for file in tonight.fresh.files]
+    return {"night": tonight.job.night, "fresh": fresh, "changed": tonight.changed, "at": str(tonight.job.at)}
+
+
+def _joined(arrays: list[IntArray]) -> IntArray:
+    return np.concatenate([np.empty(0, np.int64), *arrays])
+
+
+def _each(workers: int, work: Callable[[T], R], things: Sequence[T], progress: Progress | None = None) -> list[R]:
+    """The work on everything, on threads, each keeping to itself."""
+
+    def alone(thing: T) -> R:
+        with parallel.alone():
+            return work(thing)
+
+    results = []
+    with ThreadPoolExecutor(workers) as pool:
+        for result in pool.map(alone, things):
+            results.append(result)
+            if progress:
+                progress(len(results) / len(things))
+    return results
+
+
+# ---- rows of the log --------------------------------------------------------
+
+
+def _read(dataset: Dataset) -> Log:
+    """All rows of a dataset."""
+    tables = [dataset.read(Piece((Slice(file, 0, len(file.groups)),))) for file in dataset.files]
+    with_rows = pa.concat_tables([each.table for each in tables]) if tables else _nothing(dataset)
+    whole = Source(dataset.source, with_rows, tuple(file.path for file in dataset.files), tuple(f.rows for f in dataset.files))
+    with whole.located():
+        return log_of(dataset, whole.table)
+
+
+def _nothing(dataset: Dataset) -> pa.Table:
+    codes = {
+        name: pa.dictionary(pa.int32(), kind) if sort_of(kind) == "text" and name in NAMES else kind
+        for name, kind in dataset.types.items()
+    }
+    return pa.schema(list(codes.items())).empty_table()
+
+
+def _history(tonight: Tonight, names: pa.Array) -> Log:
+    """All responses of some students, from the whole log.
+
+    Raises
+    ------
+    DataError
+        If files that the state has seen are not there.
+    """
+    there = {(file.name, file.identity) for file in tonight.whole.files}
+    gone = [each.name for each in tonight.known.seen if (each.name, each.identity) not in there]
+    if gone:
+        got = f"rows of {len(names):,} students that are no later than what the state knows of them, e.g. of '{names[0]}'"
+        expected = f"only later ones, or the whole log: {len(gone):,} files are not there, e.g. {gone[0]}"
+        raise DataError(
+            tonight.whole.source, [Problem(got, expected, "give the whole log: these students are scored anew from it")]
+        )
+    dataset, wanted = tonight.whole, schema.as_text(names)
+    found = []
+    for piece in dataset.pieces(tonight.job.rows):
+        student = schema.combined(dataset.read(piece, ["student"]).table["student"])
+        runs, starts = runs_of(student)
+        mine = np.repeat(schema.find(runs, wanted) >= 0, np.diff(starts))
+        if mine.any():
+            found.append(dataset.read(piece).table.filter(pa.array(mine)))
+    return log_of(dataset, pa.concat_tables(found))
+
+
+def _moments(table: pa.Table, prefix: str = "") -> IntArray:
+    """When the rows of a log, or of states, were: microseconds, or the order."""
+    name = next(f"{prefix}{name}" for name in LAST if f"{prefix}{name}" in table.column_names)
+    return np.asarray(schema.combined(table[name]).cast(pa.int64()))
+
+
+# ---- parts of the state -----------------------------------------------------
+
+
+def _standing(folder: Path, part: Part, students: pa.Array) -> Standing:
+    names = schema.combined(states.read_part(folder, part, ["student"])["student"])
+    runs, starts = runs_of(names)
+    number = _numbers(runs, students)
+    mine = np.flatnonzero(number >= 0)
+    length = (starts[1:] - starts[:-1])[mine]
+    row = np.repeat(starts[mine] - np.concatenate([[0], np.cumsum(length)[:-1]]), length) + np.arange(length.sum())
+    return Standing(np.repeat(number[mine], length), row)
+
+
+def _numbers(names: pa.Array, among: pa.Array) -> IntArray:
+    """Where names stand among others; whole numbers are not made texts for it."""
+    if pa.types.is_integer(names.type) and pa.types.is_integer(among.type):
+        found = pc.index_in(names.cast(pa.int64(), safe=False), among.cast(pa.int64(), safe=False))
+        return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
+    return np.asarray(schema.find(names, among))
+
+
+def _meet(tonight: Tonight, log: Log, part: Part) -> Met:
+    folder = tonight.folder
+    standing = _standing(folder, part, log.students)
+    if not len(standing.row):
+        return Met(standing.student, standing.student)
+    last_of = states.read_part(folder, part, ["student", *(f"last_{name}" for name in LAST)])
+    last = np.full(len(log.students), np.iinfo(np.int64).min)
+    np.maximum.at(last, standing.student, _moments(last_of, "last_")[standing.row])
+    here = np.unique(standing.student)
+    first = _moments(log.table)[log.rows.student_start[here]]
+    return Met(here, here[first <= last[here]])
+
+
+def _bring_up(tonight: Tonight, log: Log, history: Log | None, part: Part, met: Met, new: IntArray) -> Outcome:
+    """Carry a part over tonight's rows of its students, and of ``new`` ones that go to it."""
+    job, on_time = tonight.job, np.setdiff1d(met.here, met.late)
+    before = states.read_part(tonight.folder, part) if part.rows else None
+    standing = _standing(tonight.folder, part, log.students) if part.rows else Standing(new[:0], new[:0])
+    updates = []
+    if len(on_time) + len(new):
+        updates.append(_carried(job, _of(log, np.concatenate([on_time, new])), log.students, before, standing))
+    if history is not None and len(met.late):
+        mine = _of(history, schema.find(log.students.take(pa.array(met.late)), history.students))
+        updates.append(_carried(job, mine, log.students, before, standing, anew=True))
+    if not updates:
+        return _unchanged(tonight, part, before)
+    changes, row = pa.concat_tables([each for each, _ in updates]), np.concatenate([row for _, row in updates])
+    row[row < 0] = part.rows + np.arange((row < 0).sum())
+    return _written(tonight, part, before, changes, row)
+
+
+def _of(log: Log, students: IntArray) -> Log:
+    """The log of some of its students, by number."""
+    mine = np.zeros(len(log.students), bool)
+    mine[students] = True
+    return log if mine.all() else log.select(mine[log.table["student"].chunk(0).indices.to_numpy()])
+
+
+def _carried(
+    job: Job, log: Log, students: pa.Array, before: pa.Table | None, standing: Standing, *, anew: bool = False
+) -> tuple[pa.Table, IntArray]:
+    """The states after a log, and which row of the part each replaces; -1 where none."""
+    if before is None:
+        found = np.full(len(log.rows.pair_skill), -1)
+        return plain(states_of(job.model, log)), found
+    mine = before.take(pa.array(standing.row))
+    skill = encode(schema.combined(mine["skill"]))
+    place = schema.find(skill.dictionary, log.skills)[skill.indices.to_numpy()]
+    owner = np.repeat(_numbers(log.students, students), np.diff(log.rows.pair_start))
+    size = len(log.skills) + 1
+    codes, wanted = standing.student * size + place, owner * size + log.rows.pair_skill
+    codes[place < 0] = -1
+    order = np.argsort(codes, kind="stable")
+    at = np.minimum(np.searchsorted(codes, wanted, sorter=order), len(order) - 1)
+    found = np.where(codes[order[at]] == wanted, order[at], -1)
+    table = states_of(job.model, log, None if anew else Earlier(mine, found))
+    return plain(table), np.where(found >= 0, standing.row[found], -1)
+
+
+def _unchanged(tonight: Tonight, part: Part, before: pa.Table) -> Outcome:
+    if tonight.changed:
+        return Outcome(part, 0)
+    return Outcome(part, _write_mastery(tonight.job, part, before))
+
+
+def _written(tonight: Tonight, part: Part, before: pa.Table | None, changes: pa.Table, row: IntArray) -> Outcome:
+    """Write what changed in a part, or the whole of it where little else is left, and its mastery."""
+    job, place = tonight.job, tonight.job.work.states
+    name = f"{job.night:04d}{part.base[4:]}"
+    rows = part.rows + int((row >= part.rows).sum())
+    whole = None if before is None or tonight.changed else replaced(before, changes, row)
+    if before is None or len(part.later) >= MOST_LATER:
+        whole = changes if before is None else replaced(before, changes, row)
+        part = Part(name, (), rows)
+        states.write_part(whole, place / name)
+    else:
+        part = Part(part.base, (*part.later, name), rows)
+        states.write_part(changes.append_column(ROW, pa.array(row)), place / name)
+    return Outcome(part, _write_mastery(job, part, changes if whole is None or tonight.changed else whole))
+
+
+def _write_mastery(job: Job, part: Part, table: pa.Table) -> int:
+    states.write_part(mastery_of(job.model, table, job.at), job.work.parts / part.base[5:])
+    return len(table)

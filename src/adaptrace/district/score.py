@@ -1,0 +1,293 @@
+"""Score a dataset: mastery of every student and skill of a folder of Parquet, in bounded memory, whole or not at all."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from adaptrace import parallel, schema
+from adaptrace.district import night as nights
+from adaptrace.district import state as states
+from adaptrace.district.dataset import Dataset, Layout, reads_of, survey
+from adaptrace.district.state import Part, State
+from adaptrace.district.sweep import Sweep, budget, split_of
+from adaptrace.district.work import Work
+from adaptrace.errors import DataError, ModelError, Problem
+from adaptrace.files import write_table
+from adaptrace.log import Log
+from adaptrace.models.bkt import BKT
+from adaptrace.models.bkt_table import mastery_of
+from adaptrace.models.bkt_table import states as states_of
+
+PLAN = 1  # the number of this layout of pieces: a run of another one does not go on
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was done.
+
+    Attributes
+    ----------
+    responses
+        Rows that were read for it: of a nightly increment, tonight's.
+    rows
+        Students and skills in the output.
+    late
+        Students who were scored anew, because rows older than their state came in.
+    resumed
+        Whether an interrupted run was gone on with.
+    skipped
+        What was wrong in the files that were left out.
+    """
+
+    responses: int
+    rows: int
+    late: int
+    resumed: bool
+    skipped: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        late = f"; {self.late:,} students with late rows were scored anew" if self.late else ""
+        skipped = f"; {len({each.file for each in self.skipped}):,} files were left out" if self.skipped else ""
+        return f"{self.rows:,} students and skills from {self.responses:,} responses{late}{skipped}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with every log, and how.
+
+    Attributes
+    ----------
+    model
+        Any that scores.
+    work
+        Where outputs are made.
+    rows
+        About how many a log may have.
+    workers
+        Threads.
+    at
+        When mastery is asked for, where it fades.
+    until
+        Responses after this moment (microseconds since 1970) are left out.
+    night
+        Of the state: names its files.
+    """
+
+    model: Any
+    work: Work
+    rows: int
+    workers: int
+    at: datetime.datetime | None
+    until: int | None
+    night: int
+
+    def use(self, name: str, log: Log) -> dict[str, Any]:
+        """Score one log and write the parts of it."""
+        file = f"{self.night:04d}-{name}.parquet"
+        if isinstance(self.model, BKT):
+            table = states_of(self.model, log)
+            if self.work.state is not None:
+                states.write_part(table, self.work.states / file)
+            mastery = mastery_of(self.model, table, self.at)
+        else:
+            mastery = self.model.score(log)
+        states.write_part(mastery, self.work.parts / f"{name}.parquet")
+        return {"file": file, "rows": len(mastery), "responses": len(log)}
+
+
+def score_dataset(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    model: Any,
+    state: str | os.PathLike[str] | None = None,
+    memory: str | int = "2GB",
+    workers: int | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    time_unit: str | None = None,
+    at: datetime.datetime | None = None,
+    until: datetime.datetime | None = None,
+    changed: bool = False,
+    skip_bad: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Scored:
+    """Mastery of every student on every skill, from a folder of Parquet to a folder of Parquet.
+
+    The responses may be in any order and partitioned in any way. A run that was killed goes on where it was; the outputs
+    appear when they are whole.
+
+    Parameters
+    ----------
+    source
+        A folder (also hive-partitioned), file or glob.
+    out
+        The folder to make: the columns of ``model.score(log)``, a student's rows together. One that an earlier run made is
+        replaced.
+    model
+        A fitted model that scores; with ``state``, a :class:`~adaptrace.BKT`.
+    state
+        A folder that remembers every student. If it exists, only files of ``source`` that it has not seen are read, and the
+        result is the same, bit for bit, as if everything were scored anew. ``source`` may then be the whole log or just
+        tonight's files; rows older than a student's state need the whole log. Needs ``time`` or ``order``.
+    memory
+        At most so much, e.g. ``"2GB"``.
+    workers
+        Threads; by default one per core.
+    columns, time_unit
+        As in :meth:`adaptrace.Log.from_arrow`. One ``event_id`` of two students is two events.
+    at
+        When mastery is asked for, where it fades with time.
+    until
+        Leave out responses after this moment (UTC without a time zone): mastery as it was. Not with ``state``.
+    changed
+        With ``state``: write only what tonight's rows changed.
+    skip_bad
+        Leave out files that cannot be used, whole, and list them in ``<out>.skipped.csv``; by default they are an error.
+    progress
+        Called with the share that is done.
+
+    Raises
+    ------
+    DataError
+        Listing what is wrong, in every file.
+    ModelError
+        If the model cannot score, or the state is another model's.
+    OutputError
+        If an output cannot be written; nothing has changed then.
+
+    Examples
+    --------
+    >>> import tempfile, adaptrace as at, pyarrow.parquet as pq
+    >>> from pathlib import Path
+    >>> from adaptrace.sample import sample_path
+    >>> model = at.BKT().fit(at.sample_log())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(at.score_dataset(sample_path("responses.parquet"), Path(folder) / "mastery", model))
+    ...     pq.read_table(Path(folder) / "mastery").num_rows
+    5,761 students and skills from 25,169 responses
+    5761
+    """
+    workers = workers or parallel.cores()
+    rows, moment = budget(memory, workers), _moment(until)
+    work = Work(Path(out), Path(state) if state is not None else None)
+    _check(model, work, source, moment, changed)
+    work.recover()
+    work.check()
+    layout = Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model))
+    known = states.load(work.state, model.fingerprint) if work.state is not None else None
+    dataset, problems = survey(source, layout)
+    _check_columns(dataset, work, moment)
+    job = Job(model, work, rows, workers, at, moment, known.night + 1 if known is not None else 1)
+    while True:
+        if problems and not skip_bad:
+            raise DataError(os.fspath(source), problems)
+        try:
+            scored = _score(dataset, job, known, changed, progress)
+            break
+        except DataError as error:
+            bad = {problem.file for problem in error.problems}
+            if not skip_bad or None in bad:
+                raise
+            problems += error.problems
+            dataset = dataset.only(file for file in dataset.files if not {file.name, str(file.path)} & bad)
+            if not dataset.files:
+                raise DataError(os.fspath(source), problems) from None
+    _list_skipped(problems, work.out)
+    return replace(scored, skipped=tuple(problems))
+
+
+def _score(dataset: Dataset, job: Job, known: State | None, changed: bool, progress: Callable[[float], None] | None) -> Scored:
+    """One run: of everything, or of what the state has not seen."""
+    if known is not None:
+        fresh = known.fresh(dataset.files, dataset.source)
+        if sum(file.rows for file in fresh) <= job.rows * job.workers:
+            written, late = nights.score(nights.Tonight(dataset, dataset.only(fresh), job, known, changed), progress)
+            return Scored(sum(file.rows for file in fresh), written, late, False, ())
+        unseen = {each.name for each in known.seen} - {file.name for file in dataset.files}
+        if unseen:
+            rows = sum(file.rows for file in fresh)
+            got, remedy = f"{rows:,} new rows", "give the whole log, or more memory, or fewer files at a time"
+            raise DataError(dataset.source, [Problem(got, f"at most {job.rows * job.workers:,} for one night", remedy)])
+    return _score_all(dataset, job, progress)
+
+
+def _score_all(dataset: Dataset, job: Job, progress: Callable[[float], None] | None) -> Scored:
+    resumed = job.work.begin(_plan(dataset, job))
+    pieces = dataset.pieces(job.rows)
+    split = split_of(dataset, pieces, job.rows, job.workers)
+    sweep = Sweep(dataset, pieces, split, job.rows, job.work.done, job.workers, job.until, resumable=True)
+    done = list(sweep.each(job.use, progress))
+    parts = tuple(Part(each["file"], (), each["rows"]) for each in done)
+    rows = sum(part.rows for part in parts)
+    state = State(job.model.fingerprint, job.night, states.seen(dataset.files), parts) if job.work.state is not None else None
+    job.work.finish({"model": job.model.fingerprint, "rows": rows}, state)
+    return Scored(sum(each["responses"] for each in done), rows, 0, resumed, ())
+
+
+def _plan(dataset: Dataset, job: Job) -> dict[str, Any]:
+    """What must be the same for a run to go on with what another one left."""
+    plan = {
+        "plan": PLAN,
+        "files": [[file.name, file.identity] for file in dataset.files],
+        "layout": [dict(dataset.layout.columns or {}), dataset.layout.time_unit],
+        "model": job.model.fingerprint,
+        "rows": job.rows,
+        "at": str(job.at),
+        "until": job.until,
+        "state": [str(job.work.state), job.night],
+    }
+    return dict(json.loads(json.dumps(plan)))
+
+
+# ---- checks and notes -------------------------------------------------------
+
+
+def _check(model: Any, work: Work, source: Any, until: int | None, changed: bool) -> None:
+    if not hasattr(model, "score"):
+        raise ModelError(f"{type(model).__name__} does not know mastery; expected a model that scores, e.g. BKT")
+    if work.state is not None and not isinstance(model, BKT):
+        raise ModelError(f"a state of {type(model).__name__}: expected a BKT; score without a state")
+    if work.state is not None and until is not None:
+        raise ValueError("until and state: got both; expected one: a state holds all it has seen")
+    if changed and work.state is None:
+        raise ValueError("changed: got True without a state; expected one: it says what there was before")
+    home, out = Path(source).resolve(), work.out.resolve()
+    state = work.state.resolve() if work.state is not None else None
+    for place in (out, state):
+        if place is not None and (place == home or home in place.parents):
+            raise ValueError(f"{place}: lies in the log that is read; expected a folder elsewhere")
+    if state is not None and (out == state or out in state.parents or state in out.parents):
+        raise ValueError(f"{out}: got one folder for the output and the state; expected two, side by side")
+
+
+def _check_columns(dataset: Dataset, work: Work, until: int | None) -> None:
+    names = {"time"} if until is not None else {"time", "order"} if work.state is not None else set()
+    if names and not names & dataset.types.keys():
+        got, why = f"the columns {', '.join(dataset.types)}", "until" if until is not None else "a state"
+        expected = f"column {' or '.join(sorted(names, reverse=True))}, which {why} needs"
+        raise DataError(dataset.source, [Problem(got, expected, "map it with columns=")])
+
+
+def _moment(until: datetime.datetime | None) -> int | None:
+    if until is None:
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=datetime.UTC)
+    return int(pa.scalar(until, schema.TIME).cast(pa.int64()).as_py())
+
+
+def _list_skipped(problems: list[Problem], out: Path) -> None:
+    """The list of files that were left out, beside the output; none if there are none."""
+    path = out.with_name(f"{out.name}.skipped.csv")
+    if problems:
+        rows = [{"file": each.file, "problem": str(replace(each, file=None))} for each in problems]
+        write_table(pa.Table.from_pylist(rows, pa.schema([("file", pa.string()), ("problem", pa.string())])), path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,231 @@
+"""State: what every student knew after the last night, so that tonight needs tonight's rows alone.
+
+A state is a folder: Parquet parts that hold the states of students (:func:`adaptrace.models.bkt_table.states`), and a manifest
+that says which parts count, which model made them and which files of the log they have seen. A part is a base and, after some
+nights, *later* files with the rows that changed since: their column ``row`` says which row of the part they replace. What the
+manifest does not name does not count, so that a state changes in the one moment when its manifest does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from adaptrace import codec, schema
+from adaptrace.district.dataset import File, sort_of
+from adaptrace.errors import DataError, ModelError, Problem
+from adaptrace.files import replacing, told
+
+MANIFEST = "_manifest.json"
+ROW = "row"  # of a later file: which row of the part it replaces, or adds
+
+
+@dataclass(frozen=True)
+class Part:
+    """Students, and the files that say what they know.
+
+    Attributes
+    ----------
+    base
+        Name of the first file.
+    later
+        Names of the files with what changed, in their order.
+    rows
+        Students and skills in all of them.
+    """
+
+    base: str
+    later: tuple[str, ...]
+    rows: int
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of its files."""
+        return (self.base, *self.later)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file of the log that a state has seen."""
+
+    name: str
+    identity: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class State:
+    """What a manifest says.
+
+    Attributes
+    ----------
+    model
+        Fingerprint of the model.
+    night
+        How many times it was brought up to date.
+    seen
+        Files of the log whose rows are in it.
+    parts
+        Its students; each student is in one.
+    """
+
+    model: str
+    night: int
+    seen: tuple[Seen, ...]
+    parts: tuple[Part, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "model": self.model,
+            "night": self.night,
+            "seen": [[each.name, each.identity, each.rows] for each in self.seen],
+            "parts": [[each.base, list(each.later), each.rows] for each in self.parts],
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> State:
+        """What :meth:`to_dict` described."""
+        seen = tuple(Seen(*each) for each in content["seen"])
+        parts = tuple(Part(base, tuple(later), rows) for base, later, rows in content["parts"])
+        return cls(content["model"], content["night"], seen, parts)
+
+    def fresh(self, files: Iterable[File], source: str) -> list[File]:
+        """The files that it has not seen.
+
+        Raises
+        ------
+        DataError
+            If a file that it has seen has changed since.
+        """
+        known = {each.name: each.identity for each in self.seen}
+        changed = [file for file in files if known.get(file.name, file.identity) != file.identity]
+        if changed:
+            remedy = "put new rows into new files; or leave out the state once: everything is scored anew"
+            expected = "files that the state has seen to stay as they were"
+            raise DataError(source, [Problem("a file that changed", expected, remedy, file=file.name) for file in changed])
+        return [file for file in files if file.name not in known]
+
+
+def seen(files: Iterable[File]) -> tuple[Seen, ...]:
+    """What a state remembers of files."""
+    return tuple(Seen(file.name, file.identity, file.rows) for file in files)
+
+
+def load(folder: Path, model: str) -> State | None:
+    """The state in a folder; None if there is none yet.
+
+    Raises
+    ------
+    ModelError
+        If it was made by a model of another fingerprint, or its manifest is damaged.
+    """
+    if not (folder / MANIFEST).exists():
+        return None
+    state = State.from_dict(codec.read(folder / MANIFEST, "state"))
+    if state.model != model:
+        raise ModelError(
+            f"{folder}: a state of model {state.model}; expected {model}, the model given: score with the model that made it, "
+            "or start a new state in another folder"
+        )
+    missing = [name for part in state.parts for name in part.files if not (folder / name).exists()]
+    if missing:
+        raise ModelError(f"{folder}: the files {', '.join(missing[:3])} are missing; restore them or start a new state")
+    return state
+
+
+def save(folder: Path, state: State) -> None:
+    """Make this the state in the folder: its parts are there already. Files that no longer count go."""
+    codec.write(folder / MANIFEST, "state", state.to_dict())
+    counts = {name for part in state.parts for name in part.files}
+    for path in folder.glob("*.parquet"):
+        if path.name not in counts:
+            path.unlink()
+
+
+# ---- parts ------------------------------------------------------------------
+
+
+def write_part(table: pa.Table, path: Path) -> None:
+    """Write states or mastery, whole or not at all: names as codes, so that they are quick to read."""
+    with replacing(path) as temporary:
+        pyarrow.parquet.write_table(
+            table, temporary, compression="snappy", use_dictionary=["student", "skill"], store_schema=False
+        )
+
+
+def read_part(folder: Path, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
+    """The states of a part, student and skill as dictionaries; by default all columns."""
+    whole = _read(folder / part.base, columns)
+    later = [_read(folder / name, columns) for name in part.later]
+    if not later:
+        return whole
+    rows = np.concatenate([table[ROW].to_numpy() for table in later])
+    return replaced(whole, pa.concat_tables(table.drop_columns([ROW]) for table in later), rows)
+
+
+def replaced(table: pa.Table, changes: pa.Table, row: NDArray[np.int64]) -> pa.Table:
+    """A table with changes in the place of its rows, or after them; of several for one row the last counts."""
+    latest = np.arange(max(len(table), int(row.max(initial=-1)) + 1))
+    latest[row] = len(table) + np.arange(len(row))
+    return pa.concat_tables([table, changes]).unify_dictionaries().combine_chunks().take(pa.array(latest)).combine_chunks()
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """States as their parts hold them: names that are numbers are not codes."""
+    for at, name in enumerate(("student", "skill")):
+        if sort_of(table[name].type) != "text":
+            table = table.set_column(at, name, schema.combined(table[name]).dictionary_decode())
+    return table
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    with told(path), pyarrow.parquet.ParquetFile(path, memory_map=True) as file:
+        kinds = file.schema_arrow
+    texts = [name for name in ("student", "skill") if sort_of(kinds.field(name).type) == "text"]
+    wanted = [name for name in kinds.names if columns is None or name in (*columns, ROW)]
+    with told(path), pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
+        return file.read(columns=wanted, use_threads=False).combine_chunks()
+
+
+def runs_of(names: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """The names of rows that stand together, and where each such run begins, (n_runs + 1,)."""
+    values = names.indices.to_numpy() if pa.types.is_dictionary(names.type) else names.to_numpy()
+    edges = np.flatnonzero(values[1:] != values[:-1]) + 1
+    starts = np.concatenate([[0] * (len(values) > 0), edges, [len(values)]]).astype(np.int64)
+    distinct = names.take(pa.array(starts[:-1]))
+    return distinct.dictionary_decode() if pa.types.is_dictionary(names.type) else distinct, starts
+
+
+def without(folder: Path, student: str, renamed: Mapping[str, str]) -> int:
+    """Take a student out of a state; rows that went.
+
+    Parameters
+    ----------
+    folder
+        The state.
+    student
+        Their name, as text.
+    renamed
+        Old identity -> new one, of the files of the log that were written again without the student.
+    """
+    state = State.from_dict(codec.read(folder / MANIFEST, "state"))
+    parts, gone = [], 0
+    for number, part in enumerate(state.parts):
+        table = read_part(folder, part)
+        keep = schema.find(table["student"].unify_dictionaries().combine_chunks(), pa.array([student], pa.string())) < 0
+        if not keep.all():
+            gone += int((~keep).sum())
+            part = Part(f"{state.night:04d}-without-{number:04d}-{part.rows - gone}.parquet", (), int(keep.sum()))
+            write_part(table.filter(pa.array(keep)), folder / part.base)
+        parts.append(part)
+    seen = tuple(replace(each, identity=renamed.get(each.identity, each.identity)) for each in state.seen)
+    save(folder, replace(state, parts=tuple(parts), seen=seen))
+    return gone

@@ -1,0 +1,299 @@
+"""Sweep: a whole dataset as logs of whole students, each small enough, on every core.
+
+A piece of the dataset is read, and the students who stand in this piece alone go on at once, as a log. Those with rows in
+several pieces are put aside, into buckets by a hash of their name; when all pieces are read, each bucket is a log too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from adaptrace import parallel, schema
+from adaptrace.arrays import space
+from adaptrace.district.dataset import LARGE, Dataset, Piece, sort_of
+from adaptrace.errors import DataError, Problem
+from adaptrace.files import Source, replacing
+from adaptrace.kernels import keys as kernels
+from adaptrace.kernels.rows import group, segment_starts
+from adaptrace.log import Log, Reading, encode
+
+KeyArray = NDArray[np.uint64]
+
+MOST_ROWS, FEWEST_ROWS = 2_000_000, 50_000  # of a piece
+ROW_BYTES = 300  # what a row takes at most while it is worked on
+BASE_BYTES = 400_000_000  # what the process takes by itself
+SCATTERED = 0.5  # from this share of students in several pieces on, all are put into buckets
+UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+def budget(memory: str | int, workers: int) -> int:
+    """Rows of a piece, so that as many pieces as there are workers fit into the memory.
+
+    Examples
+    --------
+    >>> budget("2GB", 2)
+    2000000
+    """
+    text = str(memory).strip().lower()
+    unit = next((unit for unit in UNITS if text.endswith(unit)), "")
+    number = text.removesuffix(unit).strip()
+    if not number.replace(".", "", 1).isdecimal():
+        raise ValueError(f"memory: got {memory!r}; expected a size, e.g. '2GB'")
+    rows = int((float(number) * UNITS.get(unit, 1) - BASE_BYTES) / ROW_BYTES / workers)
+    if rows < FEWEST_ROWS:
+        least = (BASE_BYTES + FEWEST_ROWS * ROW_BYTES * workers) / 1e6
+        raise ValueError(f"memory: got {memory!r}; expected at least '{least:.0f}MB' for {workers} workers")
+    return min(rows, MOST_ROWS)
+
+
+# ---- a log of what was read -------------------------------------------------
+
+
+def complete(table: pa.Table) -> pa.Table:
+    """With a column of items, though nothing depends on them and they were not read."""
+    if "item" in table.column_names:
+        return table
+    return table.append_column("item", pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), pa.array(["any"])))
+
+
+def reading_of(dataset: Dataset) -> Reading:
+    """How columns that already have their canonical names are checked."""
+    layout = dataset.layout
+    given = {name: name for name in layout.columns or {} if name in dataset.types}
+    return Reading(given, layout.time_unit, layout.levels or {}, dataset.source)
+
+
+def log_of(dataset: Dataset, table: pa.Table) -> Log:
+    """Rows of a dataset as a log. The same ``event_id`` of two students is two events: who else is read must not matter."""
+    table = complete(table)
+    if "event_id" in table.column_names:
+        of = [schema.as_text(schema.combined(table[name])) for name in ("event_id", "student")]
+        ids = pc.binary_join_element_wise(*of, " of student ")
+        table = table.set_column(table.column_names.index("event_id"), "event_id", ids)
+    return Log.from_arrow(table, **reading_of(dataset)._asdict())
+
+
+# ---- who stands where -------------------------------------------------------
+
+
+def keys_of(names: pa.Array) -> KeyArray:
+    """64 bits for each name: the same wherever it stands, and different for different names but for one in 2^64."""
+    out = np.empty(len(names), np.uint64)
+    if sort_of(names.type) == "text":
+        text = names.cast(pa.large_string())
+        start = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
+        data = text.buffers()[2]
+        kernels.of_texts(start, np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8), out)
+    else:
+        kernels.of_numbers(pc.cast(names, pa.int64(), safe=False).to_numpy(zero_copy_only=False).view(np.uint64), out)
+    return out
+
+
+def _students_of(dataset: Dataset, piece: Piece) -> KeyArray:
+    """Keys of the students of a piece, sorted."""
+    with parallel.alone():
+        column = dataset.read(piece, ["student"]).table["student"]
+    found = [keys_of(_distinct(chunk).drop_null()) for chunk in column.chunks]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
+
+
+def _distinct(chunk: pa.Array) -> pa.Array:
+    """The names in a chunk, each at least once."""
+    if pa.types.is_dictionary(chunk.type):
+        return chunk.dictionary
+    if not pa.types.is_integer(chunk.type) or chunk.null_count:
+        return chunk.unique()
+    values, out = chunk.cast(pa.int64()).to_numpy(), space(len(chunk), np.int64)
+    return pa.array(out[: kernels.runs(values, out)])
+
+
+class Split(NamedTuple):
+    """Who has rows in several pieces."""
+
+    everyone: bool
+    keys: KeyArray  # of the students, sorted, unless it is everyone
+
+    def has(self, keys: KeyArray) -> NDArray[np.bool_]:
+        """Which of these students are among them."""
+        return np.ones(len(keys), bool) if self.everyone else np.isin(keys, self.keys)
+
+
+def split_of(dataset: Dataset, pieces: list[Piece], rows: int, workers: int) -> Split:
+    """Who has rows in several pieces, or in one that is larger than a piece should be."""
+    if len(pieces) == 1 and pieces[0].rows <= LARGE * rows:
+        return Split(False, np.empty(0, np.uint64))
+    many: list[KeyArray] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for number, keys in enumerate(pool.map(lambda piece: _students_of(dataset, piece), pieces)):
+            many += [keys, keys] if pieces[number].rows > LARGE * rows else [keys]
+            if number + 1 in (2, 8, 32, len(pieces)):
+                every, count = np.unique(np.concatenate(many), return_counts=True)
+                split = Split(len(every) > 0 and bool((count > 1).mean() > SCATTERED), every[count > 1])
+                if split.everyone:
+                    pool.shutdown(cancel_futures=True)
+                    return split
+    return split
+
+
+# ---- the sweep --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is done with every log of a dataset.
+
+    Attributes
+    ----------
+    dataset
+        What is read.
+    pieces
+        How it is cut.
+    split
+        Who is put aside.
+    rows
+        About how many a log may have.
+    work
+        A folder for what is put aside.
+    workers
+        Threads.
+    until
+        Responses after this time (microseconds since 1970) are left out.
+    resumable
+        Whether results, then plain data, are noted in ``work`` too, so that an interrupted sweep goes on where it was.
+    """
+
+    dataset: Dataset
+    pieces: list[Piece]
+    split: Split
+    rows: int
+    work: Path
+    workers: int
+    until: int | None = None
+    resumable: bool = False
+
+    def each(self, use: Callable[[str, Log], Any], progress: Callable[[float], None] | None = None) -> Iterator[Any]:
+        """``use(name, log)`` of every log, on threads; results as they come, in the order of the logs.
+
+        Raises
+        ------
+        DataError
+            At the end, with what is wrong in every file, if anything is.
+        """
+        names = [f"piece-{number:04d}" for number in range(len(self.pieces))]
+        total, done = self.dataset.rows * (1 + self.split.everyone), 0
+        problems: list[Problem] = []
+        with ThreadPoolExecutor(self.workers) as pool:
+            tasks = [
+                (pool.submit(self._once, name, self._piece, piece, use), piece.rows)
+                for name, piece in zip(names, self.pieces, strict=True)
+            ]
+            try:
+                for task, rows in tasks:
+                    try:
+                        yield from task.result()
+                    except DataError as error:
+                        alone = error.source if error.source != self.dataset.source else None
+                        problems += [replace(problem, file=problem.file or alone) for problem in error.problems]
+                    done += rows
+                    if progress:
+                        progress(done / total)
+                if problems:
+                    raise DataError(self.dataset.source, problems)
+                buckets = range(self.buckets) if self._is_split else range(0)
+                tasks = [
+                    (pool.submit(self._once, f"bucket-{number:04d}", self._bucket, number, use), total // (2 * self.buckets))
+                    for number in buckets
+                ]
+                for task, rows in tasks:
+                    yield from task.result()
+                    done = min(done + rows, total)
+                    if progress:
+                        progress(done / total)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    @property
+    def _is_split(self) -> bool:
+        return self.split.everyone or len(self.split.keys) > 0
+
+    @property
+    def buckets(self) -> int:
+        """Into how many the students who are put aside go."""
+        return max(1, -(-self.dataset.rows // self.rows))
+
+    def _piece(self, name: str, piece: Piece, use: Callable[[str, Log], Any]) -> list[Any]:
+        results = []
+        with parallel.alone():
+            for number, part in enumerate(self.dataset.parts(piece, self.rows)):
+                part = self._until(part)
+                with part.located():
+                    table = complete(part.table)
+                    if self._is_split:
+                        reading_of(self.dataset).check(table)  # here rows have their numbers still
+                        table = self._put_aside(f"{name}-{number}", table)
+                    if len(table):
+                        results.append(use(name, log_of(self.dataset, table)))
+        return results
+
+    def _bucket(self, name: str, number: int, use: Callable[[str, Log], Any]) -> list[Any]:
+        with parallel.alone():
+            batches = [_batch(path, number) for path in sorted(self.work.glob("*.arrow"))]
+            table = pa.concat_tables(batches)
+            return [use(name, log_of(self.dataset, table))] if len(table) else []
+
+    def _once(self, name: str, work: Callable[..., list[Any]], *arguments: Any) -> list[Any]:
+        """The results of a piece of work, from the run that did it."""
+        note = self.work / f"{name}.json"
+        if self.resumable and note.exists():
+            return list(json.loads(note.read_text()))
+        results = work(name, *arguments)
+        if self.resumable:
+            with replacing(note) as path:
+                path.write_text(json.dumps(results))
+        return results
+
+    # ---- one table ----
+
+    def _until(self, part: Source) -> Source:
+        if self.until is None:
+            return part
+        rows = np.flatnonzero(pc.less_equal(part.table["time"].cast(schema.TIME).cast(pa.int64()), self.until))
+        before = np.arange(len(part.table)) if part.rows is None else part.rows
+        return replace(part, table=part.table.take(pa.array(rows)), rows=before[rows])
+
+    def _put_aside(self, name: str, table: pa.Table) -> pa.Table:
+        """Put the rows of split students into buckets, in one file; return the others."""
+        coded = encode(schema.combined(table["student"]))
+        keys, codes = keys_of(coded.dictionary), coded.indices.to_numpy()
+        split = self.split.has(keys)
+        bucket = np.where(split, (keys % np.uint64(self.buckets)).astype(np.int32), self.buckets)[codes]
+        start, order = segment_starts(bucket, self.buckets + 1), np.empty(len(table), np.int64)
+        group(bucket, start, order)
+        rest = table.take(pa.array(np.sort(order[start[-2] :])))
+        aside = table.take(pa.array(order[: start[-2]])).combine_chunks().unify_dictionaries()
+        if len(aside):
+            with replacing(self.work / f"{name}.arrow") as path, pa.ipc.new_file(path, aside.schema) as file:
+                for first, last in pairwise(start[:-1]):
+                    file.write_batch(_one_batch(aside.slice(first, last - first)))
+        return rest
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([schema.combined(column) for column in table.columns], schema=table.schema)
+
+
+def _batch(path: Path, number: int) -> pa.Table:
+    """What one piece put aside into one bucket."""
+    with pa.OSFile(str(path)) as file:
+        return pa.Table.from_batches([pa.ipc.open_file(file).get_batch(number)])

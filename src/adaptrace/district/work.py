@@ -1,0 +1,138 @@
+"""Work: where outputs are made, hidden, until they are whole; a run that was killed goes on there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adaptrace import codec
+from adaptrace.district import state as states
+from adaptrace.district.state import State
+from adaptrace.errors import OutputError
+from adaptrace.files import replacing
+
+PLAN, READY = "plan.json", "ready.json"
+
+
+@dataclass(frozen=True)
+class Work:
+    """The hidden folder beside an output, and the one beside its state.
+
+    Attributes
+    ----------
+    out
+        The folder that is to appear.
+    state
+        The folder of the state, if there is to be one.
+    """
+
+    out: Path
+    state: Path | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps what it needs to go on."""
+        return self.out.with_name(f".{self.out.name}.partial")
+
+    @property
+    def parts(self) -> Path:
+        """Where the output is made."""
+        return self.folder / "out"
+
+    @property
+    def states(self) -> Path:
+        """Where the parts of the state are made."""
+        folder = self.state if self.state is not None else self.out
+        return folder.with_name(f".{folder.name}.partial-state")
+
+    @property
+    def done(self) -> Path:
+        """Where a sweep notes what is done."""
+        return self.folder / "done"
+
+    def check(self) -> None:
+        """Refuse an output that would overwrite what no run of ours has made.
+
+        Raises
+        ------
+        OutputError
+            If the folder, or that of the state, holds something else.
+        """
+        for folder in (self.out, *([self.state] if self.state is not None else [])):
+            if folder.exists() and not folder.is_dir():
+                raise OutputError(f"{folder}: got a file; expected a folder or a place where one can be made")
+            if folder.is_dir() and any(folder.iterdir()) and not (folder / states.MANIFEST).exists():
+                raise OutputError(
+                    f"{folder}: got a folder with other things in it; expected a new or an empty one: choose another"
+                )
+
+    def begin(self, plan: Mapping[str, Any]) -> bool:
+        """Make ready for a run; whether it goes on with one of the same plan that was interrupted."""
+        if self._plan() == plan:
+            return True
+        for folder in (self.folder, self.states):
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            for folder in (self.parts, self.done, *([self.states] if self.state is not None else [])):
+                folder.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"{self.out}: cannot be written: {error.strerror}; choose a folder that is writable") from error
+        _write(self.folder / PLAN, plan)
+        return False
+
+    def _plan(self) -> Any:
+        return _read(self.folder / PLAN)
+
+    # ---- the end ----
+
+    def finish(self, about: Mapping[str, Any], state: State | None) -> None:
+        """Let the outputs appear: both are whole now. What a kill leaves undone here, :meth:`recover` does."""
+        codec.write(self.parts / states.MANIFEST, "mastery", about)
+        _write(self.folder / READY, {"state": state.to_dict() if state is not None else None})
+        self.recover()
+
+    def recover(self) -> None:
+        """Finish what an interrupted :meth:`finish` began."""
+        ready = _read(self.folder / READY)
+        if ready is not None:
+            if self.state is not None and ready["state"] is not None:
+                self._move_state(self.state, State.from_dict(ready["state"]))
+            if self.parts.exists():
+                self._swap()
+            shutil.rmtree(self.folder)
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    @property
+    def _old(self) -> Path:
+        return self.out.with_name(f".{self.out.name}.old")
+
+    def _move_state(self, folder: Path, state: State) -> None:
+        folder.mkdir(exist_ok=True)
+        if self.states.exists():
+            for path in self.states.glob("*.parquet"):
+                os.replace(path, folder / path.name)
+            states.save(folder, state)
+            shutil.rmtree(self.states)
+
+    def _swap(self) -> None:
+        if self.out.exists():
+            shutil.rmtree(self._old, ignore_errors=True)
+            os.replace(self.out, self._old)
+        os.replace(self.parts, self.out)
+
+
+def _write(path: Path, content: Any) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, default=str))
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,47 @@
+"""Keys: 64 bits that stand for a name, the same in every file and on every machine."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptrace.kernels.compile import kernel
+
+KeyArray = NDArray[np.uint64]
+
+FNV_OFFSET, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+@kernel
+def mix(key: int) -> int:
+    """Spread a number over all 64 bits (the finaliser of splitmix64; Steele, Lea & Flood, 2014)."""
+    key = (key ^ (key >> np.uint64(30))) * MIX_1
+    key = (key ^ (key >> np.uint64(27))) * MIX_2
+    return key ^ (key >> np.uint64(31))
+
+
+@kernel
+def of_numbers(numbers: KeyArray, out: KeyArray) -> None:
+    """Keys of whole numbers, given as 64 bits."""
+    for at in range(len(numbers)):
+        out[at] = mix(numbers[at])
+
+
+@kernel
+def of_texts(start: NDArray[np.int64], data: NDArray[np.uint8], out: KeyArray) -> None:
+    """Keys of texts ``data[start[n]:start[n + 1]]`` (FNV-1a; Fowler, Noll & Vo, 1991)."""
+    for at in range(len(out)):
+        key = FNV_OFFSET
+        for byte in range(start[at], start[at + 1]):
+            key = (key ^ np.uint64(data[byte])) * FNV_PRIME
+        out[at] = mix(key)
+
+
+@kernel
+def runs(values: NDArray[np.int64], out: NDArray[np.int64]) -> int:
+    """Copy each value that differs from the one before; return how many there are."""
+    size = 0
+    for at in range(len(values)):
+        if at == 0 or values[at] != values[at - 1]:
+            out[size] = values[at]
+            size += 1
+    return size
