@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adaptrace.catalog import Catalog, Item
     from adaptrace.constraints import Constraints
+    from adaptrace.courses import pace, stuck
     from adaptrace.criterion import Criterion
     from adaptrace.district import score_dataset
     from adaptrace.errors import (
@@ -57,10 +58,12 @@ if TYPE_CHECKING:
         Thompson,
     )
     from adaptrace.recommendation import Reason, Recommendation, Recommender, recommend
+    from adaptrace.rollups import growth, mastery_by
     from adaptrace.sample import sample_catalog, sample_log
     from adaptrace.simulation import Taught, simulate, teach
     from adaptrace.stats import Stats
     from adaptrace.student import Student
+    from adaptrace.teaching import small_groups
     from adaptrace.tutor import Tutor
 
 __version__ = "0.1.0"
@@ -119,8 +122,11 @@ _HOME = {
     "compare": "evaluate",
     "cross_validate": "evaluate",
     "fairness": "fair",
+    "growth": "rollups",
     "load": "models",
+    "mastery_by": "rollups",
     "off_policy": "offpolicy",
+    "pace": "courses",
     "policy_matrix": "matrix",
     "recommend": "recommendation",
     "replay": "evaluate",
@@ -128,6 +134,8 @@ _HOME = {
     "sample_log": "sample",
     "score_dataset": "district",
     "simulate": "simulation",
+    "small_groups": "teaching",
+    "stuck": "courses",
     "teach": "simulation",
 }
 
@@ -185,8 +193,11 @@ __all__ = [
     "compare",
     "cross_validate",
     "fairness",
+    "growth",
     "load",
+    "mastery_by",
     "off_policy",
+    "pace",
     "policy_matrix",
     "recommend",
     "replay",
@@ -194,6 +205,8 @@ __all__ = [
     "sample_log",
     "score_dataset",
     "simulate",
+    "small_groups",
+    "stuck",
     "teach",
 ]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adaptrace import cli_research
+from adaptrace import cli_district, cli_privacy, cli_report, cli_research, cli_stats
 from adaptrace.cli_models import able, with_options
 from adaptrace.cli_options import (
     At,
@@ -37,6 +37,11 @@ from adaptrace.cli_options import (
     waiting,
     write,
 )
+from adaptrace.cli_stats import AnyLog, Base, Counts, Elapsed, Groups, Items, Kinds, Students, load_stats, varying
+
+if TYPE_CHECKING:
+    from adaptrace.log import Log
+    from adaptrace.stats import Stats
 
 app = typer.Typer(
     help="Knowledge tracing: a response log goes in; mastery, a prediction and the next item come out.",
@@ -89,15 +94,17 @@ def demo(
 
 @app.command()
 def fit(
-    log: LogPath,
+    log: AnyLog = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the model (JSON).")] = Path("model.json"),
     model: ModelName = "bkt",
+    stats: Counts = None,
+    base: Base = None,
     no_forget: Annotated[bool, typer.Option("--no-forget", help="The classic four parameters, without forgetting.")] = False,
-    items: Annotated[str, typer.Option("--items", help="What varies by item: some of learn,guess,slip.")] = "",
-    kinds: Annotated[str, typer.Option("--kinds", help="What varies by kind of evidence: some of learn,guess,slip.")] = "",
-    groups: Annotated[str, typer.Option("--groups", help="What varies by the column group: some of prior,learn.")] = "",
-    students: Annotated[str, typer.Option("--students", help="What varies by student: some of prior,learn.")] = "",
-    elapsed: Annotated[bool, typer.Option("--elapsed", help="Mastery fades with time; needs times.")] = False,
+    items: Items = "",
+    kinds: Kinds = "",
+    groups: Groups = "",
+    students: Students = "",
+    elapsed: Elapsed = False,
     levels: Levels = None,
     combine: Annotated[Combine, typer.Option("--combine", help="What an answer says of several skills.")] = Combine.conjunctive,
     format: Format = None,
@@ -105,40 +112,34 @@ def fit(
     time_unit: TimeUnit = None,
     ordered: Ordered = False,
 ) -> None:
-    """Fit a model to a response log.
+    """Fit a model to a response log, or to counts.
 
     The options --no-forget, --items, --kinds, --groups, --students, --elapsed and --combine are those of --model bkt alone.
     """
     counts = counted(levels)
-    varies = {"items": items, "kinds": kinds, "groups": groups, "students": students}
-    options: dict[str, Any] = {name: tuple(part.strip() for part in text.split(",")) for name, text in varies.items() if text}
+    options = varying(items, kinds, groups, students, elapsed)
     options |= {"forget": False} if no_forget else {}
-    options |= {"elapsed": True} if elapsed else {}
     options |= {"combine": combine.value} if combine is not Combine.conjunctive else {}
-    blank = with_options(model, options, counts)
-    responses = read_log(log, format, column, time_unit, ordered, levels=counts)
+    blank, extra = with_options(model, options, counts), {}
+    if base is not None and blank.family != "bkt":
+        raise typer.BadParameter(f"--base: no option of '{model}'; expected with a bkt")
+    from adaptrace import codec, files
+
+    data: Log | Stats
+    if log is not None and stats is None:
+        data, sources = read_log(log, format, column, time_unit, ordered, levels=counts), files.sources(log)
+    elif log is None and stats is not None:
+        able(blank, "stats")
+        data, sources = load_stats(stats)
+    else:
+        raise typer.BadParameter(f"got {'neither' if log is None else 'both'}; expected either a LOG or --stats")
+    if base is not None:
+        extra = {"base": load(base)}
+        sources = [*sources, *(each for each in codec.sources(base) if each not in sources)]
     with fitting() as progress:
-        fitted = blank.fit(responses, progress=progress)
-    fitted.save(output)
-    say(f"{output}: {fitted} fitted to {responses}")
-
-
-@app.command()
-def score(
-    log: LogPath,
-    model: ModelPath,
-    output: Output = None,
-    at: At = None,
-    levels: Levels = None,
-    format: Format = None,
-    column: Columns = None,
-    time_unit: TimeUnit = None,
-    ordered: Ordered = False,
-) -> None:
-    """Mastery of every student on every skill they met."""
-    fitted = load(model)
-    responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
-    write(able(fitted, "score")(responses, **({} if at is None else {"at": at})), output)
+        fitted = blank.fit(data, progress=progress, **extra)
+    fitted.save(output, sources=sources)
+    say(f"{output}: {fitted} fitted to {data}")
 
 
 @app.command()
@@ -205,5 +206,6 @@ def recommend(
     write(pa.Table.from_pylist(rows), output)
 
 
-for command in cli_research.COMMANDS:
+for command in (*cli_district.COMMANDS, *cli_research.COMMANDS, *cli_privacy.COMMANDS, *cli_stats.COMMANDS):
     app.command()(command)
+app.add_typer(cli_report.app, name="report")

@@ -89,12 +89,17 @@ def read_log(
     """Read a log as the options say, and pass its notes on."""
     from adaptrace.log import Log
 
-    options: dict[str, Any] = {"columns": dict(_pair(text) for text in column or []), "levels": levels, "keep": keep}
+    options: dict[str, Any] = {"columns": pairs(column), "levels": levels, "keep": keep}
     with waiting(f"reading {path}"):
         log = Log.read(path, format=format, catalog=catalog, time_unit=time_unit, ordered=ordered, **options)
     for note in log.notes:
         say(f"note: {note}")
     return log
+
+
+def pairs(column: list[str] | None) -> dict[str, str]:
+    """Our names of columns -> theirs, as the options say."""
+    return dict(_pair(text) for text in column or [])
 
 
 def _pair(text: str) -> tuple[str, str]:

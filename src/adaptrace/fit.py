@@ -15,7 +15,7 @@ from adaptrace import parallel
 from adaptrace.kernels import bkt_fit, rows
 from adaptrace.kernels.bkt_fit import FORGET, GUESS, LARGE, PRIOR, SIZE, SLIP
 from adaptrace.kernels.rows import Trie
-from adaptrace.stats import Stats
+from adaptrace.stats import Stats, cut_out
 
 Progress = Callable[[float], None]  # called with the share that is done, 0 to 1
 
@@ -26,6 +26,9 @@ EXTREME = 0.01  # a probability nearer to 0 or 1 is taken as this when skills ar
 AT_THE_EDGE = 1.0  # error variance of what was so taken, on the logit scale
 FEW_SKILLS, WIDE = 4, 1.0  # as many skills of such a variance are taken for granted
 BETWEEN = (0.04, 4.0)  # variance between skills, on the logit scale, that is believed at least and at most
+AWAY = 0.09  # variance of a skill's parameters about those in a base: as many such skills are taken for granted
+ROUNDS = 4  # of a fit near a base, each with the distance that the last one found
+CLOSEST = 1e-9  # that a pull may lead to 0 and 1
 KEPT, MOST_SLIP = 1.01, 0.99  # how far a plausible skill stays from where right answers lower mastery or never come
 PIECES = 64  # of a fit: enough to share out and to show progress
 WIDEST = 5.0  # standard deviation on the logit scale of a parameter that the data say nothing of
@@ -49,7 +52,7 @@ class Limits:
     low, high
         (5,) bounds; equal ones fix a parameter.
     smoothing
-        (5, 2) pseudo-counts of the event and of its absence.
+        (5, 2) pseudo-counts of the event and of its absence; or (n_skills, 5, 2), of each skill's own.
     pooling
         Pseudo-observations by which every parameter is pulled towards the mean skill; None: as many as the skills themselves
         say, by how much they differ.
@@ -82,8 +85,8 @@ class Limits:
         return self.low, high
 
     def pooled(self, pull: Pull) -> Limits:
-        """These limits, with every parameter pulled towards the mean skill."""
-        counts = pull.weight[:, None] * np.stack([pull.centre, 1.0 - pull.centre], axis=1)
+        """These limits, with every parameter pulled."""
+        counts = pull.weight[..., None] * np.stack([pull.centre, 1.0 - pull.centre], axis=-1)
         free = (self.low < self.high)[:, None]
         return replace(self, smoothing=self.smoothing + np.where(free, counts, 0.0), pooling=0.0)
 
@@ -91,8 +94,36 @@ class Limits:
 class Pull(NamedTuple):
     """What skills are pulled to, and how much."""
 
-    centre: FloatArray  # (5,) the mean skill
-    weight: FloatArray  # (5,) pseudo-observations
+    centre: FloatArray  # (5,) the mean skill; or (n_skills, 5), for each skill its own
+    weight: FloatArray  # of the same shape: pseudo-observations
+
+
+class Base(NamedTuple):
+    """A fit to more data, whose skills others are pulled to: their values there, of the mean skill where it does not know one."""
+
+    theta: FloatArray  # (n_skills, 5)
+    error: FloatArray  # (n_skills, 5) variances of their logits
+    known: NDArray[np.bool_]  # (n_skills,)
+    pull: Pull  # to its mean skill
+
+    def pull_to(self, away: FloatArray, limits: Limits) -> Pull:
+        """To every skill's own values, where skills are away from them by a variance (5,) on the logit scale.
+
+        What the base is not sure of pulls less.
+        """
+        centre, moderate = np.clip(np.clip(self.theta, *limits.box()), CLOSEST, 1.0 - CLOSEST), _moderate(self.theta, limits)
+        weight = 1.0 / ((away + self.error) * moderate * (1.0 - moderate))
+        weight = np.where(self.known[:, None], weight, self.pull.weight)
+        return Pull(centre, weight if limits.pooling is None else np.full_like(weight, limits.pooling))
+
+    def distance(self, theta: FloatArray, covariance: FloatArray, away: FloatArray, limits: Limits) -> FloatArray:
+        """By what variance (5,) the skills are away, from a fit that took ``away`` for it (MacKay, 1992, eq. 21)."""
+        moved = _logits(theta, limits) - _logits(self.theta, limits)
+        left = np.einsum("kaa->ka", covariance)
+        own = np.maximum(1.0 - left / (away + self.error), 0.0)  # the share that the skill's own responses say
+        used = self.known[:, None] & (left > 0.0)
+        spread = np.where(used, np.maximum(moved**2 - self.error * own, 0.0), 0.0).sum(axis=0) + FEW_SKILLS * AWAY
+        return np.asarray(np.clip(spread / (np.where(used, own, 0.0).sum(axis=0) + FEW_SKILLS), *BETWEEN))
 
 
 class Fitted(NamedTuple):
@@ -129,6 +160,22 @@ def maximise(stats: Stats, limits: Limits, *, executor: Executor | None = None, 
     return Fitted(theta, *certainty(theta, curve, limits), pull)
 
 
+def maximise_near(
+    base: Base, stats: Stats, limits: Limits, *, executor: Executor | None = None, progress: Progress | None = None
+) -> Fitted:
+    """As :func:`maximise`, with every skill pulled to its values in a base, the more the nearer the skills are to them."""
+    theta, curve = np.clip(base.theta, *limits.box()), np.empty((len(stats.skills), SIZE, SIZE))
+    away, rounds = np.full(SIZE, AWAY), ROUNDS if limits.pooling is None else 1
+    for number in range(rounds):
+        pulled = limits.pooled(base.pull_to(away, limits))
+        _fit(stats, pulled, LARGE if number == 0 else -1, theta, curve, executor, None)
+        covariance, share = certainty(theta, curve, pulled)
+        away = base.distance(theta, covariance, away, limits)
+        if progress is not None:
+            progress((number + 1) / rounds)
+    return Fitted(theta, covariance, share, base.pull)
+
+
 def climb_from(
     stats: Stats,
     limits: Limits,
@@ -154,9 +201,8 @@ def refit(
     """
     trie = stats.trie
     skill = np.repeat(np.arange(len(theta)), np.diff(trie.start))
-    above = trie.start[skill] + trie.parent
-    passing = np.bincount(above[trie.parent >= 0], trie.students[trie.parent >= 0], len(skill))
-    ends = trie.students - passing
+    ends = trie.students.copy()
+    rows.take_apart(trie._replace(students=ends), 0, len(theta))
     total = np.bincount(skill, ends, len(theta))
     problem, drawn = limits.problem(stats.outcomes), np.tile(theta, (draws, 1, 1))
 
@@ -180,13 +226,12 @@ def pull_of(theta: FloatArray, curve: FloatArray, limits: Limits) -> Pull:
     if not len(theta):
         return Pull(NOTHING_KNOWN.copy(), np.zeros(SIZE))
     covariance, _ = certainty(theta, curve, limits)
-    moderate = np.clip(theta, EXTREME, 1.0 - EXTREME)  # a parameter at a bound says "extreme", not how extreme
-    moderate[:, FORGET] = np.clip(theta[:, FORGET], max(EXTREME * limits.high[FORGET], 1e-9), 1.0 - EXTREME)
+    moderate, values = _moderate(theta, limits), _logits(theta, limits)
     error = np.einsum("kaa->ka", covariance)
     error = np.where((error > 0.0) & (moderate == theta), error, AT_THE_EDGE)
     weight, centre = np.empty(SIZE), np.empty(SIZE)
     for a in range(SIZE):
-        mean, variance = between(np.log(moderate[:, a]) - np.log1p(-moderate[:, a]), error[:, a])
+        mean, variance = between(values[:, a], error[:, a])
         centre[a] = 1.0 / (1.0 + np.exp(-mean))
         variance = (len(theta) * variance + FEW_SKILLS * WIDE) / (len(theta) + FEW_SKILLS)  # few skills say little of it
         weight[a] = 1.0 / (np.clip(variance, *BETWEEN) * centre[a] * (1.0 - centre[a]))
@@ -196,6 +241,18 @@ def pull_of(theta: FloatArray, curve: FloatArray, limits: Limits) -> Pull:
         centre[FORGET] = limits.low[FORGET] + (limits.high - limits.low)[FORGET] / np.e  # the mean logit of a uniform one
         weight[FORGET] = BOUNDED**-2 / max(centre[FORGET] * (1.0 - centre[FORGET]), 1e-9)
     return Pull(centre, weight if limits.pooling is None else np.full(SIZE, float(limits.pooling)))
+
+
+def _moderate(theta: FloatArray, limits: Limits) -> FloatArray:
+    """Theta (n, 5) off 0 and 1: a parameter at a bound says "extreme", not how extreme."""
+    moderate = np.clip(theta, EXTREME, 1.0 - EXTREME)
+    moderate[:, FORGET] = np.clip(theta[:, FORGET], max(EXTREME * limits.high[FORGET], 1e-9), 1.0 - EXTREME)
+    return moderate
+
+
+def _logits(theta: FloatArray, limits: Limits) -> FloatArray:
+    moderate = _moderate(theta, limits)
+    return np.asarray(np.log(moderate) - np.log1p(-moderate))
 
 
 def between(values: FloatArray, error: FloatArray) -> tuple[float, float]:
@@ -222,12 +279,13 @@ def _fit(
     progress: Progress | None,
 ) -> None:
     """Fit each skill alone, into theta and curve; those with more than ``small`` prefixes from the theta they have."""
-    problem = limits.problem(stats.outcomes)
-    pieces = parallel.spans(stats.trie.start, PIECES)
+    problem, alone = limits.problem(stats.outcomes), limits.smoothing.ndim == 3
+    pieces = parallel.spans(np.arange(len(theta) + 1) if alone else stats.trie.start, len(theta) if alone else PIECES)
     done: list[int] = []
 
     def fit_piece(first: int, last: int) -> None:
-        bkt_fit.fit_skills(problem, _slice(stats.trie, first, last), small, theta[first:last], curve[first:last])
+        own = problem._replace(smoothing=limits.smoothing[first]) if alone else problem
+        bkt_fit.fit_skills(own, _slice(stats.trie, first, last), small, theta[first:last], curve[first:last])
         done.append(last - first)
         if progress is not None:
             progress(sum(done) / len(theta))
@@ -253,12 +311,11 @@ def certainty(theta: FloatArray, curve: FloatArray, limits: Limits) -> tuple[Flo
     information[:, range(SIZE), range(SIZE)] += diagonal
     inverse = np.linalg.inv(information) if len(theta) else information
     covariance = inverse * both
-    told = limits.smoothing[:, 0] * (1.0 - theta) ** 2 + limits.smoothing[:, 1] * theta**2  # information of the pseudo-counts
+    told = limits.smoothing[..., 0] * (1.0 - theta) ** 2 + limits.smoothing[..., 1] * theta**2  # information of the pseudo-counts
     share = np.einsum("kaa->ka", inverse) * (told + vague)
     return covariance, np.where(free, np.minimum(share, 1.0), 0.0)
 
 
 def _slice(trie: Trie, first: int, last: int) -> Trie:
-    begin, end = trie.start[first], trie.start[last]
-    start, students = trie.start[first : last + 1] - begin, trie.students[begin:end].astype(np.float64)
-    return Trie(start, trie.parent[begin:end], trie.symbol[begin:end], students)
+    part = cut_out(trie, first, last)
+    return part._replace(students=part.students.astype(np.float64))

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import parallel, schema
+from adaptrace import parallel, schema, stats_file, suppression
 from adaptrace.arrays import space
+from adaptrace.errors import ModelError
 from adaptrace.kernels import rows as kernels
 from adaptrace.kernels.bkt import Credit
 from adaptrace.kernels.rows import Growth, Rows, Trie
 from adaptrace.log import Log
+from adaptrace.stats_file import OUTCOME, Content
+from adaptrace.suppression import Loss
 
 FloatArray = NDArray[np.float64]
 CodeArray = NDArray[np.int32]
 
-OUTCOME = ("correct", "weight", "rest")  # what every symbol says: the outcome, and how far it speaks of this skill
 GAP = "gap"  # days since the student's last response on the skill, in steps
 PLAIN = pa.table({"correct": [0.0, 1.0], "weight": [1.0, 1.0], "rest": [0.0, 0.0]})  # wrong and right on one skill
 PIECES = 16  # of the skills of a log: few enough to be worth it, many enough that a piece stays in the cache
 LIKELY = 0.7  # P(correct) of an event of several skills, before a fit knows better: the same for every log, so that counts add
 CREDIT_STEPS = 32  # the weight and rest of a credit are counted in this many steps
+FEW_NODES = 1_000_000  # not worth a round of adding
 GAP_STEPS = 8  # per doubling of a gap
 SHORTEST_GAP = 1.0 / 86_400  # days; shorter ones count as none
 
@@ -84,17 +89,79 @@ class Stats:
     def without(self, *factors: str) -> Stats:
         """The stats that do not tell these factors apart: the counts of what becomes equal are added."""
         keep = [name for name in self.symbols.column_names if name not in factors]
-        return _joined([(self.skills, self.symbols.select(keep), self.trie)])
+        return _joined([Content(self.skills, self.symbols.select(keep), self.trie)])
+
+    def suppressed(self, minimum: int) -> tuple[Stats, Loss]:
+        """Stats whose every count, and every difference of counts, is of ``minimum`` or more students, or of none.
+
+        Histories are cut short (:func:`adaptrace.suppression.thinned`): that costs evidence, and biases a fit hardly at all.
+
+        Parameters
+        ----------
+        minimum
+            Students.
+
+        Returns
+        -------
+        stats, loss
+            What may be shown, without skills of which nothing may be; and what that cost
+            (:class:`~adaptrace.suppression.Loss`).
+
+        Raises
+        ------
+        ModelError
+            If the stats tell students apart.
+
+        Examples
+        --------
+        >>> import adaptrace as at
+        >>> stats, loss = at.BKT().stats(at.sample_log()).suppressed(10)
+        >>> print(loss)
+        10 students or more in every count: 12,765 of 25,169 responses lost (50.7%)
+        117 times a student is no longer counted on a skill, 1 skill gone
+        """
+        if minimum < 1:
+            raise ValueError(f"minimum: got {minimum}; expected 1 or more students")
+        if "student" in self.factors:
+            raise ModelError("these stats name students, which no minimum hides; make them with a model without students=")
+        thinned = suppression.thinned(self.trie, self.symbols.drop_columns(list(OUTCOME)), minimum)
+        stats = _joined([_used(Content(self.skills, self.symbols, thinned))])
+        before, after = self._met, stats._met
+        total, kept = int(self.responses.sum()), int(stats.responses.sum())
+        return stats, Loss(minimum, total, kept, before - after, len(self.skills) - len(stats.skills))
+
+    def save(self, path: str | os.PathLike[str], *, sources: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Write one Parquet file, whole or not at all; stats by student hold the students' names.
+
+        Parameters
+        ----------
+        path
+            E.g. ``north.stats.parquet``.
+        sources
+            Which files the counts came from, as plain data; :func:`adaptrace.stats_file.sources` reads it.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        stats_file.write(path, self._content, sources)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Stats:
+        """The stats that :meth:`save` wrote.
+
+        Raises
+        ------
+        ModelError
+            If there is no such file, it holds something else, is damaged, or is of a newer schema.
+        """
+        return cls(*stats_file.read(path))
 
     def __add__(self, other: Stats) -> Stats:
         if not isinstance(other, Stats):
             return NotImplemented
-        if self.factors != other.factors:
-            raise ValueError(
-                f"stats of different structure: one tells apart {_listed(self.factors)}, the other {_listed(other.factors)}; "
-                "make both with the same model's stats(log)"
-            )
-        return _joined([(part.skills, part.symbols, part.trie) for part in (self, other)])
+        return _sum([self, other])
 
     def __radd__(self, other: int) -> Stats:
         """Let ``sum(list_of_stats)`` work."""
@@ -109,7 +176,7 @@ class Stats:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        apart = f", by {_listed(self.factors)}" if self.factors else ""
+        apart = f", by {listed(self.factors)}" if self.factors else ""
         return (
             f"Stats({len(self.skills):,} skills, {self.responses.sum():,} responses in {len(self.trie.parent):,} prefixes{apart})"
         )
@@ -120,13 +187,23 @@ class Stats:
         total = np.concatenate([[0], np.cumsum(self.trie.students)])
         return np.asarray(np.diff(total[self.trie.start]))
 
+    @property
+    def _met(self) -> int:
+        """How many times a student met a skill."""
+        return int(self.trie.students[self.trie.parent < 0].sum())
+
+    @property
+    def _content(self) -> Content:
+        return Content(self.skills, self.symbols, self.trie)
+
     @cached_property
     def outcomes(self) -> FloatArray:
         """``correct``, ``weight`` and ``rest`` of every symbol, (n_symbols, 3)."""
         return np.stack([self.symbols[name].to_numpy() for name in OUTCOME], axis=1)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Factors, for people."""
     return " and ".join(names) if names else "outcomes only"
 
 
@@ -241,22 +318,84 @@ def _cut(trie: Trie) -> Trie:
     return Trie(trie.start, trie.parent[:nodes], trie.symbol[:nodes], trie.students[:nodes])
 
 
-def _joined(parts: Sequence[tuple[pa.StringArray, pa.Table, Trie]]) -> Stats:
-    """The stats of (skills, symbols, trie), where different symbols of a part may be equal, added up."""
-    skills = pc.unique(pa.concat_arrays([skills for skills, _, _ in parts]))
+def added(parts: Iterable[Stats]) -> Stats:
+    """The sum of many stats, each in memory only until it is added.
+
+    What comes in is added once it is as much as the sum so far, so that the work stays in proportion to what comes in.
+    """
+    held: list[Stats] = []
+    for part in parts:
+        held.append(part)
+        if sum(map(_nodes, held[1:])) >= max(_nodes(held[0]), FEW_NODES):
+            held = [_sum(held)]
+    if not held:
+        raise ValueError("no stats to add")
+    return _sum(held)
+
+
+def _nodes(stats: Stats) -> int:
+    return len(stats.trie.parent)
+
+
+def _sum(parts: Sequence[Stats]) -> Stats:
+    if len(parts) == 1:
+        return parts[0]
+    for part in parts[1:]:
+        if part.factors != parts[0].factors:
+            raise ValueError(
+                f"stats of different structure: one tells apart {listed(parts[0].factors)}, the other {listed(part.factors)}; "
+                "make both with the same model's stats(log)"
+            )
+    return _joined([part._content for part in parts])
+
+
+def _joined(parts: Sequence[Content]) -> Stats:
+    """The stats of parts added up, where different symbols of a part may be equal."""
+    skills = pc.unique(pa.concat_arrays([part.skills for part in parts]))
     skills = skills.take(pc.sort_indices(skills))
-    symbols = _in_order([table for _, table, _ in parts])
-    bits = _bits(len(symbols))
-    nodes = sum(len(trie.parent) for _, _, trie in parts)
-    growth, size = _growth(len(skills) + bits * nodes), len(skills)
-    growth.child[:size], growth.students[:size] = 0, 0
+    symbols = _in_order([part.symbols for part in parts])
+    bits, nodes, pieces = _bits(len(symbols)), np.zeros(len(skills), np.int64), []
     for names, table, trie in parts:
-        root = schema.find(names, skills).astype(np.int32)
-        renamed = trie._replace(symbol=_position(table, symbols)[trie.symbol])
-        size = kernels.graft(renamed, root, bits, growth, size)
-    trie = _room(len(skills), nodes)
-    kernels.flatten_all(growth, bits, trie)
-    return Stats(skills, symbols, _cut(trie))
+        place = schema.find(names, skills)
+        nodes[place] += np.diff(trie.start)
+        pieces.append((place, trie._replace(symbol=_position(table, symbols)[trie.symbol])))
+    spans = parallel.spans(np.concatenate([[0], np.cumsum(nodes)]), PIECES)
+    return Stats(skills, symbols, _concatenate(parallel.run(_join, [(pieces, *span, bits) for span in spans])))
+
+
+def _join(parts: Sequence[tuple[NDArray[np.int64], Trie]], first: int, last: int, bits: int) -> Trie:
+    """The trie of skills [first, last), of tries whose skills are at these places of all."""
+    own = []
+    for place, trie in parts:
+        begin, end = np.searchsorted(place, (first, last))
+        own.append(((place[begin:end] - first).astype(np.int32), cut_out(trie, begin, end)))
+    nodes, size = sum(len(trie.parent) for _, trie in own), last - first
+    growth = _growth(size + bits * nodes)
+    growth.child[:size], growth.students[:size] = 0, 0
+    for root, trie in own:
+        size = kernels.graft(trie, root, bits, growth, size)
+    out = _room(last - first, nodes)
+    kernels.flatten_all(growth, bits, out)
+    return _cut(out)
+
+
+def cut_out(trie: Trie, first: int, last: int) -> Trie:
+    """The trie of skills [first, last)."""
+    begin, end = trie.start[first], trie.start[last]
+    start = trie.start[first : last + 1] - begin
+    return Trie(start, trie.parent[begin:end], trie.symbol[begin:end], trie.students[begin:end])
+
+
+def _used(content: Content) -> Content:
+    """Only the skills and symbols that are counted."""
+    skills, symbols, trie = content
+    met, (used, symbol) = np.diff(trie.start) > 0, np.unique(trie.symbol, return_inverse=True)
+    start = np.append(trie.start[:-1][met], trie.start[-1])
+    return Content(
+        skills.filter(pa.array(met)),
+        symbols.take(pa.array(used)),
+        Trie(start, trie.parent, symbol.astype(np.int32), trie.students),
+    )
 
 
 def _concatenate(tries: Sequence[Trie]) -> Trie:

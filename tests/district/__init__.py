@@ -1,0 +1,1 @@
+"""Tests of districts: every student, every night."""

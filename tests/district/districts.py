@@ -52,7 +52,6 @@ def write(table: pa.Table, folder: Path, files: int, row_group_size: int = 150) 
 
 def plain(table: pa.Table) -> pa.Table:
     """A mastery table in one order and with plain columns, to compare."""
-    table = table.select([name for name in table.column_names])
     for name in ("student", "skill"):
         column = table[name].cast(pa.string()) if not pa.types.is_string(table[name].type) else table[name]
         table = table.set_column(table.column_names.index(name), name, column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_every_night_ends_where_scoring_anew_does(names, several, options, compa
     log, out, state = tmp_path / "log", tmp_path / "out", tmp_path / "state"
     few = pc.less(pa.array(np.arange(1500) % 40), 25)  # some students come later
     edges = [0, 900, 1000, 1001, 1200, 1500]
-    for number, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (first, last) in enumerate(pairwise(edges)):
         part = table.slice(first, last - first)
         add(log, number, part.filter(few.slice(first, last - first)) if number < 2 else part)
         at.score_dataset(log, out, model, state, workers=2)

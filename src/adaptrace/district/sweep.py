@@ -7,6 +7,8 @@ several pieces are put aside, into buckets by a hash of their name; when all pie
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 
 from adaptrace import parallel, schema
 from adaptrace.arrays import space
-from adaptrace.district.dataset import LARGE, Dataset, Piece, sort_of
+from adaptrace.district.dataset import LARGE, Dataset, Layout, Piece, sort_of, survey
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source, replacing
 from adaptrace.kernels import keys as kernels
@@ -55,6 +57,46 @@ def budget(memory: str | int, workers: int) -> int:
         least = (BASE_BYTES + FEWEST_ROWS * ROW_BYTES * workers) / 1e6
         raise ValueError(f"memory: got {memory!r}; expected at least '{least:.0f}MB' for {workers} workers")
     return min(rows, MOST_ROWS)
+
+
+def each_log(
+    source: str | os.PathLike[str],
+    use: Callable[[Log], Any],
+    layout: Layout,
+    *,
+    memory: str | int = "2GB",
+    workers: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[Any]:
+    """``use`` of logs that together are a dataset, each of whole students, on threads; results in the order of the logs.
+
+    Parameters
+    ----------
+    source
+        A folder, file or glob of Parquet; in any order.
+    use
+        Called with each log.
+    layout
+        How columns are found.
+    memory, workers
+        As in :func:`adaptrace.score_dataset`.
+    progress
+        Called with the share that is done.
+
+    Raises
+    ------
+    DataError
+        Listing what is wrong, in every file.
+    """
+    workers = workers or parallel.cores()
+    rows = budget(memory, workers)
+    dataset, problems = survey(source, layout)
+    if problems:
+        raise DataError(dataset.source, problems)
+    pieces = dataset.pieces(rows)
+    with tempfile.TemporaryDirectory(prefix="adaptrace-") as work:
+        sweep = Sweep(dataset, pieces, split_of(dataset, pieces, rows, workers), rows, Path(work), workers)
+        yield from sweep.each(lambda _, log: use(log), progress)
 
 
 # ---- a log of what was read -------------------------------------------------
@@ -248,7 +290,7 @@ class Sweep:
 
     def _bucket(self, name: str, number: int, use: Callable[[str, Log], Any]) -> list[Any]:
         with parallel.alone():
-            batches = [_batch(path, number) for path in sorted(self.work.glob("*.arrow"))]
+            batches = [_batch(path, number) for path in sorted(self.work.glob("piece-*.arrow"))]
             table = pa.concat_tables(batches)
             return [use(name, log_of(self.dataset, table))] if len(table) else []
 

@@ -73,20 +73,20 @@ class Work:
 
     def begin(self, plan: Mapping[str, Any]) -> bool:
         """Make ready for a run; whether it goes on with one of the same plan that was interrupted."""
-        if self._plan() == plan:
+        folders = (self.parts, self.done, *([self.states] if self.state is not None else []))
+        if _read(self.folder / PLAN) == plan:
+            for path in [path for folder in folders for path in folder.glob(".*")]:  # what the other was in the middle of
+                path.unlink()
             return True
         for folder in (self.folder, self.states):
             shutil.rmtree(folder, ignore_errors=True)
         try:
-            for folder in (self.parts, self.done, *([self.states] if self.state is not None else [])):
+            for folder in folders:
                 folder.mkdir(parents=True)
         except OSError as error:
             raise OutputError(f"{self.out}: cannot be written: {error.strerror}; choose a folder that is writable") from error
         _write(self.folder / PLAN, plan)
         return False
-
-    def _plan(self) -> Any:
-        return _read(self.folder / PLAN)
 
     # ---- the end ----
 

@@ -17,7 +17,7 @@ from adaptrace import parallel
 from adaptrace.arrays import space
 from adaptrace.effects import Effects
 from adaptrace.errors import ModelError
-from adaptrace.fit import Base, Fitted, Limits, Progress, climb_from, maximise, pull_of, refit
+from adaptrace.fit import Base, Fitted, Limits, Progress, climb_from, maximise, maximise_near, pull_of, refit
 from adaptrace.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
@@ -237,12 +237,13 @@ class BKT(Kept):
             raise ModelError("; ".join(problems))
 
     def _fit_skills(self, stats: Stats, executor: Executor | None, progress: Progress | None, base: BKT | None = None) -> BKT:
-        there = None
-        if base is not None:
+        if base is None:
+            fitted = maximise(stats, self._limits(), executor=executor, progress=progress)
+        else:
             at, table = base._fitted.index(stats.skills), base._fitted
-            error = np.where((at >= 0)[:, None], np.einsum("kaa->ka", table.covariance)[at], 0.0)
+            error = np.einsum("kaa->ka", table.covariance)[at]
             there = Base(np.stack(table.parameters, axis=1)[at], error, at >= 0, table.pull)
-        fitted = maximise(stats, self._limits(), base=there, executor=executor, progress=progress)
+            fitted = maximise_near(there, stats, self._limits(), executor=executor, progress=progress)
         return replace(self, table=SkillTable.build(stats.skills, stats.responses, fitted))
 
     def _fit_effects(self, evidence: Evidence, progress: Progress | None) -> BKT:

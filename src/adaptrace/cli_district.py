@@ -1,0 +1,103 @@
+"""Commands of a district: everybody's mastery, from a file in memory or from a folder of any size."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from adaptrace.cli_models import able
+from adaptrace.cli_options import (
+    At,
+    Columns,
+    Format,
+    Levels,
+    LogPath,
+    ModelPath,
+    Ordered,
+    TimeUnit,
+    fitting,
+    known_levels,
+    load,
+    pairs,
+    read_log,
+    say,
+    usage,
+    write,
+)
+
+ENDINGS = (".parquet", ".pq", ".parq", ".arrow", ".feather", ".ipc", ".csv", ".tsv", ".tab", ".txt", ".json", ".gz")
+
+GOES_WITH = {
+    **dict.fromkeys(("until", "changed", "skip_bad"), "a folder as output (-o FOLDER) or --state"),
+    **dict.fromkeys(("format", "ordered", "levels"), "a file as output (-o mastery.parquet)"),
+}
+
+Where = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="A file (by default CSV to stdout), or a folder: then the log may be of any size."),
+]
+StateFolder = Annotated[
+    Path | None, typer.Option("--state", help="A folder that remembers every student: tonight only new files are read.")
+]
+Memory = Annotated[str, typer.Option("--memory", help="Of folders: at most so much, e.g. 2GB.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Of folders: threads; by default one per core.")]
+Until = Annotated[datetime.datetime | None, typer.Option("--until", help="Of folders: leave out later responses (UTC).")]
+Changed = Annotated[bool, typer.Option("--changed", help="With --state: write only what tonight's rows changed.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Of folders: leave out bad files, and list them beside the output.")]
+
+
+def score(
+    log: LogPath,
+    model: ModelPath,
+    output: Where = None,
+    state: StateFolder = None,
+    at: At = None,
+    until: Until = None,
+    changed: Changed = False,
+    skip_bad: SkipBad = False,
+    memory: Memory = "2GB",
+    workers: Workers = None,
+    levels: Levels = None,
+    format: Format = None,
+    column: Columns = None,
+    time_unit: TimeUnit = None,
+    ordered: Ordered = False,
+) -> None:
+    """Mastery of every student on every skill they met.
+
+    With a folder as output (a name without an ending such as .parquet), and with --state, Parquet of any size is scored piece
+    by piece in bounded memory; a run that was killed goes on where it was.
+    """
+    fitted, moment = load(model), {} if at is None else {"at": at}
+    folder = state is not None or (output is not None and not output.name.lower().endswith(ENDINGS))
+    if not folder:
+        _refuse(until=until, changed=changed, skip_bad=skip_bad)
+        responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
+        return write(able(fitted, "score")(responses, **moment), output)
+    _refuse(format=format, ordered=ordered, levels=levels)
+    able(fitted, "score")
+    from adaptrace import district
+
+    place = output or Path("mastery")
+    options: dict[str, Any] = {"columns": pairs(column), "time_unit": time_unit, "until": until, **moment}
+    with usage(), fitting("scoring") as progress:
+        scored = district.score_dataset(
+            log, place, fitted, state, memory, workers, changed=changed, skip_bad=skip_bad, progress=progress, **options
+        )
+    for problem in scored.skipped:
+        say(f"left out: {problem}")
+    return say(f"{place}: {scored}")
+
+
+def _refuse(**options: object) -> None:
+    """Options that the way of scoring does not know."""
+    for name, value in options.items():
+        if value:
+            flag = f"--{name.replace('_', '-')}"
+            raise typer.BadParameter(f"got {flag}, which goes with {GOES_WITH[name]}; leave it out or change -o")
+
+
+COMMANDS = (score,)

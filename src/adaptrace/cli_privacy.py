@@ -1,0 +1,111 @@
+"""Commands for privacy: pseudonyms for names, and forgetting a student."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adaptrace.cli_options import Report, ready, say, waiting, write_or_show
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from adaptrace.forget import Forgotten
+
+Source = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of tables (Parquet, Arrow, CSV/TSV), or one table.")]
+KeyFile = Annotated[Path, typer.Option("--key-file", "-k", help="The key of the pseudonyms; keep it apart from them.")]
+Named = Annotated[
+    list[str] | None,
+    typer.Option("--column", "-c", help="NAME, or OURS=THEIRS: what names people beside student, e.g. teacher; may be repeated."),
+]
+Logs = Annotated[
+    list[str], typer.Option("--log", "-l", help="A log or roster: a file, a folder or a quoted glob; may be repeated.")
+]
+Mastery = Annotated[list[str] | None, typer.Option("--mastery", help="A mastery table, or a folder of them; may be repeated.")]
+State = Annotated[Path | None, typer.Option("--state", help="The state of nightly scores.")]
+Models = Annotated[list[str] | None, typer.Option("--models", help="Models and stats files, e.g. 'models/*'; may be repeated.")]
+
+
+def pseudonymize(
+    source: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: a new folder, or a new file.")],
+    key_file: KeyFile,
+    column: Named = None,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make the key first; never replaces one.")] = False,
+) -> None:
+    """Replace names by pseudonyms: the same for a name in every file and every night; nobody can undo it without the key."""
+    from adaptrace import pseudonyms
+
+    pairs = [text.partition("=") for text in column or []]
+    mapping = {ours: theirs for ours, _, theirs in pairs if theirs}
+    if new_key:
+        pseudonyms.new_key(key_file)
+        say(f"{key_file}: a new key; without it the same pseudonyms can never be made again")
+    columns = tuple(dict.fromkeys(["student", *(ours for ours, _, _ in pairs)]))
+    with waiting(f"writing {output}"):
+        done = pseudonyms.pseudonymize(source, output, key_file, columns=columns, mapping=mapping)
+    say(f"{output}: {done.rows:,} rows, pseudonyms in {', '.join(columns)}")
+
+
+def forget_student(
+    student: Annotated[str, typer.Argument(metavar="NAME", help="The student's name as in the log.")],
+    log: Logs,
+    mastery: Mastery = None,
+    state: State = None,
+    models: Models = None,
+    column: Annotated[str | None, typer.Option("--column", "-c", help="student=THEIRS: what the column is called.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    output: Report = None,
+) -> None:
+    """Take a student's rows out of logs, mastery tables and a state, and say which models had used them."""
+    from adaptrace import forget
+
+    ready(output)
+    datasets, theirs, judged = [*log, *(mastery or [])], _theirs(column), _files(models or [])
+    with waiting(f"looking for {student}"):
+        if dry_run:
+            found = forget.find_student(student, [*datasets, *([state] if state else [])], column=theirs, models=judged)
+        else:
+            found = forget.forget_student(student, datasets, column=theirs, models=judged, state=state)
+    done = "would forget" if dry_run else "forgot"
+    say(f"{done} '{student}': {found.rows:,} rows in {len(found.files):,} of {found.searched:,} files")
+    write_or_show(found.models, output, *_shown(found))
+
+
+COMMANDS = (pseudonymize, forget_student)
+
+
+# ---- around them ------------------------------------------------------------
+
+
+def _theirs(column: str | None) -> str | None:
+    if column is None:
+        return None
+    ours, _, theirs = column.partition("=")
+    if ours != "student" or not theirs:
+        raise typer.BadParameter(f"got '{column}'; expected student=THEIRS, e.g. --column student=pupil")
+    return theirs
+
+
+def _files(patterns: list[str]) -> list[str]:
+    """The files behind globs; a pattern that finds none is an error: it would pass for 'no model used them'."""
+    found = {pattern: sorted(glob.glob(pattern, recursive=True)) for pattern in patterns}
+    for pattern, paths in found.items():
+        if not paths:
+            raise typer.BadParameter(f"--models: no file '{pattern}'; check the path, and quote a glob")
+    return list(dict.fromkeys(path for paths in found.values() for path in paths if Path(path).is_file()))
+
+
+def _shown(found: Forgotten) -> list[str]:
+    """Tables of the files and of the models, for people."""
+    return ["\n".join(_lines(table, sides)) for table, sides in ((found.files, "<><<"), (found.models, "<<<<")) if len(table)]
+
+
+def _lines(table: pa.Table, sides: str) -> list[str]:
+    from adaptrace.texts import aligned
+
+    rows = [["" if cell is None else str(cell) for cell in row.values()] for row in table.to_pylist()]
+    return aligned([table.column_names, *rows], sides)

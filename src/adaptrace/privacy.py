@@ -1,0 +1,94 @@
+"""What a table about groups may tell of the students in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def check_minimum(minimum: int) -> list[str]:
+    """What is wrong with a smallest number of students, if anything."""
+    if isinstance(minimum, int | np.integer) and not isinstance(minimum, bool) and minimum >= 1:
+        return []
+    return [f"minimum: got {minimum!r}; expected 1 or more students (1 withholds nothing)"]
+
+
+def open_share(count: NDArray[Any], of: NDArray[Any], minimum: int) -> FloatArray:
+    """``count / of``, where there are any; with a minimum none and all are given as one and all but one."""
+    return open_mean(count, of, 1.0, minimum)
+
+
+def open_mean(total: NDArray[Any], of: NDArray[Any], step: float, minimum: int, *, top: float | None = None) -> FloatArray:
+    """``total / of``; with a minimum in [step / of, 1 - top / of], where one may be unlike all others."""
+    n = np.where(np.asarray(of) > 0, of, np.nan)
+    mean = np.asarray(total, float) / n
+    return mean if minimum == 1 else np.asarray(np.clip(mean, step / n, 1.0 - (step if top is None else top) / n))
+
+
+def hidden(names: Sequence[pa.ChunkedArray], students: IntArray, minimum: int) -> NDArray[np.bool_]:
+    """Which cells of a table to withhold, (n,).
+
+    Those of 1 to ``minimum`` - 1 students; then, in each line of cells that differ in one name only, the next smallest, until the
+    withheld ones of the line are at least two and of ``minimum`` students together, or the whole line is. So no total
+    less the cells that are shown is a figure of fewer than ``minimum`` students.
+
+    Parameters
+    ----------
+    names
+        What the cells are of, column by column.
+    students
+        (n,)
+    minimum
+        Of students that a figure may be of.
+    """
+    hide = (students > 0) & (students < minimum)
+    lines = _lines(names, len(students))
+    while any(_hide_more(hide, line, students, minimum) for line in lines):
+        pass
+    return hide
+
+
+def _lines(names: Sequence[pa.ChunkedArray], n: int) -> list[IntArray]:
+    """For every name the line of each cell: cells that differ in this name only."""
+    codes = [pc.fill_null(pc.rank(name.cast(pa.string()), tiebreaker="dense"), 0).to_numpy().astype(np.int64) for name in names]
+    lines = []
+    for left_out in range(len(codes)):
+        line = np.zeros(n, np.int64)
+        for place, code in enumerate(codes):
+            if place != left_out:
+                line = line * (code.max(initial=0) + 1) + code
+        lines.append(np.unique(line, return_inverse=True)[1])
+    return lines
+
+
+def _hide_more(hide: NDArray[np.bool_], line: IntArray, students: IntArray, minimum: int) -> bool:
+    """Withhold the smallest shown cell of every line that gives its withheld ones away; whether there was any."""
+    withheld = np.bincount(line, hide)
+    together = np.bincount(line, hide * students)
+    open_ = (withheld > 0) & ((withheld < 2) | (together < minimum))
+    shown = np.flatnonzero(~hide & (students > 0) & open_[line])
+    order = shown[np.lexsort((shown, students[shown], line[shown]))]
+    _, first = np.unique(line[order], return_index=True)
+    hide[order[first]] = True
+    return bool(len(first))
+
+
+def withhold(cells: pa.Table, by: Sequence[str], figures: Mapping[str, NDArray[Any]], minimum: int) -> pa.Table:
+    """The cells' names, ``students``, figures, and whether they are ``withheld``: then all but the names is null.
+
+    A figure that is not a number is null too.
+    """
+    students = cells["students"].to_numpy()
+    hide = hidden([cells[name] for name in by], students, minimum)
+    columns = {name: cells[name] for name in by}
+    for name, values in {"students": students, **figures}.items():
+        columns[name] = pa.array(values, mask=hide | np.isnan(values))
+    return pa.table({**columns, "withheld": hide})

@@ -1,0 +1,162 @@
+"""Stats on disk: one Parquet file, a row a skill, small enough to send to those who pool them.
+
+A row holds the skill's prefixes, breadth first, as three lists: how many ``children`` each has, its ``symbol`` and how many
+sequences end there (``ends``). What the symbols stand for, and where the counts came from, is in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from adaptrace.codec import SCHEMA
+from adaptrace.errors import ModelError
+from adaptrace.files import replacing
+from adaptrace.kernels import rows as kernels
+from adaptrace.kernels.rows import Trie
+
+WHAT = "stats"
+OUTCOME = ("correct", "weight", "rest")  # what every symbol says: the outcome, and how far it speaks of this skill
+LISTS = {"children": np.int32, "symbol": np.int32, "ends": np.int64}
+
+
+class Content(NamedTuple):
+    """What stats are made of."""
+
+    skills: pa.StringArray
+    symbols: pa.Table
+    trie: Trie
+
+
+# ---- writing ----------------------------------------------------------------
+
+
+def write(path: str | os.PathLike[str], content: Content, sources: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Write stats, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written.
+    """
+    skills, symbols, trie = content
+    below = _above(trie)
+    ends = trie._replace(students=trie.students.copy())
+    kernels.take_apart(ends, 0, len(skills))
+    lists = (np.bincount(below[below >= 0], minlength=len(below)), trie.symbol, ends.students)
+    columns = {"skill": skills}
+    for (name, kind), values in zip(LISTS.items(), lists, strict=True):
+        columns[name] = pa.LargeListArray.from_arrays(pa.array(trie.start), pa.array(values.astype(kind)))
+    said = {"adaptrace": WHAT, "schema": str(SCHEMA), "symbols": _packed(symbols), "sources": json.dumps(list(sources))}
+    table = pa.table(columns)
+    said["fingerprint"] = _fingerprint(table, said)
+    with replacing(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(said), temporary, compression="zstd")
+
+
+def _above(trie: Trie) -> NDArray[np.int64]:
+    """The parent of each node among all nodes; -1 where a sequence begins."""
+    first = np.repeat(trie.start[:-1], np.diff(trie.start))
+    return np.where(trie.parent < 0, -1, first + trie.parent)
+
+
+def _packed(symbols: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, symbols.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+        stream.write_table(symbols)
+    return base64.b64encode(sink.getvalue()).decode()
+
+
+def _fingerprint(table: pa.Table, said: Mapping[str, str]) -> str:
+    """The same for the same content, whatever the Parquet file is like."""
+    told = hashlib.sha256(json.dumps([said[name] for name in ("symbols", "sources")]).encode())
+    told.update(json.dumps(table["skill"].to_pylist()).encode())
+    for name, kind in LISTS.items():
+        lists = table[name].combine_chunks()
+        told.update(np.asarray(lists.offsets, np.int64).tobytes() + np.asarray(lists.flatten(), kind).tobytes())
+    return told.hexdigest()
+
+
+# ---- reading ----------------------------------------------------------------
+
+
+def read(path: str | os.PathLike[str]) -> Content:
+    """What :func:`write` wrote.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, it holds something else, is damaged, or is of a newer schema.
+    """
+    said = _said(path)
+    try:
+        table = pq.read_table(path)
+        whole = _fingerprint(table, said) == said.get("fingerprint")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # whatever Arrow meets in a broken file
+        raise _damaged(path) from error
+    if not whole:
+        raise _damaged(path)
+    return Content(table["skill"].combine_chunks(), _unpacked(said["symbols"]), _trie(table))
+
+
+def sources(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Which files the counts of a stats file came from."""
+    return list(json.loads(_said(path)["sources"]))
+
+
+def factors(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """What a stats file tells apart beside the outcome."""
+    return tuple(_unpacked(_said(path)["symbols"]).column_names[len(OUTCOME) :])
+
+
+def _said(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The metadata of a stats file."""
+    try:
+        found = pq.read_metadata(path).metadata or {}
+        said = {key.decode(): value.decode() for key, value in found.items()}
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; expected {WHAT} written by adaptrace") from error
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise ModelError(f"{path}: not Parquet, or cut short ({reason}); expected {WHAT} written by adaptrace") from error
+    if said.get("adaptrace") != WHAT:
+        raise ModelError(f"{path}: not {WHAT}; expected a file written by `adaptrace stats` or Stats.save()")
+    if not said.get("schema", "").isdigit():
+        raise _damaged(path)
+    if int(said["schema"]) > SCHEMA:
+        raise ModelError(f"{path}: schema {said['schema']}, this version reads up to {SCHEMA}; upgrade adaptrace")
+    if not said.keys() >= {"symbols", "sources"}:
+        raise _damaged(path)
+    return said
+
+
+def _damaged(path: str | os.PathLike[str]) -> ModelError:
+    return ModelError(f"{path}: its content does not match its fingerprint; it was edited or damaged: copy or save it again")
+
+
+def _unpacked(text: str) -> pa.Table:
+    with pa.ipc.open_stream(base64.b64decode(text)) as stream:
+        return stream.read_all().combine_chunks()
+
+
+def _trie(table: pa.Table) -> Trie:
+    lists = [table[name].combine_chunks() for name in LISTS]
+    children, symbol, students = (np.array(each.flatten(), kind) for each, kind in zip(lists, LISTS.values(), strict=True))
+    start = np.array(lists[0].offsets, np.int64)
+    node = np.arange(len(children)) - np.repeat(start[:-1], np.diff(start))
+    upto = np.concatenate([[0], np.cumsum(children)])
+    firsts = np.diff(start) - np.diff(upto[start])  # nodes that are nobody's child
+    parent = np.full(len(children), -1, np.int32)
+    parent[node >= np.repeat(firsts, np.diff(start))] = np.repeat(node, children)
+    trie = Trie(start, parent, symbol, students)
+    kernels.sum_up(trie, 0, len(start) - 1)
+    return trie

@@ -1,0 +1,266 @@
+"""Small groups: who in a class needs the same skill next, and who can help them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from adaptrace.catalog import Catalog
+from adaptrace.criterion import Criterion
+from adaptrace.errors import DataError, Problem
+from adaptrace.mastery_table import IntArray, Mastery, Names, read
+from adaptrace.rollups import check
+from adaptrace.roster import Groups
+from adaptrace.spool import SHARDS, Spool, packed
+
+HELPERS = 2  # of a group, at most
+MEMBER = np.dtype([("group", np.int64), ("student", np.int64), ("skill", np.int64), ("mastery", float), ("low", float)])
+FloatArray = NDArray[np.float64]
+
+
+class Seat(NamedTuple):
+    """One row of the result."""
+
+    group: int | None
+    skill: int
+    role: str
+    student: int
+
+
+def small_groups(
+    mastery: Mastery,
+    roster: Any,
+    catalog: Catalog | None = None,
+    *,
+    by: str = "class",
+    size: tuple[int, int] = (2, 5),
+    at: float = Criterion.at,
+) -> pa.Table:
+    """Small groups of a class who need the same skill next, each with peers who have mastered it for certain.
+
+    With a catalog a student can work next on skills that are not mastered and whose prerequisites are, as in
+    :class:`~adaptrace.Constraints`; without, on those they met and have not mastered. First comes the one nearest mastery, as
+    in :class:`~adaptrace.NearestMastery`: a group meets to finish something, and what the default policy goes by (responses
+    since the skill's last) is not in the table. Skills not met yet come after, in the catalog's order.
+
+    While a skill has too few students for a group, the one with fewest is struck out and they go on to their next (as in
+    instant-runoff voting). Groups of a skill are as even as can be, those alike in mastery together. Whom nobody
+    can join has a null group. Helpers are those of the class whose ``low`` is at ``at`` or above: the surest first, but
+    whoever helps fewer groups before; they may be in a group of their own too.
+
+    Parameters
+    ----------
+    mastery
+        As in :func:`~adaptrace.rollups.mastery_by`.
+    roster
+        ``student`` and the column ``by``, as there. Students in no class are left out.
+    catalog
+        Prerequisites, and which skills have items.
+    by
+        The column of the roster that says who can sit together.
+    size
+        The fewest and the most students of a group, helpers not counted.
+    at
+        The mastery that counts as mastered.
+
+    Returns
+    -------
+    pyarrow.Table
+        A row a student in a group, the classes sorted: the column ``by``, ``group`` (from 1 in each class), ``skill``, ``role``
+        (``"needs"`` or ``"helps"``), ``student``, ``mastery`` and ``low`` (null if the skill was not met yet). Who has nothing
+        to learn and nobody to help is not in it.
+
+    Raises
+    ------
+    ValueError
+        If ``at`` or ``size`` cannot be.
+    DataError
+        If a table lacks a column or holds what it must not; if the catalog knows none of the skills.
+    OutputError
+        If the temporary files, in which rows wait by class, find no room.
+
+    Examples
+    --------
+    >>> import adaptrace as at
+    >>> mastery = {"student": ["Ada", "Ben", "Cem"], "skill": ["halves"] * 3, "mastery": [0.5, 0.4, 0.99], "low": [0.4, 0.3, 0.97]}
+    >>> roster = {"student": ["Ada", "Ben", "Cem"], "class": ["6A"] * 3}
+    >>> at.small_groups(mastery, roster).select(["group", "role", "student"]).to_pylist()[1:]
+    [{'group': 1, 'role': 'needs', 'student': 'Ben'}, {'group': 1, 'role': 'helps', 'student': 'Cem'}]
+    """
+    check(at)
+    if not 1 <= size[0] <= size[1]:
+        raise ValueError(f"size: got {size}; expected the fewest and the most students of a group, e.g. (2, 5)")
+    groups = Groups.read(roster, [by])
+    students, skills = Names(groups.students), Names(pa.array(catalog.skills if catalog else [], pa.string()))
+    with Spool(MEMBER) as spool:
+        met = np.zeros(0, bool)  # of each skill
+        for rows in read(mastery, students, skills, ("mastery", "low")):
+            row, group = groups.members(rows.student)
+            columns = (rows.student[row], rows.skill[row], *(values[row] for values in rows.values.values()))
+            spool.add(group % SHARDS, packed(MEMBER, group, *columns))
+            met = np.append(met, np.zeros(len(skills.known) - len(met), bool))
+            met[rows.skill] = True
+        if catalog and met.any() and not met[: len(catalog.skills)].any():
+            raise DataError("catalog", [_strange(catalog, skills.known[int(met.argmax())].as_py())])
+        planner = Planner(groups.students, skills.known, Open.of(skills.known, catalog, at), size, at)
+        planned = dict(_classes(planner, groups, spool))
+    named = groups.names[by]
+    tables = [planner.table([], np.empty((2, 0, 0)), np.empty(0, np.int64)).add_column(0, by, pa.array([], pa.string()))]
+    for code in sorted(planned):
+        tables.append(planned[code].add_column(0, by, pa.repeat(named[code], len(planned[code]))))
+    return pa.concat_tables(tables)
+
+
+def _strange(catalog: Catalog, skill: str) -> Problem:
+    got = f"none of the mastery table's skills, e.g. not '{skill}'"
+    return Problem(got, f"the same names in both; the catalog's are e.g. '{catalog.skills[0]}'", "use the catalog of this log")
+
+
+def _classes(planner: Planner, groups: Groups, spool: Spool) -> Iterator[tuple[int, pa.Table]]:
+    """Every class, by its number, with its small groups."""
+    n_classes = int(groups.group.max())  # the last group is of those who are in no class
+    owner = np.repeat(np.arange(len(groups.start) - 1), np.diff(groups.start))
+    order = np.argsort(groups.group, kind="stable")
+    start = np.searchsorted(groups.group[order], np.arange(n_classes + 1))
+    for shard, rows in enumerate(spool.shards()):
+        rows = rows[np.argsort(rows["group"], kind="stable")]
+        for code in range(shard, n_classes, SHARDS):
+            own = slice(*np.searchsorted(rows["group"], [code, code + 1]))
+            yield code, planner.plan(owner[order[start[code] : start[code + 1]]], rows[own])
+
+
+# ---- one class --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Open:
+    """On which skills students can work next.
+
+    Attributes
+    ----------
+    rank
+        (n_skills,) which skill comes first where mastery does not tell.
+    practised
+        (n_skills,) whether the catalog has items of it; None without a catalog.
+    before
+        Skill -> its prerequisites.
+    at
+        The mastery that counts as mastered.
+    """
+
+    rank: IntArray
+    practised: NDArray[np.bool_] | None
+    before: dict[int, list[int]]
+    at: float
+
+    @classmethod
+    def of(cls, skills: pa.StringArray, catalog: Catalog | None, at: float) -> Open:
+        """Of skills, the catalog's first and in its order."""
+        if catalog is None:
+            return cls(pc.rank(skills).to_numpy().astype(np.int64), None, {}, at)
+        place = {skill: code for code, skill in enumerate(catalog.skills)}
+        before = {place[skill]: [place[need] for need in needs] for skill, needs in catalog.prerequisites.items() if needs}
+        practised = np.array([skill in catalog.practised for skill in skills.to_pylist()], bool)
+        return cls(np.arange(len(skills)), practised, before, at)
+
+    def preferences(self, known: FloatArray) -> list[list[int]]:
+        """Of each student the open skills, first the nearest mastery; ``known`` (n_students, n_skills), nan: not met."""
+        mastered = known >= self.at
+        open_ = ~mastered & (~np.isnan(known) if self.practised is None else self.practised)
+        for skill, needs in self.before.items():
+            open_[:, skill] &= mastered[:, needs].all(axis=1)
+        order = np.lexsort((np.broadcast_to(self.rank, known.shape), -known))  # nan last
+        return [row[can[row]].tolist() for row, can in zip(order, open_, strict=True)]
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes the small groups of one class after the other."""
+
+    students: pa.StringArray
+    skills: pa.StringArray
+    open_: Open
+    size: tuple[int, int]
+    at: float
+
+    def plan(self, members: IntArray, rows: NDArray[Any]) -> pa.Table:
+        """The small groups of the students ``members``, whose mastery ``rows`` tell."""
+        members = members[pc.sort_indices(self.students.take(pa.array(members))).to_numpy()]
+        facts = np.full((2, len(members), len(self.skills)), np.nan)  # mastery, low
+        order = np.argsort(members)
+        place = order[np.searchsorted(members[order], rows["student"])]
+        facts[:, place, rows["skill"]] = rows["mastery"], rows["low"]
+        wishes = self.open_.preferences(facts[0])
+        groups = list(self._cut(elected(wishes, self.size[0], self.open_.rank), facts[0]))
+        seated = {student for _, group in groups for student in group}
+        seats = [Seat(number, skill, "needs", who) for number, (skill, group) in enumerate(groups, 1) for who in group]
+        seats += self._helpers(groups, facts)
+        alone = [Seat(None, wish[0], "needs", who) for who, wish in enumerate(wishes) if wish and who not in seated]
+        return self.table(sorted(seats, key=lambda seat: (seat.group, seat.role != "needs")) + alone, facts, members)
+
+    def _cut(self, standing: dict[int, list[int]], known: FloatArray) -> Iterator[tuple[int, list[int]]]:
+        """The groups of each skill: as even as can be, alike in mastery."""
+        fewest, most = self.size
+        for skill in sorted(standing, key=lambda skill: self.open_.rank[skill]):
+            who = np.sort(standing[skill])
+            who = who[np.argsort(-known[who, skill], kind="stable")]
+            number = min(-(-len(who) // most), len(who) // fewest)
+            for group in np.array_split(who[: number * most], number):
+                yield skill, group.tolist()
+
+    def _helpers(self, groups: list[tuple[int, list[int]]], facts: FloatArray) -> Iterator[Seat]:
+        """Who helps each group: those with fewest groups so far, then the surest."""
+        jobs = np.zeros(facts.shape[1], np.int64)
+        for number, (skill, _) in enumerate(groups, 1):
+            known, low = facts[:, :, skill]
+            order = np.lexsort((-known, -low))
+            sure = order[low[order] >= self.at]
+            chosen = np.sort(np.argsort(jobs[sure], kind="stable")[:HELPERS])  # best first
+            jobs[sure[chosen]] += 1
+            yield from (Seat(number, skill, "helps", int(who)) for who in sure[chosen])
+
+    def table(self, seats: list[Seat], facts: FloatArray, members: IntArray) -> pa.Table:
+        """Seats as a table."""
+        skill, student = (np.array([getattr(seat, name) for seat in seats], np.int64) for name in ("skill", "student"))
+        values = facts[:, student, skill]
+        return pa.table(
+            {
+                "group": pa.array([seat.group for seat in seats], pa.int64()),
+                "skill": self.skills.take(pa.array(skill)),
+                "role": pa.array([seat.role for seat in seats], pa.string()),
+                "student": self.students.take(pa.array(members[student])),
+                "mastery": pa.array(values[0], mask=np.isnan(values[0])),
+                "low": pa.array(values[1], mask=np.isnan(values[1])),
+            }
+        )
+
+
+def elected(wishes: list[list[int]], fewest: int, rank: IntArray) -> dict[int, list[int]]:
+    """Skill -> the students who work on it, at least ``fewest``; whom nobody can join is with none.
+
+    The skill with fewest students is struck out while it has too few, and they go on to their next wish (instant-runoff voting);
+    of equally few that which fewest could work on goes first, then the last by ``rank``.
+    """
+    support = Counter(skill for wish in wishes for skill in wish)
+    standing: dict[int, list[int]] = {}
+    struck: set[int] = set()
+
+    def stand(students: Iterable[int]) -> None:
+        for student in students:
+            skill = next((skill for skill in wishes[student] if skill not in struck), None)
+            if skill is not None:
+                standing.setdefault(skill, []).append(student)
+
+    stand(range(len(wishes)))
+    while few := [skill for skill, students in standing.items() if len(students) < fewest]:
+        last = min(few, key=lambda skill: (len(standing[skill]), support[skill], -rank[skill]))
+        struck.add(last)
+        stand(standing.pop(last))
+    return standing

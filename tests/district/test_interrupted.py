@@ -1,0 +1,113 @@
+"""A run that is killed goes on where it was; outputs appear whole or not at all."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import adaptrace as at
+from adaptrace.district import sweep
+from district import districts
+
+RUN = """
+import os, resource, signal, sys
+from pathlib import Path
+import adaptrace as at
+from adaptrace.district import state, sweep, work
+
+sweep.MOST_ROWS = 200
+log, out, model, after, where = sys.argv[1:]
+left = [int(after)]
+home = {"part": (state.pyarrow.parquet, "write_table"), "state": (work.states, "save"), "swap": (work.os, "replace")}[where]
+real = getattr(*home)
+
+def dying(*arguments, **options):
+    if left[0] == 0:
+        if where == "part":
+            real(*arguments, **options)  # the file is there, under its hidden name
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return real(*arguments, **options)
+
+setattr(*home, dying)
+if int(after) < 0:  # a disk that is full
+    resource.setrlimit(resource.RLIMIT_FSIZE, (-int(after), -int(after)))
+place = None if out.endswith("alone") else Path(out).with_name("state")
+print(at.score_dataset(log, out, at.load(model), place, workers=2))
+"""
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory) -> Path:
+    """A log, a model and the program."""
+    folder = tmp_path_factory.mktemp("killed")
+    districts.write(districts.responses(1, 3000), folder / "log", 6)
+    districts.model().save(folder / "model.json")
+    (folder / "run.py").write_text(RUN)
+    return folder
+
+
+def run(here: Path, out: Path, after: int, where: str = "part") -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, here / "run.py", here / "log", out, here / "model.json", str(after), where]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def content(*folders: Path) -> dict[str, bytes]:
+    return {f"{folder.name}/{path.name}": path.read_bytes() for folder in folders for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def whole(here: Path, tmp_path_factory) -> dict[str, bytes]:
+    """What an uninterrupted run writes."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert run(here, folder / "out", 10**6).returncode == 0
+    return content(folder / "out", folder / "state")
+
+
+@pytest.mark.parametrize("after", [0, 7])
+def test_killed_among_its_parts_it_goes_on_and_ends_in_the_same_bytes(after: int, here, whole, tmp_path: Path) -> None:
+    assert run(here, tmp_path / "out", after).returncode == -signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "state").exists()
+    assert run(here, tmp_path / "out", 10**6).returncode == 0
+    assert content(tmp_path / "out", tmp_path / "state") == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "state"]
+
+
+def test_what_was_done_is_not_done_again(here, whole, tmp_path: Path) -> None:
+    assert run(here, tmp_path / "out", 12).returncode == -signal.SIGKILL
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / ".out.partial" / "done").glob("*.json")}
+    parts = {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".out.partial" / "out").glob("*.parquet")}
+    assert len(done) > 3
+    assert run(here, tmp_path / "out", 10**6).returncode == 0
+    kept = [name for name, time in parts.items() if (tmp_path / "out" / name).stat().st_mtime_ns == time]
+    assert len(kept) >= len(parts) - 2  # two workers were in the middle of one each
+
+
+@pytest.mark.parametrize(("where", "after"), [("state", 0), *[("swap", after) for after in (1, 45, 83, 90, 100)]])
+def test_killed_while_the_outputs_appear_the_next_run_finishes_that(where: str, after: int, here, whole, tmp_path: Path) -> None:
+    assert run(here, tmp_path / "out", after, where).returncode == -signal.SIGKILL
+    assert run(here, tmp_path / "out", 10**6).returncode == 0
+    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(at.load(here / "model.json"), here / "log"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "state"]
+
+
+def test_a_full_disk_is_one_error_and_leaves_what_was_there(here, tmp_path: Path) -> None:
+    assert run(here, tmp_path / "out-alone", 10**6).returncode == 0
+    before = content(tmp_path / "out-alone")
+    full = run(here, tmp_path / "out-alone", -900)
+    assert full.returncode == 1
+    assert "OutputError" in full.stderr.splitlines()[-1]
+    assert "File too large; nothing was changed" in full.stderr.splitlines()[-1]
+    assert content(tmp_path / "out-alone") == before
+
+
+def test_a_run_with_another_plan_starts_anew(here, tmp_path: Path, monkeypatch) -> None:
+    assert run(here, tmp_path / "out", 8).returncode == -signal.SIGKILL
+    monkeypatch.setattr(sweep, "MOST_ROWS", 300)
+    at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"), tmp_path / "state", workers=2)
+    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(at.load(here / "model.json"), here / "log"))
