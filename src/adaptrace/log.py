@@ -291,13 +291,23 @@ class Log:
 
     def select(self, mask: pa.Array | NDArray[np.bool_]) -> Log:
         """The log of the rows where ``mask`` (n_rows,) is true."""
-        mask, extra = pa.array(mask), self._extra()
-        table = self.table.filter(mask)
+        return self._taken(np.flatnonzero(np.asarray(mask)))
+
+    def of_students(self, students: NDArray[np.int64]) -> Log:
+        """The log of some of its students, given by their place in :attr:`students`, in any order."""
+        start, chosen = self.rows.student_start, np.sort(students)
+        length = start[chosen + 1] - start[chosen]
+        shift = np.cumsum(length) - length
+        return self._taken(np.repeat(start[chosen] - shift, length) + np.arange(length.sum()))
+
+    def _taken(self, rows: NDArray[np.int64]) -> Log:
+        """The log of some of its rows, in their order; names that no longer occur are gone."""
+        table = self.table.take(pa.array(rows))
         columns = {name: schema.combined(table[name]) for name in table.column_names}
-        kept = {name: columns.pop(name) for name in extra}
+        kept = {name: columns.pop(name) for name in self._extra()}
         columns["correct"] = schema.check_correct(columns["correct"]).array
         part = _build(columns, kept, True, "log")
-        return Log(part.table, self.source_row[mask.to_numpy(zero_copy_only=False)], self.notes)
+        return Log(part.table, self.source_row[rows], self.notes)
 
     def split(self, test: float = 0.2, *, seed: int) -> tuple[Log, Log]:
         """Split by student: (train, test), with a share ``test`` of the students, drawn with ``seed``, in the second."""
@@ -461,18 +471,21 @@ def encode(array: pa.Array) -> pa.DictionaryArray:
             return pa.DictionaryArray.from_arrays(codes, pa.array(seen.astype(np.int64) + low).cast(array.type))
     if not pa.types.is_dictionary(array.type):
         return array.dictionary_encode()
-    if len(array.dictionary.unique()) < len(array.dictionary):
-        return array.dictionary_decode().dictionary_encode()
     codes = space(len(array), np.int32)
-    seen = kernels.recode(array.indices.to_numpy().astype(np.int64), 0, max(1, len(array.dictionary)), codes)
-    return pa.DictionaryArray.from_arrays(codes, array.dictionary.take(pa.array(seen)))
+    seen = kernels.recode(array.indices.to_numpy().astype(np.int64, copy=False), 0, max(1, len(array.dictionary)), codes)
+    names = array.dictionary.take(pa.array(seen))
+    if len(names.unique()) < len(names):
+        return array.dictionary_decode().dictionary_encode()
+    return pa.DictionaryArray.from_arrays(codes, names)
 
 
 def _sorted_names(array: pa.DictionaryArray) -> pa.DictionaryArray:
     rank = pc.sort_indices(schema.as_text(array.dictionary)).to_numpy()
-    code = np.empty(len(rank), np.int32)
-    code[rank] = np.arange(len(rank), dtype=np.int32)
-    return pa.DictionaryArray.from_arrays(code[array.indices.to_numpy()], array.dictionary.take(pa.array(rank)))
+    label = np.empty(len(rank), np.int32)
+    label[rank] = np.arange(len(rank), dtype=np.int32)
+    codes = space(len(array), np.int32)
+    kernels.relabel(array.indices.to_numpy(), label, codes)
+    return pa.DictionaryArray.from_arrays(codes, array.dictionary.take(pa.array(rank)))
 
 
 def _tidy(start: NDArray[np.int64], skill: pa.DictionaryArray) -> pa.Array:

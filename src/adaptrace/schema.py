@@ -369,7 +369,9 @@ def as_array(values: Any) -> pa.Array:
 
 
 def combined(column: pa.ChunkedArray) -> pa.Array:
-    """One array from a column of any number of chunks, none included."""
+    """One array from a column of any number of chunks, none included; not copied if there is one."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
     array = column.combine_chunks()
     return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
 

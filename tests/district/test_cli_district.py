@@ -27,7 +27,9 @@ def test_a_folder_is_scored_to_a_folder_and_a_night_adds_to_it(run, district: Pa
     pq.write_table(late, district / "log" / "part-99.parquet")
     outcome = run("score", "log", "-m", "model.json", "-o", "out", "--state", "state")
     students = len(set(late["student"].to_pylist()))
-    assert outcome.stderr == f"out: 240 students and skills from 3 responses; {students} students with late rows were scored anew\n"
+    assert (
+        outcome.stderr == f"out: 240 students and skills from 3 responses; {students} students with late rows were scored anew\n"
+    )
 
 
 def test_with_a_state_the_output_is_a_folder_called_mastery_unless_it_has_a_name(run, district: Path) -> None:

@@ -174,7 +174,7 @@ class Dataset:
         skipped = sum(first.file.groups[: first.first])
         sizes = [each.rows for each in piece.slices]
         sizes[0] += skipped
-        table = pa.concat_tables(tables)
+        table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()  # once, and no more copies on the way
         rows = np.arange(skipped, skipped + len(table)) if skipped else None
         return Source(self.source, table, tuple(each.file.path for each in piece.slices), tuple(sizes), rows)
 

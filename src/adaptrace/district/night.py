@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adaptrace import parallel, schema
 from adaptrace.district import state as states
 from adaptrace.district.dataset import NAMES, Dataset, Piece, Slice, sort_of
 from adaptrace.district.state import ROW, Part, State, plain, replaced, runs_of
-from adaptrace.district.sweep import log_of
+from adaptrace.district.sweep import Names, log_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source
 from adaptrace.fit import Progress
@@ -52,6 +51,10 @@ class Tonight:
         The state before.
     changed
         Whether only what changes is written.
+    log
+        The rows of the fresh files.
+    students
+        Its students.
     """
 
     whole: Dataset
@@ -59,6 +62,14 @@ class Tonight:
     job: Job
     known: State
     changed: bool
+    log: Log
+    students: Names
+
+    @classmethod
+    def read(cls, whole: Dataset, fresh: Dataset, job: Job, known: State, changed: bool) -> Tonight:
+        """What is known once the fresh files are read."""
+        log = _read(fresh)
+        return cls(whole, fresh, job, known, changed, log, Names(log.students))
 
     @property
     def folder(self) -> Path:
@@ -73,18 +84,13 @@ class Standing(NamedTuple):
     row: IntArray  # (n,) of the part; a student has as many as skills
 
 
-class Met(NamedTuple):
-    """Who of tonight's students, by number, stand in a part, and who of them has rows older than their state."""
-
-    here: IntArray
-    late: IntArray
-
-
 class Outcome(NamedTuple):
     """What a night made of one part."""
 
     part: Part
     written: int  # rows of the output
+    here: IntArray  # tonight's students who stand in it, by number
+    late: IntArray  # of these, who have rows no later than their state
 
 
 def score(tonight: Tonight, progress: Callable[[float], None] | None) -> tuple[int, int]:
@@ -95,33 +101,32 @@ def score(tonight: Tonight, progress: Callable[[float], None] | None) -> tuple[i
     tuple of int
         Rows of the output, and how many students were scored anew because rows older than their state came in.
     """
-    job, known = tonight.job, tonight.known
+    job, known, log = tonight.job, tonight.known, tonight.log
     job.work.begin(_plan(tonight))
-    log = _read(tonight.fresh)
-    met = _each(job.workers, lambda part: _meet(tonight, log, part), known.parts)
-    new = np.setdiff1d(np.arange(len(log.students)), _joined([each.here for each in met]))
-    late = _joined([each.late for each in met])
+    nobody = np.empty(0, np.int64)
+    outcomes = _each(job.workers, lambda part: _bring_up(tonight, None, part, nobody), known.parts, progress)
+    new = np.setdiff1d(np.arange(len(log.students)), np.concatenate([nobody, *[each.here for each in outcomes]]))
+    late = np.concatenate([nobody, *[each.late for each in outcomes]])
     history = _history(tonight, log.students.take(pa.array(late))) if len(late) else None
-    parts = [(part, each, new[:0]) for part, each in zip(known.parts, met, strict=True)]
-    if len(new) and parts and parts[-1][0].rows < MOST_ROWS:
-        parts[-1] = (*parts[-1][:2], new)
-    elif len(new):
-        parts.append((Part(f"{job.night:04d}-new.parquet", (), 0), Met(new[:0], new[:0]), new))
-    outcomes = _each(job.workers, lambda each: _bring_up(tonight, log, history, *each), parts, progress)
+    for at, (part, outcome) in enumerate(zip(known.parts, outcomes, strict=True)):
+        joins = new if at == len(outcomes) - 1 and part.rows < MOST_ROWS else nobody
+        if len(outcome.late) or len(joins):
+            outcomes[at] = _bring_up(tonight, history, part, joins)
+            new = np.setdiff1d(new, joins)
+    if len(new):
+        outcomes.append(_bring_up(tonight, None, Part(f"{job.night:04d}-new.parquet", (), 0), new))
     seen = {each.name: each for each in (*known.seen, *states.seen(tonight.fresh.files))}
-    state = State(known.model, job.night, tuple(seen.values()), tuple(outcome.part for outcome in outcomes))
+    parts = tuple(outcome.part for outcome in outcomes)
     written = sum(outcome.written for outcome in outcomes)
-    job.work.finish({"model": known.model, "rows": written}, state)
+    job.work.finish(
+        {"model": known.model, "rows": written}, State(known.model, job.night, tuple(seen.values()), parts, known.texts)
+    )
     return written, len(late)
 
 
 def _plan(tonight: Tonight) -> dict[str, object]:
     fresh = [[file.name, file.identity] for file in tonight.fresh.files]
     return {"night": tonight.job.night, "fresh": fresh, "changed": tonight.changed, "at": str(tonight.job.at)}
-
-
-def _joined(arrays: list[IntArray]) -> IntArray:
-    return np.concatenate([np.empty(0, np.int64), *arrays])
 
 
 def _each(workers: int, work: Callable[[T], R], things: Sequence[T], progress: Progress | None = None) -> list[R]:
@@ -196,90 +201,73 @@ def _moments(table: pa.Table, prefix: str = "") -> IntArray:
 # ---- parts of the state -----------------------------------------------------
 
 
-def _standing(folder: Path, part: Part, students: pa.Array) -> Standing:
-    names = schema.combined(states.read_part(folder, part, ["student"])["student"])
-    runs, starts = runs_of(names)
-    number = _numbers(runs, students)
+def _standing(before: pa.Table, students: Names) -> Standing:
+    runs, starts = runs_of(schema.combined(before["student"]))
+    number = students.find(runs)
     mine = np.flatnonzero(number >= 0)
     length = (starts[1:] - starts[:-1])[mine]
-    row = np.repeat(starts[mine] - np.concatenate([[0], np.cumsum(length)[:-1]]), length) + np.arange(length.sum())
+    row = np.repeat(starts[mine] - (np.cumsum(length) - length), length) + np.arange(length.sum())
     return Standing(np.repeat(number[mine], length), row)
 
 
-def _numbers(names: pa.Array, among: pa.Array) -> IntArray:
-    """Where names stand among others; whole numbers are not made texts for it."""
-    if pa.types.is_integer(names.type) and pa.types.is_integer(among.type):
-        found = pc.index_in(names.cast(pa.int64(), safe=False), among.cast(pa.int64(), safe=False))
-        return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
-    return np.asarray(schema.find(names, among))
-
-
-def _meet(tonight: Tonight, log: Log, part: Part) -> Met:
-    folder = tonight.folder
-    standing = _standing(folder, part, log.students)
-    if not len(standing.row):
-        return Met(standing.student, standing.student)
-    last_of = states.read_part(folder, part, ["student", *(f"last_{name}" for name in LAST)])
+def _late(log: Log, before: pa.Table, standing: Standing) -> tuple[IntArray, IntArray]:
+    """Who stands here, and who of them has rows no later than their state."""
     last = np.full(len(log.students), np.iinfo(np.int64).min)
-    np.maximum.at(last, standing.student, _moments(last_of, "last_")[standing.row])
+    np.maximum.at(last, standing.student, _moments(before, "last_")[standing.row])
     here = np.unique(standing.student)
     first = _moments(log.table)[log.rows.student_start[here]]
-    return Met(here, here[first <= last[here]])
+    return here, here[first <= last[here]]
 
 
-def _bring_up(tonight: Tonight, log: Log, history: Log | None, part: Part, met: Met, new: IntArray) -> Outcome:
-    """Carry a part over tonight's rows of its students, and of ``new`` ones that go to it."""
-    job, on_time = tonight.job, np.setdiff1d(met.here, met.late)
-    before = states.read_part(tonight.folder, part) if part.rows else None
-    standing = _standing(tonight.folder, part, log.students) if part.rows else Standing(new[:0], new[:0])
-    updates = []
-    if len(on_time) + len(new):
-        updates.append(_carried(job, _of(log, np.concatenate([on_time, new])), log.students, before, standing))
-    if history is not None and len(met.late):
-        mine = _of(history, schema.find(log.students.take(pa.array(met.late)), history.students))
-        updates.append(_carried(job, mine, log.students, before, standing, anew=True))
+def _bring_up(tonight: Tonight, history: Log | None, part: Part, new: IntArray) -> Outcome:
+    """Carry a part over tonight's rows of its students, and of ``new`` ones that go to it.
+
+    If some have late rows, nothing is done until there is their ``history``.
+    """
+    job, log, updates = tonight.job, tonight.log, []
+    before = states.read_part(tonight.folder, tonight.known, part) if part.rows else None
+    standing = _standing(before, tonight.students) if before is not None else Standing(new[:0], new[:0])
+    here, late = _late(log, before, standing) if before is not None else (new[:0], new[:0])
+    if len(late) and history is None:
+        return Outcome(part, 0, here, late)
+    on_time = np.union1d(np.setdiff1d(here, late), new)
+    if len(on_time):
+        updates.append(_carried(job, log.of_students(on_time), on_time, before, standing))
+    if history is not None and len(late):
+        mine = history.of_students(schema.find(log.students.take(pa.array(late)), history.students))
+        updates.append(_carried(job, mine, schema.find(mine.students, log.students), before, standing, anew=True))
     if not updates:
-        return _unchanged(tonight, part, before)
+        return Outcome(part, 0 if tonight.changed or before is None else _write_mastery(job, part, before), here, late)
     changes, row = pa.concat_tables([each for each, _ in updates]), np.concatenate([row for _, row in updates])
     row[row < 0] = part.rows + np.arange((row < 0).sum())
-    return _written(tonight, part, before, changes, row)
-
-
-def _of(log: Log, students: IntArray) -> Log:
-    """The log of some of its students, by number."""
-    mine = np.zeros(len(log.students), bool)
-    mine[students] = True
-    return log if mine.all() else log.select(mine[log.table["student"].chunk(0).indices.to_numpy()])
+    return Outcome(*_written(tonight, part, before, changes, row), here, late)
 
 
 def _carried(
-    job: Job, log: Log, students: pa.Array, before: pa.Table | None, standing: Standing, *, anew: bool = False
+    job: Job, log: Log, number: IntArray, before: pa.Table | None, standing: Standing, *, anew: bool = False
 ) -> tuple[pa.Table, IntArray]:
-    """The states after a log, and which row of the part each replaces; -1 where none."""
+    """The states after a log, and which row of the part each replaces; -1 where none.
+
+    ``number`` (n_students,) says who of tonight's students those of the log are.
+    """
     if before is None:
-        found = np.full(len(log.rows.pair_skill), -1)
-        return plain(states_of(job.model, log)), found
+        return plain(states_of(job.model, log)), np.full(len(log.rows.pair_skill), -1)
     mine = before.take(pa.array(standing.row))
     skill = encode(schema.combined(mine["skill"]))
     place = schema.find(skill.dictionary, log.skills)[skill.indices.to_numpy()]
-    owner = np.repeat(_numbers(log.students, students), np.diff(log.rows.pair_start))
-    size = len(log.skills) + 1
-    codes, wanted = standing.student * size + place, owner * size + log.rows.pair_skill
+    owner = np.repeat(number, np.diff(log.rows.pair_start))
+    codes, wanted = standing.student * len(log.skills) + place, owner * len(log.skills) + log.rows.pair_skill
     codes[place < 0] = -1
     order = np.argsort(codes, kind="stable")
     at = np.minimum(np.searchsorted(codes, wanted, sorter=order), len(order) - 1)
-    found = np.where(codes[order[at]] == wanted, order[at], -1)
+    found = np.where(codes[order[at]] == wanted, order[at], -1) if len(order) else np.full(len(wanted), -1)
     table = states_of(job.model, log, None if anew else Earlier(mine, found))
-    return plain(table), np.where(found >= 0, standing.row[found], -1)
+    row = np.full(len(found), -1)
+    row[found >= 0] = standing.row[found[found >= 0]]
+    return plain(table), row
 
 
-def _unchanged(tonight: Tonight, part: Part, before: pa.Table) -> Outcome:
-    if tonight.changed:
-        return Outcome(part, 0)
-    return Outcome(part, _write_mastery(tonight.job, part, before))
-
-
-def _written(tonight: Tonight, part: Part, before: pa.Table | None, changes: pa.Table, row: IntArray) -> Outcome:
+def _written(tonight: Tonight, part: Part, before: pa.Table | None, changes: pa.Table, row: IntArray) -> tuple[Part, int]:
     """Write what changed in a part, or the whole of it where little else is left, and its mastery."""
     job, place = tonight.job, tonight.job.work.states
     name = f"{job.night:04d}{part.base[4:]}"
@@ -292,7 +280,7 @@ def _written(tonight: Tonight, part: Part, before: pa.Table | None, changes: pa.
     else:
         part = Part(part.base, (*part.later, name), rows)
         states.write_part(changes.append_column(ROW, pa.array(row)), place / name)
-    return Outcome(part, _write_mastery(job, part, changes if whole is None or tonight.changed else whole))
+    return part, _write_mastery(job, part, changes if whole is None or tonight.changed else whole)
 
 
 def _write_mastery(job: Job, part: Part, table: pa.Table) -> int:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from adaptrace import parallel, schema
 from adaptrace.district import night as nights
 from adaptrace.district import state as states
-from adaptrace.district.dataset import Dataset, Layout, reads_of, survey
+from adaptrace.district.dataset import Dataset, Layout, reads_of, sort_of, survey
 from adaptrace.district.state import Part, State
 from adaptrace.district.sweep import Sweep, budget, split_of
 from adaptrace.district.work import Work
@@ -209,7 +209,7 @@ def _score(dataset: Dataset, job: Job, known: State | None, changed: bool, progr
     if known is not None:
         fresh = known.fresh(dataset.files, dataset.source)
         if sum(file.rows for file in fresh) <= job.rows * job.workers:
-            written, late = nights.score(nights.Tonight(dataset, dataset.only(fresh), job, known, changed), progress)
+            written, late = nights.score(nights.Tonight.read(dataset, dataset.only(fresh), job, known, changed), progress)
             return Scored(sum(file.rows for file in fresh), written, late, False, ())
         unseen = {each.name for each in known.seen} - {file.name for file in dataset.files}
         if unseen:
@@ -227,9 +227,15 @@ def _score_all(dataset: Dataset, job: Job, progress: Callable[[float], None] | N
     done = list(sweep.each(job.use, progress))
     parts = tuple(Part(each["file"], (), each["rows"]) for each in done)
     rows = sum(part.rows for part in parts)
-    state = State(job.model.fingerprint, job.night, states.seen(dataset.files), parts) if job.work.state is not None else None
-    job.work.finish({"model": job.model.fingerprint, "rows": rows}, state)
+    state = State(job.model.fingerprint, job.night, states.seen(dataset.files), parts, _texts(dataset))
+    job.work.finish({"model": job.model.fingerprint, "rows": rows}, state if job.work.state is not None else None)
     return Scored(sum(each["responses"] for each in done), rows, 0, resumed, ())
+
+
+def _texts(dataset: Dataset) -> tuple[str, ...]:
+    kinds = {"student": dataset.types["student"], "skill": dataset.types.get("skill", dataset.types.get("skills"))}
+    values = {name: kind.value_type if sort_of(kind) == "lists" else kind for name, kind in kinds.items()}
+    return tuple(name for name, kind in values.items() if sort_of(kind) == "text")
 
 
 def _plan(dataset: Dataset, job: Job) -> dict[str, Any]:

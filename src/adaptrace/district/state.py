@@ -74,12 +74,15 @@ class State:
         Files of the log whose rows are in it.
     parts
         Its students; each student is in one.
+    texts
+        Which of ``student`` and ``skill`` are text; the others are numbers.
     """
 
     model: str
     night: int
     seen: tuple[Seen, ...]
     parts: tuple[Part, ...]
+    texts: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -88,6 +91,7 @@ class State:
             "night": self.night,
             "seen": [[each.name, each.identity, each.rows] for each in self.seen],
             "parts": [[each.base, list(each.later), each.rows] for each in self.parts],
+            "texts": list(self.texts),
         }
 
     @classmethod
@@ -95,7 +99,7 @@ class State:
         """What :meth:`to_dict` described."""
         seen = tuple(Seen(*each) for each in content["seen"])
         parts = tuple(Part(base, tuple(later), rows) for base, later, rows in content["parts"])
-        return cls(content["model"], content["night"], seen, parts)
+        return cls(content["model"], content["night"], seen, parts, tuple(content["texts"]))
 
     def fresh(self, files: Iterable[File], source: str) -> list[File]:
         """The files that it has not seen.
@@ -154,17 +158,17 @@ def save(folder: Path, state: State) -> None:
 
 
 def write_part(table: pa.Table, path: Path) -> None:
-    """Write states or mastery, whole or not at all: names as codes, so that they are quick to read."""
+    """Write states or mastery, whole or not at all: names as codes, so that they are quick to read, and no time on fractions."""
+    squeezed = {kind.name: "none" if pa.types.is_float64(kind.type) else "snappy" for kind in table.schema}
     with replacing(path) as temporary:
         pyarrow.parquet.write_table(
-            table, temporary, compression="snappy", use_dictionary=["student", "skill"], store_schema=False
+            table, temporary, compression=squeezed, use_dictionary=["student", "skill"], store_schema=False
         )
 
 
-def read_part(folder: Path, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
-    """The states of a part, student and skill as dictionaries; by default all columns."""
-    whole = _read(folder / part.base, columns)
-    later = [_read(folder / name, columns) for name in part.later]
+def read_part(folder: Path, state: State, part: Part) -> pa.Table:
+    """The states of a part; student and skill as dictionaries if they are text."""
+    whole, *later = (_read(folder / name, state.texts) for name in part.files)
     if not later:
         return whole
     rows = np.concatenate([table[ROW].to_numpy() for table in later])
@@ -186,13 +190,9 @@ def plain(table: pa.Table) -> pa.Table:
     return table
 
 
-def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
-    with told(path), pyarrow.parquet.ParquetFile(path, memory_map=True) as file:
-        kinds = file.schema_arrow
-    texts = [name for name in ("student", "skill") if sort_of(kinds.field(name).type) == "text"]
-    wanted = [name for name in kinds.names if columns is None or name in (*columns, ROW)]
-    with told(path), pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
-        return file.read(columns=wanted, use_threads=False).combine_chunks()
+def _read(path: Path, texts: Sequence[str]) -> pa.Table:
+    with told(path), path.open("rb") as file, pyarrow.parquet.ParquetFile(file, read_dictionary=list(texts)) as opened:
+        return opened.read(use_threads=False).combine_chunks()
 
 
 def runs_of(names: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
@@ -219,8 +219,8 @@ def without(folder: Path, student: str, renamed: Mapping[str, str]) -> int:
     state = State.from_dict(codec.read(folder / MANIFEST, "state"))
     parts, gone = [], 0
     for number, part in enumerate(state.parts):
-        table = read_part(folder, part)
-        keep = schema.find(table["student"].unify_dictionaries().combine_chunks(), pa.array([student], pa.string())) < 0
+        table = read_part(folder, state, part)
+        keep = schema.find(schema.combined(table["student"]), pa.array([student], pa.string())) < 0
         if not keep.all():
             gone += int((~keep).sum())
             part = Part(f"{state.night:04d}-without-{number:04d}-{part.rows - gone}.parquet", (), int(keep.sum()))

@@ -32,8 +32,8 @@ from adaptrace.log import Log, Reading, encode
 
 KeyArray = NDArray[np.uint64]
 
-MOST_ROWS, FEWEST_ROWS = 2_000_000, 50_000  # of a piece
-ROW_BYTES = 300  # what a row takes at most while it is worked on
+MOST_ROWS, FEWEST_ROWS = 4_000_000, 50_000  # of a piece
+ROW_BYTES = 150  # what a row takes at most while it is worked on
 BASE_BYTES = 400_000_000  # what the process takes by itself
 SCATTERED = 0.5  # from this share of students in several pieces on, all are put into buckets
 UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -45,7 +45,7 @@ def budget(memory: str | int, workers: int) -> int:
     Examples
     --------
     >>> budget("2GB", 2)
-    2000000
+    4000000
     """
     text = str(memory).strip().lower()
     unit = next((unit for unit in UNITS if text.endswith(unit)), "")
@@ -140,6 +140,27 @@ def keys_of(names: pa.Array) -> KeyArray:
     else:
         kernels.of_numbers(pc.cast(names, pa.int64(), safe=False).to_numpy(zero_copy_only=False).view(np.uint64), out)
     return out
+
+
+class Names:
+    """Names that others are looked up among again and again."""
+
+    def __init__(self, names: pa.Array) -> None:
+        keys = keys_of(names)
+        self._order = np.argsort(keys)
+        self._names, self._keys = names, keys[self._order]
+
+    def find(self, names: pa.Array) -> NDArray[np.int64]:
+        """Where each name stands among them, (n,); -1 where nowhere."""
+        keys = keys_of(names)
+        if not len(self._keys):
+            return np.full(len(keys), -1)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        found = np.where(self._keys[at] == keys, self._order[at], -1)
+        hit = np.flatnonzero(found >= 0)
+        same = pc.equal(names.take(pa.array(hit)), self._names.take(pa.array(found[hit])).cast(names.type))
+        found[hit[~same.to_numpy(zero_copy_only=False)]] = -1
+        return found
 
 
 def _students_of(dataset: Dataset, piece: Piece) -> KeyArray:

@@ -77,6 +77,8 @@ class Carried(NamedTuple):
 
     odds: FloatArray  # (n_pairs,) of mastery
     slope: FloatArray  # (n_pairs, 5) of their logarithm, in the logits of the parameters
+    responses: CodeArray  # (n_pairs,) so far
+    row: NDArray[np.int64]  # (n_pairs,) of the last one
 
 
 class Smoothed(NamedTuple):
@@ -286,6 +288,8 @@ def carry(rows: Rows, cells: Cells, parameters: Parameters, told: Credit, first:
             ratio, (by_guess, by_slip) = evidence(correct, weight, rest, g, s), turns(correct, weight, rest, g, s)
             lean(slope[pair], odds[pair] * ratio, by_guess, by_slip, learn[cell], forget[cell])
             odds[pair] = update(odds[pair], ratio, learn[cell], forget[cell])
+            out.responses[pair] += 1
+            out.row[pair] = row
 
 
 @kernel
@@ -306,6 +310,8 @@ def carry_plain(rows: Rows, cells: Cells, parameters: Parameters, first: int, la
         ratio = says[cell, right, 0]
         lean(out.slope[pair], out.odds[pair] * ratio, says[cell, right, 1], says[cell, right, 2], learn[cell], forget[cell])
         out.odds[pair] = update(out.odds[pair], ratio, learn[cell], forget[cell])
+        out.responses[pair] += 1
+        out.row[pair] = row
 
 
 @kernel

@@ -12,7 +12,7 @@ MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 @kernel
-def mix(key: int) -> int:
+def mix(key: np.uint64) -> np.uint64:
     """Spread a number over all 64 bits (the finaliser of splitmix64; Steele, Lea & Flood, 2014)."""
     key = (key ^ (key >> np.uint64(30))) * MIX_1
     key = (key ^ (key >> np.uint64(27))) * MIX_2

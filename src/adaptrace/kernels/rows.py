@@ -61,6 +61,13 @@ def recode(codes: IntArray, offset: int, size: int, out: CodeArray) -> CodeArray
 
 
 @kernel
+def relabel(codes: CodeArray, label: CodeArray, out: CodeArray) -> None:
+    """Give every code its label."""
+    for row in range(len(codes)):
+        out[row] = label[codes[row]]
+
+
+@kernel
 def first_disorder(student: CodeArray, time: IntArray) -> int:
     """First row that breaks the order (student as first met, then time); -1 if none does."""
     for row in range(1, len(student)):
@@ -199,14 +206,6 @@ def number_pairs(rows: Rows, skill: CodeArray, n_skills: int, first: int, last: 
             met[code] += 1
             rows.pair[at] = pair_of[code]
             rows.opportunity[at] = met[code]
-
-
-@kernel
-def last_rows(rows: Rows, first: int, last: int, row_of: IntArray, count: CodeArray) -> None:
-    """The last row of each pair of students [first, last), and how many it has."""
-    for row in range(rows.student_start[first], rows.student_start[last]):
-        for at in range(rows.skill_start[row], rows.skill_start[row + 1]):
-            row_of[rows.pair[at]], count[rows.pair[at]] = row, rows.opportunity[at]
 
 
 @kernel

@@ -17,7 +17,6 @@ from adaptrace import parallel, schema
 from adaptrace.arrays import space
 from adaptrace.errors import ModelError
 from adaptrace.kernels import bkt as kernels
-from adaptrace.kernels import rows as row_kernels
 from adaptrace.kernels.bkt import Carried, Parameters
 from adaptrace.log import DAY, Log, encode
 from adaptrace.models.skills import Z90
@@ -59,12 +58,9 @@ def states(model: BKT, log: Log, earlier: Earlier | None = None) -> pa.Table:
     """
     rows, layout = log.rows, model._layout(log)
     n_pairs = len(rows.pair_skill)
-    row_of, count = space(n_pairs, np.int64), space(n_pairs, np.int32)
-    pieces = parallel.spans(rows.student_start, parallel.cores())
-    parallel.run(row_kernels.last_rows, [(rows, *piece, row_of, count) for piece in pieces])
     carried = _begin(layout, n_pairs)
     if earlier is not None:
-        count += _resume(earlier, log, layout, carried)
+        _resume(earlier, log, layout, carried)
     _carry(model, log, layout, carried)
     owner = np.repeat(np.arange(len(log.students), dtype=np.int32), np.diff(rows.pair_start))
     columns = {
@@ -72,36 +68,35 @@ def states(model: BKT, log: Log, earlier: Earlier | None = None) -> pa.Table:
         "skill": pa.DictionaryArray.from_arrays(rows.pair_skill, log.skills),
         "odds": carried.odds,
         **dict(zip(SLOPES, carried.slope.T, strict=True)),
-        "opportunities": count,
+        "opportunities": carried.responses,
     }
-    last_row = pa.array(row_of)
+    last_row = pa.array(carried.row)
     last = {f"last_{name}": schema.combined(log.table[name]).take(last_row) for name in LAST if name in log.table.column_names}
     return pa.table({**columns, **last})
 
 
 def _begin(layout: Layout, n_pairs: int) -> Carried:
-    carried = Carried(space(n_pairs, np.float64), space(5 * n_pairs, np.float64).reshape(n_pairs, 5))
+    slope, row = space(5 * n_pairs, np.float64).reshape(n_pairs, 5), space(n_pairs, np.int64)
+    carried = Carried(space(n_pairs, np.float64), slope, np.zeros(n_pairs, np.int32), row)
     kernels.begin(layout.cells, layout.parameters.prior, carried.odds)
     carried.slope[:] = [1.0, 0.0, 0.0, 0.0, 0.0]
     return carried
 
 
-def _resume(earlier: Earlier, log: Log, layout: Layout, carried: Carried) -> NDArray[np.int32]:
-    """Put what students come with in its place; opportunities (n_pairs,) that they had."""
+def _resume(earlier: Earlier, log: Log, layout: Layout, carried: Carried) -> None:
+    """Put what students come with in its place."""
     known = np.flatnonzero(earlier.row >= 0)
     before = earlier.table.take(pa.array(earlier.row[known]))
     carried.odds[known] = before["odds"]
     for a, name in enumerate(SLOPES):
         carried.slope[known, a] = before[name]
-    opportunities = np.zeros(len(earlier.row), np.int32)
-    opportunities[known] = before["opportunities"]
+    carried.responses[known] = before["opportunities"]
     if len(layout.cells.gap):
         last, rows = np.full(len(earlier.row), np.iinfo(np.int64).max), log.rows
         last[known] = before["last_time"].cast(pa.int64())
         first = np.flatnonzero(rows.opportunity == 1)
         moment = log.moments[np.searchsorted(rows.skill_start, first, side="right") - 1]
         layout.cells.gap[first] = np.maximum(moment - last[rows.pair[first]], 0) / DAY
-    return opportunities
 
 
 def _carry(model: BKT, log: Log, layout: Layout, carried: Carried) -> None:
