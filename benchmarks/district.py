@@ -174,7 +174,7 @@ def do(folder: Path, task: str, *arguments: str) -> None:
 
 def count(log: Path, out: Path) -> None:
     """The stats of a log, in a file."""
-    at.stats_of_dataset(log, at.BKT()).save(out)
+    at.stats_dataset(log, at.BKT()).save(out)
 
 
 # ---- the comparisons --------------------------------------------------------

@@ -36,7 +36,7 @@ def test_every_module_of_the_house_imports_only_what_stands_above_it() -> None:
         "mastery_table", "spool", "roster", "privacy", "rollups", "courses", "teaching",
         "shelf", "knowledge", "view", "policy", "constraints", "recommendation", "store", "events", "tutor", "metrics", "folds",
         "evaluate", "fair", "offpolicy", "simulation", "matrix", "plots", "sample", "demonstration",
-        "cli_models", "cli_options", "cli_privacy", "cli_report", "cli_research", "cli_stats", "cli", "__main__",
+        "cli_models", "cli_options", "cli_district", "cli_privacy", "cli_report", "cli_research", "cli_stats", "cli", "__main__",
     ]
     # fmt: on
     source = ROOT / "src" / "adaptrace"

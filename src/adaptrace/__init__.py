@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from adaptrace.constraints import Constraints
     from adaptrace.courses import pace, stuck
     from adaptrace.criterion import Criterion
-    from adaptrace.district import score_dataset
+    from adaptrace.district import score_dataset, stats_dataset
     from adaptrace.errors import (
         AdaptraceError,
         ConflictError,
@@ -134,6 +134,7 @@ _HOME = {
     "sample_log": "sample",
     "score_dataset": "district",
     "simulate": "simulation",
+    "stats_dataset": "district",
     "small_groups": "teaching",
     "stuck": "courses",
     "teach": "simulation",
@@ -206,6 +207,7 @@ __all__ = [
     "score_dataset",
     "simulate",
     "small_groups",
+    "stats_dataset",
     "stuck",
     "teach",
 ]

@@ -17,6 +17,8 @@ from adaptrace.cli_options import (
     Ordered,
     TimeUnit,
     counted,
+    fitting,
+    pairs,
     read_log,
     ready,
     say,
@@ -83,12 +85,14 @@ def stats(
     blank = with_options(model, varying(items, kinds, groups, students, elapsed), counts)
     able(blank, "stats")
     ready(output)
-    from adaptrace import files, pooling
+    from adaptrace import district, files
     from adaptrace.errors import DataError, Problem
 
-    responses = read_log(log, format, column, time_unit, ordered, levels=counts)
-    with waiting("counting"):
-        found = pooling.stats_of([responses], blank)
+    if format is None and not ordered and files.are_parquet(log):  # of any size
+        with fitting("counting") as progress:
+            found = district.stats_dataset(log, blank, columns=pairs(column), time_unit=time_unit, progress=progress)
+    else:
+        found = blank.stats(read_log(log, format, column, time_unit, ordered, levels=counts))
     if min_students:
         found, loss = found.suppressed(min_students)
         if not len(found.skills):

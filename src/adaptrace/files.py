@@ -119,6 +119,11 @@ def find_files(path: str | os.PathLike[str]) -> list[Path]:
     return files
 
 
+def are_parquet(path: str | os.PathLike[str]) -> bool:
+    """Whether all data files behind a path are Parquet."""
+    return all(ending_of(file) in PARQUET for file in find_files(path))
+
+
 def ending_of(path: Path) -> str:
     """The ending that tells the format, in lower case, ``.gz`` aside."""
     suffixes = [suffix.lower() for suffix in path.suffixes]

@@ -1,39 +1,14 @@
-"""Pooling: the stats of many logs, or of many districts, added up in the memory of the sum."""
+"""Pooling: the stats of many districts, added up in the memory of the sum."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from adaptrace import stats_file
 from adaptrace.errors import ModelError
-from adaptrace.log import Log
-from adaptrace.models.bkt import BKT
 from adaptrace.stats import Stats, added, listed
-
-
-def stats_of(logs: Iterable[Log], model: BKT) -> Stats:
-    """The counts that a model's fit needs of many logs: one log and the sum so far are in memory at a time.
-
-    Parameters
-    ----------
-    logs
-        No student is in two of them.
-    model
-        Its options say what is told apart, as in :meth:`adaptrace.BKT.stats`.
-
-    Returns
-    -------
-    Stats
-        Equal, to the last count, to the stats of all the logs as one.
-
-    Raises
-    ------
-    ValueError
-        If there is no log.
-    """
-    return added(map(model.stats, logs))
 
 
 def merged(paths: Sequence[str | os.PathLike[str]]) -> tuple[Stats, list[dict[str, Any]]]:

@@ -15,6 +15,7 @@ from adaptrace.privacy import check_minimum, open_mean, open_share, withhold
 from adaptrace.roster import BITS, UNIT, Tally
 from adaptrace.spool import SHARDS, Spool, packed
 
+BLOCK = 1024  # students next to each other in the roster share their cells, so they wait together
 PAIR = np.dtype([("student", np.int32), ("skill", np.int32), ("mastery", np.float64)])
 
 
@@ -151,7 +152,7 @@ def growth(
     with Spool(PAIR) as old, Spool(PAIR) as new:
         for spool, table in ((old, before), (new, after)):
             for rows in read(table, tally.students, tally.skills):
-                spool.add(rows.student % SHARDS, packed(PAIR, rows.student, rows.skill, rows.values["mastery"]))
+                spool.add(rows.student // BLOCK % SHARDS, packed(PAIR, rows.student, rows.skill, rows.values["mastery"]))
         for pair in zip(old.shards(), new.shards(), strict=True):
             _grow(tally, *pair, at)
     cells = tally.total()

@@ -89,9 +89,9 @@ def small_groups(
     Examples
     --------
     >>> import adaptrace as at
-    >>> mastery = {"student": ["Ada", "Ben", "Cem"], "skill": ["halves"] * 3, "mastery": [0.5, 0.4, 0.99], "low": [0.4, 0.3, 0.97]}
+    >>> known = {"student": ["Ada", "Ben", "Cem"], "skill": ["halves"] * 3, "mastery": [0.5, 0.4, 0.99], "low": [0.4, 0.3, 0.97]}
     >>> roster = {"student": ["Ada", "Ben", "Cem"], "class": ["6A"] * 3}
-    >>> at.small_groups(mastery, roster).select(["group", "role", "student"]).to_pylist()[1:]
+    >>> at.small_groups(known, roster).select(["group", "role", "student"]).to_pylist()[1:]
     [{'group': 1, 'role': 'needs', 'student': 'Ben'}, {'group': 1, 'role': 'helps', 'student': 'Cem'}]
     """
     check(at)

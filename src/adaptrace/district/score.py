@@ -172,8 +172,8 @@ def score_dataset(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     print(at.score_dataset(sample_path("responses.parquet"), Path(folder) / "mastery", model))
     ...     pq.read_table(Path(folder) / "mastery").num_rows
-    5,761 students and skills from 25,169 responses
-    5761
+    5,001 students and skills from 23,550 responses
+    5001
     """
     workers = workers or parallel.cores()
     rows, moment = budget(memory, workers), _moment(until)

@@ -222,9 +222,13 @@ def without(folder: Path, student: str, renamed: Mapping[str, str]) -> int:
         table = read_part(folder, state, part)
         keep = schema.find(schema.combined(table["student"]), pa.array([student], pa.string())) < 0
         if not keep.all():
-            gone += int((~keep).sum())
-            part = Part(f"{state.night:04d}-without-{number:04d}-{part.rows - gone}.parquet", (), int(keep.sum()))
-            write_part(table.filter(pa.array(keep)), folder / part.base)
+            left = int(keep.sum())
+            gone += part.rows - left
+            part = Part(f"{state.night:04d}-without-{number:04d}-{left}.parquet", (), left)
+            kept = table.filter(pa.array(keep))
+            if "student" in state.texts:  # a dictionary would still hold the name
+                kept = kept.set_column(0, "student", schema.combined(kept["student"]).dictionary_decode().dictionary_encode())
+            write_part(kept, folder / part.base)
         parts.append(part)
     seen = tuple(replace(each, identity=renamed.get(each.identity, each.identity)) for each in state.seen)
     save(folder, replace(state, parts=tuple(parts), seen=seen))

@@ -1,0 +1,229 @@
+"""The commands that roll mastery up."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+import adaptrace as at
+from adaptrace import cli_report, courses, rollups, teaching
+from adaptrace.criterion import WHEEL_SPINNING, Criterion
+from adaptrace.sample import sample_path
+
+LOG, CATALOG = sample_path("responses.parquet"), sample_path("catalog.json")
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory, sample_log: at.Log, sample_model: at.BKT) -> Path:
+    """A folder with a model, mastery at two dates, and a roster that lacks twelve students of the first class."""
+    folder = tmp_path_factory.mktemp("report")
+    sample_model.save(folder / "model.json")
+    pq.write_table(sample_model.score(sample_log), folder / "m.parquet")
+    pq.write_table(sample_model.score(sample_log.select(np.arange(len(sample_log)) % 3 > 0)), folder / "before.parquet")
+    rows = {tuple(row.values()): row for row in pq.read_table(LOG, columns=["student", "class"]).to_pylist()}
+    kept = [row for number, row in enumerate(sorted(rows.values(), key=lambda row: row["class"])) if number >= 12]
+    pa.csv.write_csv(pa.Table.from_pylist(kept), folder / "roster.csv")
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def report(run, place: Path) -> Callable[..., object]:
+    """Run a report with files for the words in capitals."""
+    files = {"LOG": LOG, "CATALOG": CATALOG, "MASTERY": place / "m.parquet", "BEFORE": place / "before.parquet"}
+    files |= {"MODEL": place / "model.json", "ROSTER": place / "roster.csv"}
+    return lambda text: run("report", *(files.get(word, word) for word in text.split()))
+
+
+def rows(path: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(Path(path).read_text())))
+
+
+# ---- what is printed --------------------------------------------------------
+
+
+def test_mastery_prints_aligned_cells_and_says_how_many_it_withheld(report) -> None:
+    outcome = report("mastery MASTERY --roster ROSTER --by class --min-students 14")
+    lines = outcome.stdout.splitlines()
+    assert lines[0].split() == ["class", "students", "pairs", "mastery", "mastered", "certain", "opportunities"]
+    assert lines[1].split() == ["6A", "withheld", "-", "-", "-", "-", "-"]
+    assert lines[2].split() == ["6B", "25", "296", "0.843", "58%", "37%", "4.1"]
+    assert lines[-1].split() == ["not", "in", "the", "roster", "withheld", "-", "-", "-", "-", "-"]
+    assert {len(line) for line in lines} == {len(lines[0])}
+    assert (outcome.code, outcome.stderr.count("\n")) == (0, 1)
+    assert outcome.stderr.startswith("note: 2 of 13 cells withheld: of fewer than 14 students")
+    assert report("mastery MASTERY --roster ROSTER --by class --min-students 1").stderr == ""
+
+
+def test_a_share_at_the_end_of_where_a_minimum_keeps_it_is_printed_as_a_bound(report) -> None:
+    lines = report("mastery MASTERY --by skill --at 0.9999").stdout.splitlines()
+    assert next(line for line in lines if line.startswith("Inequalities")).split()[4] == "≤1%"
+    lines = report("mastery MASTERY --by skill --at 0.9999 --min-students 1").stdout.splitlines()
+    assert next(line for line in lines if line.startswith("Inequalities")).split()[4] == "0.0%"
+    lines = report("mastery MASTERY --by skill --at 0.01").stdout.splitlines()
+    assert next(line for line in lines if line.startswith("Equal shares")).split()[5] == "≥99.7%"
+
+
+def test_growth_and_pace_print_what_they_found(report) -> None:
+    lines = report("growth BEFORE MASTERY --by skill").stdout.splitlines()
+    assert lines[0].split()[3:] == ["new", "gone", "before", "after", "gain", "newly", "mastered", "lost"]
+    assert len(lines) == 25
+    lines = report("pace LOG -m MODEL").stdout.splitlines()
+    assert lines[0].split()[:5] == ["skill", "students", "pairs", "reached", "stuck"]
+    assert lines[1].split()[6:] == ["3.0", "5.0", "7.0", "0.0", "1.0", "1.0"]
+
+
+def test_stuck_and_groups_name_students(report) -> None:
+    lines = report("stuck LOG -m MODEL").stdout.splitlines()
+    assert lines[0].split() == ["student", "skill", "opportunities", "best", "mastery", "last", "time"]
+    assert lines[1].split()[0] == "student-009"
+    assert lines[1].endswith("2025-09-05 04:53")
+    lines = report("groups MASTERY --roster ROSTER --catalog CATALOG").stdout.splitlines()
+    assert lines[0].split() == ["class", "group", "skill", "role", "student", "mastery", "low"]
+    assert lines[1].split()[:2] == ["6A", "1"]
+
+
+def test_nobody_is_said_in_words(report) -> None:
+    assert report("stuck LOG -m MODEL --opportunities 999").stdout == "nobody is stuck\n"
+    assert report("groups MASTERY --roster ROSTER --at 0.0001").stdout == "nobody needs a group\n"
+
+
+# ---- what is written --------------------------------------------------------
+
+
+def test_files_hold_what_the_library_gives(report, place: Path, here: Path, sample_log: at.Log, sample_model: at.BKT) -> None:
+    before, mastery, roster = (place / name for name in ("before.parquet", "m.parquet", "roster.csv"))
+    by = ["class", "skill"]
+    options = {"roster": roster, "at": 0.9, "minimum": 5}
+    log, model = sample_log, sample_model
+    expected = {
+        "mastery MASTERY --roster ROSTER --at 0.9 --min-students 5": rollups.mastery_by(mastery, by, **options),
+        "growth BEFORE MASTERY -r ROSTER --at 0.9 --min-students 5": rollups.growth(before, mastery, by, **options),
+        "pace LOG -m MODEL -r ROSTER --by class,skill --at 0.9 --min-students 5": courses.pace(
+            sample_log, sample_model, by, **options
+        ),
+        "stuck LOG -m MODEL --opportunities 8 --at 0.9": courses.stuck(log, model, opportunities=8, at=0.9),
+        "groups MASTERY -r ROSTER -C CATALOG --size 3-4 --at 0.9": teaching.small_groups(
+            mastery, roster, at.sample_catalog(), size=(3, 4), at=0.9
+        ),
+    }
+    for text, table in expected.items():
+        outcome = report(f"{text} -o out.parquet")
+        assert (outcome.code, outcome.stdout) == (0, "")
+        assert outcome.stderr.startswith(f"out.parquet: {len(table):,} rows\n")
+        assert pq.read_table("out.parquet").equals(table), text
+
+
+def test_what_is_withheld_is_empty_in_a_file(report, here: Path) -> None:
+    outcome = report("mastery MASTERY --roster ROSTER --by class --min-students 14 -o out.csv")
+    assert outcome.stderr.startswith("out.csv: 13 rows\nnote: 2 of 13 cells withheld")
+    first, *_, last = rows("out.csv")
+    assert first == {**dict.fromkeys(first, ""), "class": "6A", "withheld": "true"}
+    assert (last["class"], last["withheld"]) == ("", "true")
+
+
+# ---- the options ------------------------------------------------------------
+
+
+def test_defaults_are_those_of_the_library() -> None:
+    for command, function in {
+        cli_report.mastery_: rollups.mastery_by,
+        cli_report.growth: rollups.growth,
+        cli_report.pace: courses.pace,
+        cli_report.stuck: courses.stuck,
+        cli_report.groups: teaching.small_groups,
+    }.items():
+        ours = {name: each.default for name, each in inspect.signature(command).parameters.items()}
+        theirs = {name: each.default for name, each in inspect.signature(function).parameters.items()}
+        assert ours["at"] == theirs["at"] == Criterion.at
+        assert ours.get("min_students") == theirs.get("minimum")
+        assert ours.get("opportunities") == theirs.get("opportunities") in (None, WHEEL_SPINNING)
+        assert "size" not in ours or cli_report._sizes(ours["size"]) == theirs["size"]
+        by = theirs.get("by")
+        assert ours.get("by") == (by if isinstance(by, str | None) else ",".join(by))
+
+
+WRONG_DATA = {
+    "mastery none.parquet --by skill": "got no such file",
+    "mastery LOG --by skill": "column 'mastery'",
+    "mastery MASTERY --roster ROSTER --by klass": "expected column 'klass'; correct the name in by (--by)",
+    "mastery MASTERY --roster none.csv --by class": "got no such file",
+    "growth MASTERY ROSTER --by skill": "column 'skill'",
+    "pace LOG -m none.json": "cannot be read",
+    "groups MASTERY --roster ROSTER --by form": "expected column 'form'",
+    "groups MASTERY --roster ROSTER -C none.json": "none.json",
+}
+WRONG_USAGE = {
+    "mastery MASTERY": "by: got class without a roster",
+    "mastery MASTERY --by student --roster ROSTER": "by: got student",
+    "mastery MASTERY --by skill --at 1": "at: got 1.0; expected a mastery between 0 and 1",
+    "mastery MASTERY --by skill --min-students 0": "--min-students",
+    "stuck LOG -m MODEL --opportunities 0": "--opportunities",
+    "groups MASTERY": "--roster",
+    "groups MASTERY --roster ROSTER --size few": "--size: got 'few'; expected FEWEST-MOST, e.g. 2-5",
+    "groups MASTERY --roster ROSTER --size 5-2": "size: got (5, 2)",
+}
+
+
+@pytest.mark.parametrize("text", WRONG_DATA)
+def test_wrong_data_is_said_and_leaves_nothing(report, here: Path, text: str) -> None:
+    outcome = report(f"{text} -o out.csv")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert outcome.stderr.startswith("error: ")
+    assert WRONG_DATA[text] in outcome.stderr
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("text", WRONG_USAGE)
+def test_wrong_usage_ends_with_two_and_leaves_nothing(report, here: Path, text: str, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    outcome = report(f"{text} -o out.csv")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert WRONG_USAGE[text] in outcome.stderr
+    assert not list(here.iterdir())
+
+
+def test_a_model_that_traces_no_mastery_is_one_message(report, here: Path, sample_log: at.Log) -> None:
+    at.Constant().fit(sample_log).save("constant.json")
+    for command in ("pace", "stuck"):
+        outcome = report(f"{command} LOG -m constant.json")
+        assert (outcome.code, outcome.stdout) == (1, "")
+        assert outcome.stderr.endswith(" has no trace; a bkt has\n")
+
+
+def test_an_output_of_an_unknown_ending_is_refused_before_the_work(report, here: Path, monkeypatch) -> None:
+    monkeypatch.setattr(rollups, "mastery_by", None)
+    outcome = report("mastery MASTERY --by skill -o out.doc")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert "unknown ending '.doc'" in outcome.stderr
+
+
+@pytest.mark.parametrize("command", ["", "mastery", "growth", "pace", "stuck", "groups"])
+def test_help_waits_for_no_heavy_import(command: str) -> None:
+    code = (
+        "import sys, runpy\n"
+        f"sys.argv = ['adaptrace', 'report', *{command.split()}, '--help']\n"
+        "try: runpy.run_module('adaptrace', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(sorted({'numba', 'numpy', 'pyarrow', 'scipy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "Usage:" in outcome.stdout
+    assert outcome.stderr == "[]\n"
