@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from adaptrace.constraints import Constraints
     from adaptrace.courses import pace, stuck
     from adaptrace.criterion import Criterion
-    from adaptrace.district import score_dataset, stats_dataset
+    from adaptrace.district import logs_of, score_dataset, stats_dataset
     from adaptrace.errors import (
         AdaptraceError,
         ConflictError,
@@ -124,6 +124,7 @@ _HOME = {
     "fairness": "fair",
     "growth": "rollups",
     "load": "models",
+    "logs_of": "district",
     "mastery_by": "rollups",
     "off_policy": "offpolicy",
     "pace": "courses",
@@ -196,6 +197,7 @@ __all__ = [
     "fairness",
     "growth",
     "load",
+    "logs_of",
     "mastery_by",
     "off_policy",
     "pace",

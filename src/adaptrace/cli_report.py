@@ -22,6 +22,7 @@ from adaptrace.cli_options import (
     TimeUnit,
     known_levels,
     load,
+    pairs,
     read_log,
     ready,
     say,
@@ -31,7 +32,11 @@ from adaptrace.cli_options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
+
+    from adaptrace.log import Log
 
 app = typer.Typer(help="Mastery rolled up: by class, school and skill, over time, and for small groups.", no_args_is_help=True)
 
@@ -108,7 +113,7 @@ def pace(
 
     fitted = load(model)
     able(fitted, "trace")
-    responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
+    responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
         table = courses.pace(responses, fitted, _split(by), roster=roster, at=at, minimum=min_students)
     _give(table, output, min_students)
@@ -133,7 +138,7 @@ def stuck(
 
     fitted = load(model)
     able(fitted, "trace")
-    responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
+    responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
         table = courses.stuck(responses, fitted, opportunities=opportunities, at=at)
     write_or_show(table, output, _as_text(table) if len(table) else "nobody is stuck")
@@ -163,6 +168,23 @@ def groups(
 
 
 # ---- around them ------------------------------------------------------------
+
+
+def _logs(
+    log: str,
+    model: Any,
+    format: str | None,
+    column: list[str] | None,
+    time_unit: str | None,
+    ordered: bool,
+    levels: list[str] | None,
+) -> Log | Iterator[Log]:
+    """A log, or of Parquet, which may be of any size, logs one after another."""
+    from adaptrace import district, files
+
+    if format is None and not ordered and not levels and files.are_parquet(log):
+        return district.logs_of(log, model, columns=pairs(column), time_unit=time_unit)
+    return read_log(log, format, column, time_unit, ordered, levels=known_levels(model, levels))
 
 
 def _split(by: str) -> list[str]:

@@ -1,12 +1,14 @@
-"""Count a dataset: what a fit needs of a log that is larger than memory."""
+"""What is made of a dataset beside mastery: the counts that a fit needs, or whatever is made of logs one by one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from adaptrace.district.dataset import Layout, reads_of
 from adaptrace.district.sweep import each_log
+from adaptrace.log import Log
 from adaptrace.models.bkt import BKT
 from adaptrace.stats import Stats, added
 
@@ -50,3 +52,43 @@ def stats_dataset(
     """
     layout = Layout(columns, time_unit, model.levels, reads_of(model))
     return added(each_log(source, model.stats, layout, memory=memory, workers=workers, progress=progress))
+
+
+def logs_of(
+    source: str | os.PathLike[str],
+    model: Any,
+    *,
+    memory: str | int = "2GB",
+    columns: Mapping[str, str] | None = None,
+    time_unit: str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[Log]:
+    """A folder of Parquet as logs that share no student, one after another, e.g. for :func:`adaptrace.pace`.
+
+    Parameters
+    ----------
+    source
+        A folder (also hive-partitioned), file or glob; in any order.
+    model
+        The columns that make a difference to it are read.
+    memory
+        As in :func:`adaptrace.score_dataset`; the logs that are read ahead are part of it.
+    columns, time_unit
+        As in :meth:`adaptrace.Log.from_arrow`. One ``event_id`` of two students is two events.
+    progress
+        Called with the share that is done.
+
+    Raises
+    ------
+    DataError
+        Listing what is wrong, in every file.
+
+    Examples
+    --------
+    >>> import adaptrace as at
+    >>> from adaptrace.sample import sample_path
+    >>> [len(log) for log in logs_of(sample_path("responses.parquet"), at.BKT())]
+    [23550]
+    """
+    layout = Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model))
+    return each_log(source, lambda log: log, layout, memory=memory, progress=progress)

@@ -55,6 +55,8 @@ class Tonight:
         The rows of the fresh files.
     students
         Its students.
+    first
+        int64 (n_students,): when their first row of tonight was.
     """
 
     whole: Dataset
@@ -64,12 +66,14 @@ class Tonight:
     changed: bool
     log: Log
     students: Names
+    first: IntArray
 
     @classmethod
     def read(cls, whole: Dataset, fresh: Dataset, job: Job, known: State, changed: bool) -> Tonight:
         """What is known once the fresh files are read."""
         log = _read(fresh)
-        return cls(whole, fresh, job, known, changed, log, Names(log.students))
+        first = _moments(log.table)[log.rows.student_start[:-1]]
+        return cls(whole, fresh, job, known, changed, log, Names(log.students), first)
 
     @property
     def folder(self) -> Path:
@@ -82,6 +86,7 @@ class Standing(NamedTuple):
 
     student: IntArray  # (n,) of tonight's, by number
     row: IntArray  # (n,) of the part; a student has as many as skills
+    table: pa.Table  # (n rows) their states
 
 
 class Outcome(NamedTuple):
@@ -201,22 +206,38 @@ def _moments(table: pa.Table, prefix: str = "") -> IntArray:
 # ---- parts of the state -----------------------------------------------------
 
 
-def _standing(before: pa.Table, students: Names) -> Standing:
-    runs, starts = runs_of(schema.combined(before["student"]))
+def _standing(tonight: Tonight, part: Part) -> Standing | None:
+    """Where tonight's students stand in a part; None if it has no rows yet."""
+    found = [
+        _among(tonight.students, table, row) for table, row in states.groups(tonight.folder, tonight.known, part) if part.rows
+    ]
+    if not found:
+        return None
+    student, row = (np.concatenate(each) for each in zip(*[(each.student, each.row) for each in found], strict=True))
+    table = pa.concat_tables([each.table for each in found]).unify_dictionaries().combine_chunks()
+    if part.later:  # of several for one row the last counts
+        order = np.argsort(row, kind="stable")
+        last = order[np.append(row[order][1:] != row[order][:-1], True)] if len(order) else order
+        student, row, table = student[last], row[last], table.take(pa.array(last))
+    return Standing(student, row, table)
+
+
+def _among(students: Names, table: pa.Table, row: IntArray) -> Standing:
+    """The rows of a table that are of these students."""
+    runs, starts = runs_of(schema.combined(table["student"]))
     number = students.find(runs)
     mine = np.flatnonzero(number >= 0)
     length = (starts[1:] - starts[:-1])[mine]
-    row = np.repeat(starts[mine] - (np.cumsum(length) - length), length) + np.arange(length.sum())
-    return Standing(np.repeat(number[mine], length), row)
+    at = np.repeat(starts[mine] - (np.cumsum(length) - length), length) + np.arange(length.sum())
+    return Standing(np.repeat(number[mine], length), row[at], table.take(pa.array(at)))
 
 
-def _late(log: Log, before: pa.Table, standing: Standing) -> tuple[IntArray, IntArray]:
+def _late(tonight: Tonight, standing: Standing) -> tuple[IntArray, IntArray]:
     """Who stands here, and who of them has rows no later than their state."""
-    last = np.full(len(log.students), np.iinfo(np.int64).min)
-    np.maximum.at(last, standing.student, _moments(before, "last_")[standing.row])
-    here = np.unique(standing.student)
-    first = _moments(log.table)[log.rows.student_start[here]]
-    return here, here[first <= last[here]]
+    last = np.full(len(tonight.first), np.iinfo(np.int64).min)
+    np.maximum.at(last, standing.student, _moments(standing.table, "last_"))
+    here = np.flatnonzero(np.bincount(standing.student, minlength=len(last)))
+    return here, here[tonight.first[here] <= last[here]]
 
 
 def _bring_up(tonight: Tonight, history: Log | None, part: Part, new: IntArray) -> Outcome:
@@ -224,63 +245,57 @@ def _bring_up(tonight: Tonight, history: Log | None, part: Part, new: IntArray) 
 
     If some have late rows, nothing is done until there is their ``history``.
     """
-    job, log, updates = tonight.job, tonight.log, []
-    before = states.read_part(tonight.folder, tonight.known, part) if part.rows else None
-    standing = _standing(before, tonight.students) if before is not None else Standing(new[:0], new[:0])
-    here, late = _late(log, before, standing) if before is not None else (new[:0], new[:0])
+    job, log, updates, standing = tonight.job, tonight.log, [], _standing(tonight, part)
+    here, late = _late(tonight, standing) if standing is not None else (new[:0], new[:0])
     if len(late) and history is None:
         return Outcome(part, 0, here, late)
-    on_time = np.union1d(np.setdiff1d(here, late), new)
+    on_time = np.sort(np.concatenate([np.setdiff1d(here, late) if len(late) else here, new]))
     if len(on_time):
-        updates.append(_carried(job, log.of_students(on_time), on_time, before, standing))
+        updates.append(_carried(job, log.of_students(on_time), on_time, standing))
     if history is not None and len(late):
-        mine = history.of_students(schema.find(log.students.take(pa.array(late)), history.students))
-        updates.append(_carried(job, mine, schema.find(mine.students, log.students), before, standing, anew=True))
+        theirs = history.of_students(schema.find(log.students.take(pa.array(late)), history.students))
+        updates.append(_carried(job, theirs, schema.find(theirs.students, log.students), standing, anew=True))
     if not updates:
-        return Outcome(part, 0 if tonight.changed or before is None else _write_mastery(job, part, before), here, late)
+        written = 0 if tonight.changed else _write_mastery(job, part, states.read_part(tonight.folder, tonight.known, part))
+        return Outcome(part, written, here, late)
     changes, row = pa.concat_tables([each for each, _ in updates]), np.concatenate([row for _, row in updates])
     row[row < 0] = part.rows + np.arange((row < 0).sum())
-    return Outcome(*_written(tonight, part, before, changes, row), here, late)
+    return Outcome(*_written(tonight, part, changes, row), here, late)
 
 
-def _carried(
-    job: Job, log: Log, number: IntArray, before: pa.Table | None, standing: Standing, *, anew: bool = False
-) -> tuple[pa.Table, IntArray]:
+def _carried(job: Job, log: Log, number: IntArray, standing: Standing | None, *, anew: bool = False) -> tuple[pa.Table, IntArray]:
     """The states after a log, and which row of the part each replaces; -1 where none.
 
     ``number`` (n_students,) says who of tonight's students those of the log are.
     """
-    if before is None:
+    if standing is None or not len(standing.row):
         return plain(states_of(job.model, log)), np.full(len(log.rows.pair_skill), -1)
-    mine = before.take(pa.array(standing.row))
-    skill = encode(schema.combined(mine["skill"]))
+    skill = encode(schema.combined(standing.table["skill"]))
     place = schema.find(skill.dictionary, log.skills)[skill.indices.to_numpy()]
     owner = np.repeat(number, np.diff(log.rows.pair_start))
     codes, wanted = standing.student * len(log.skills) + place, owner * len(log.skills) + log.rows.pair_skill
     codes[place < 0] = -1
     order = np.argsort(codes, kind="stable")
     at = np.minimum(np.searchsorted(codes, wanted, sorter=order), len(order) - 1)
-    found = np.where(codes[order[at]] == wanted, order[at], -1) if len(order) else np.full(len(wanted), -1)
-    table = states_of(job.model, log, None if anew else Earlier(mine, found))
-    row = np.full(len(found), -1)
-    row[found >= 0] = standing.row[found[found >= 0]]
-    return plain(table), row
+    found = np.where(codes[order[at]] == wanted, order[at], -1)
+    table = states_of(job.model, log, None if anew else Earlier(standing.table, found))
+    return plain(table), np.where(found >= 0, standing.row[found], -1)
 
 
-def _written(tonight: Tonight, part: Part, before: pa.Table | None, changes: pa.Table, row: IntArray) -> tuple[Part, int]:
-    """Write what changed in a part, or the whole of it where little else is left, and its mastery."""
-    job, place = tonight.job, tonight.job.work.states
-    name = f"{job.night:04d}{part.base[4:]}"
+def _written(tonight: Tonight, part: Part, changes: pa.Table, row: IntArray) -> tuple[Part, int]:
+    """Write what changed in a part, or all of it after many nights, and its mastery."""
+    job, place, name = tonight.job, tonight.job.work.states, f"{tonight.job.night:04d}{part.base[4:]}"
+    whole = changes if not part.rows else None
+    if part.rows and (len(part.later) >= MOST_LATER or not tonight.changed):
+        whole = replaced(states.read_part(tonight.folder, tonight.known, part), changes, row)
     rows = part.rows + int((row >= part.rows).sum())
-    whole = None if before is None or tonight.changed else replaced(before, changes, row)
-    if before is None or len(part.later) >= MOST_LATER:
-        whole = changes if before is None else replaced(before, changes, row)
+    if not part.rows or len(part.later) >= MOST_LATER:
         part = Part(name, (), rows)
         states.write_part(whole, place / name)
     else:
         part = Part(part.base, (*part.later, name), rows)
         states.write_part(changes.append_column(ROW, pa.array(row)), place / name)
-    return part, _write_mastery(job, part, changes if whole is None or tonight.changed else whole)
+    return part, _write_mastery(job, part, changes if tonight.changed else whole)
 
 
 def _write_mastery(job: Job, part: Part, table: pa.Table) -> int:

@@ -8,7 +8,7 @@ manifest does not name does not count, so that a state changes in the one moment
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.files import replacing, told
 
 MANIFEST = "_manifest.json"
+GROUP_ROWS = 131_072  # of a row group: what is looked through at once stays in the cache
 ROW = "row"  # of a later file: which row of the part it replaces, or adds
 
 
@@ -162,7 +163,12 @@ def write_part(table: pa.Table, path: Path) -> None:
     squeezed = {kind.name: "none" if pa.types.is_float64(kind.type) else "snappy" for kind in table.schema}
     with replacing(path) as temporary:
         pyarrow.parquet.write_table(
-            table, temporary, compression=squeezed, use_dictionary=["student", "skill"], store_schema=False
+            table,
+            temporary,
+            row_group_size=GROUP_ROWS,
+            compression=squeezed,
+            use_dictionary=["student", "skill"],
+            store_schema=False,
         )
 
 
@@ -173,6 +179,21 @@ def read_part(folder: Path, state: State, part: Part) -> pa.Table:
         return whole
     rows = np.concatenate([table[ROW].to_numpy() for table in later])
     return replaced(whole, pa.concat_tables(table.drop_columns([ROW]) for table in later), rows)
+
+
+def groups(folder: Path, state: State, part: Part) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
+    """The row groups of a part and the rows of the part that they hold; what is in a later one counts more."""
+    for name in part.files:
+        first = 0
+        with told(folder / name), (folder / name).open("rb") as file:
+            opened = pyarrow.parquet.ParquetFile(file, read_dictionary=list(state.texts))
+            for number in range(opened.num_row_groups):
+                table = opened.read_row_group(number, use_threads=False)
+                if name == part.base:
+                    yield table, np.arange(first, first + len(table))
+                else:
+                    yield table.drop_columns([ROW]), table[ROW].to_numpy()
+                first += len(table)
 
 
 def replaced(table: pa.Table, changes: pa.Table, row: NDArray[np.int64]) -> pa.Table:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -146,20 +147,17 @@ class Names:
     """Names that others are looked up among again and again."""
 
     def __init__(self, names: pa.Array) -> None:
-        keys = keys_of(names)
-        self._order = np.argsort(keys)
-        self._names, self._keys = names, keys[self._order]
+        self._names, self._keys = names, keys_of(names)
+        self._slots = np.full(2 << len(names).bit_length(), -1, np.int32)
+        kernels.put_all(self._keys, self._slots)
 
     def find(self, names: pa.Array) -> NDArray[np.int64]:
         """Where each name stands among them, (n,); -1 where nowhere."""
-        keys = keys_of(names)
-        if not len(self._keys):
-            return np.full(len(keys), -1)
-        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        found = np.where(self._keys[at] == keys, self._order[at], -1)
+        found = np.empty(len(names), np.int64)
+        kernels.find_all(keys_of(names), self._keys, self._slots, found)
         hit = np.flatnonzero(found >= 0)
         same = pc.equal(names.take(pa.array(hit)), self._names.take(pa.array(found[hit])).cast(names.type))
-        found[hit[~same.to_numpy(zero_copy_only=False)]] = -1
+        found[hit[~same.to_numpy(zero_copy_only=False)]] = -1  # another name of the same key
         return found
 
 
@@ -253,16 +251,15 @@ class Sweep:
         DataError
             At the end, with what is wrong in every file, if anything is.
         """
-        names = [f"piece-{number:04d}" for number in range(len(self.pieces))]
-        total, done = self.dataset.rows * (1 + self.split.everyone), 0
-        problems: list[Problem] = []
+        pieces = [(f"piece-{number:04d}", self._piece, piece, piece.rows) for number, piece in enumerate(self.pieces)]
+        numbers = range(self.buckets) if self._is_split else range(0)
+        share = self.dataset.rows // self.buckets if self.split.everyone else 0
+        buckets = [(f"bucket-{number:04d}", self._bucket, number, share) for number in numbers]
+        total, done = sum(rows for *_, rows in (*pieces, *buckets)), 0
         with ThreadPoolExecutor(self.workers) as pool:
-            tasks = [
-                (pool.submit(self._once, name, self._piece, piece, use), piece.rows)
-                for name, piece in zip(names, self.pieces, strict=True)
-            ]
-            try:
-                for task, rows in tasks:
+            for jobs in (pieces, buckets):
+                problems: list[Problem] = []
+                for task, rows in _ahead(pool, jobs, self._once, use, 2 * self.workers):
                     try:
                         yield from task.result()
                     except DataError as error:
@@ -270,21 +267,9 @@ class Sweep:
                         problems += [replace(problem, file=problem.file or alone) for problem in error.problems]
                     done += rows
                     if progress:
-                        progress(done / total)
+                        progress(done / max(total, 1))
                 if problems:
                     raise DataError(self.dataset.source, problems)
-                buckets = range(self.buckets) if self._is_split else range(0)
-                tasks = [
-                    (pool.submit(self._once, f"bucket-{number:04d}", self._bucket, number, use), total // (2 * self.buckets))
-                    for number in buckets
-                ]
-                for task, rows in tasks:
-                    yield from task.result()
-                    done = min(done + rows, total)
-                    if progress:
-                        progress(done / total)
-            finally:
-                pool.shutdown(cancel_futures=True)
 
     @property
     def _is_split(self) -> bool:
@@ -350,6 +335,18 @@ class Sweep:
                 for first, last in pairwise(start[:-1]):
                     file.write_batch(_one_batch(aside.slice(first, last - first)))
         return rest
+
+
+def _ahead(
+    pool: Executor, jobs: Iterable[tuple[str, Callable[..., Any], Any, int]], once: Callable[..., Any], use: Any, most: int
+) -> Iterator[tuple[Future[Any], int]]:
+    """Jobs on their way, in their order, no more than ``most`` of them ahead of who takes the results."""
+    waiting: deque[tuple[Future[Any], int]] = deque()
+    for name, work, thing, rows in jobs:
+        waiting.append((pool.submit(once, name, work, thing, use), rows))
+        if len(waiting) == most:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:

@@ -37,6 +37,28 @@ def of_texts(start: NDArray[np.int64], data: NDArray[np.uint8], out: KeyArray) -
 
 
 @kernel
+def put_all(keys: KeyArray, slots: NDArray[np.int32]) -> None:
+    """Put the places of keys into slots, at least twice as many, a power of two, all -1 (open addressing; Knuth, vol. 3, 6.4)."""
+    last = np.uint64(len(slots) - 1)
+    for at in range(len(keys)):
+        slot = keys[at] & last
+        while slots[slot] >= 0:
+            slot = (slot + np.uint64(1)) & last
+        slots[slot] = at
+
+
+@kernel
+def find_all(keys: KeyArray, among: KeyArray, slots: NDArray[np.int32], out: NDArray[np.int64]) -> None:
+    """Where keys stand among those that were put into slots; -1 where nowhere."""
+    last = np.uint64(len(slots) - 1)
+    for at in range(len(keys)):
+        slot = keys[at] & last
+        while slots[slot] >= 0 and among[slots[slot]] != keys[at]:
+            slot = (slot + np.uint64(1)) & last
+        out[at] = slots[slot]
+
+
+@kernel
 def runs(values: NDArray[np.int64], out: NDArray[np.int64]) -> int:
     """Copy each value that differs from the one before; return how many there are."""
     size = 0
