@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adaptrace.catalog import Catalog, Item
     from adaptrace.constraints import Constraints
-    from adaptrace.courses import pace, stuck
     from adaptrace.criterion import Criterion
     from adaptrace.district import logs_of, score_dataset, stats_dataset
     from adaptrace.errors import (
@@ -58,12 +57,13 @@ if TYPE_CHECKING:
         Thompson,
     )
     from adaptrace.recommendation import Reason, Recommendation, Recommender, recommend
-    from adaptrace.rollups import growth, mastery_by
+    from adaptrace.report.courses import pace, stuck
+    from adaptrace.report.rollups import growth, mastery_by
+    from adaptrace.report.teaching import small_groups
     from adaptrace.sample import sample_catalog, sample_log
     from adaptrace.simulation import Taught, simulate, teach
     from adaptrace.stats import Stats
     from adaptrace.student import Student
-    from adaptrace.teaching import small_groups
     from adaptrace.tutor import Tutor
 
 __version__ = "0.1.0"
@@ -122,12 +122,12 @@ _HOME = {
     "compare": "evaluate",
     "cross_validate": "evaluate",
     "fairness": "fair",
-    "growth": "rollups",
+    "growth": "report.rollups",
     "load": "models",
     "logs_of": "district",
-    "mastery_by": "rollups",
+    "mastery_by": "report.rollups",
     "off_policy": "offpolicy",
-    "pace": "courses",
+    "pace": "report.courses",
     "policy_matrix": "matrix",
     "recommend": "recommendation",
     "replay": "evaluate",
@@ -136,8 +136,8 @@ _HOME = {
     "score_dataset": "district",
     "simulate": "simulation",
     "stats_dataset": "district",
-    "small_groups": "teaching",
-    "stuck": "courses",
+    "small_groups": "report.teaching",
+    "stuck": "report.courses",
     "teach": "simulation",
 }
 

@@ -13,7 +13,7 @@ from adaptrace.cli_options import Report, ready, say, waiting, write_or_show
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from adaptrace.forget import Forgotten
+    from adaptrace.privacy.forget import Forgotten
 
 Source = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of tables (Parquet, Arrow, CSV/TSV), or one table.")]
 KeyFile = Annotated[Path, typer.Option("--key-file", "-k", help="The key of the pseudonyms; keep it apart from them.")]
@@ -37,7 +37,7 @@ def pseudonymize(
     new_key: Annotated[bool, typer.Option("--new-key", help="Make the key first; never replaces one.")] = False,
 ) -> None:
     """Replace names by pseudonyms: the same for a name in every file and every night; nobody can undo it without the key."""
-    from adaptrace import pseudonyms
+    from adaptrace.privacy import pseudonyms
 
     pairs = [text.partition("=") for text in column or []]
     mapping = {ours: theirs for ours, _, theirs in pairs if theirs}
@@ -61,7 +61,7 @@ def forget_student(
     output: Report = None,
 ) -> None:
     """Take a student's rows out of logs, mastery tables and a state, and say which models had used them."""
-    from adaptrace import forget
+    from adaptrace.privacy import forget
 
     ready(output)
     datasets, theirs, judged = [*log, *(mastery or [])], _theirs(column), _files(models or [])

@@ -66,7 +66,7 @@ def mastery_(
 ) -> None:
     """Mean mastery, and the shares who have mastered a skill, by class, school or skill."""
     ready(output)
-    from adaptrace.rollups import mastery_by
+    from adaptrace.report.rollups import mastery_by
 
     with usage(), waiting(f"reading {mastery}"):
         table = mastery_by(mastery, _split(by), roster=roster, at=at, minimum=min_students)
@@ -85,7 +85,7 @@ def growth(
 ) -> None:
     """How mastery grew between two dates, of the students and skills that both hold."""
     ready(output)
-    from adaptrace import rollups
+    from adaptrace.report import rollups
 
     with usage(), waiting(f"reading {before} and {after}"):
         table = rollups.growth(before, after, _split(by), roster=roster, at=at, minimum=min_students)
@@ -109,7 +109,7 @@ def pace(
 ) -> None:
     """Responses and days until mastery, who reached it, and who is stuck."""
     ready(output)
-    from adaptrace import courses
+    from adaptrace.report import courses
 
     fitted = load(model)
     able(fitted, "trace")
@@ -134,7 +134,7 @@ def stuck(
 ) -> None:
     """Students who spin their wheels: many opportunities on a skill, and never mastered. It names students."""
     ready(output)
-    from adaptrace import courses
+    from adaptrace.report import courses
 
     fitted = load(model)
     able(fitted, "trace")
@@ -159,7 +159,7 @@ def groups(
     ready(output)
     sizes = _sizes(size)
     from adaptrace.catalog import Catalog
-    from adaptrace.teaching import small_groups
+    from adaptrace.report.teaching import small_groups
 
     items = Catalog.read(catalog, skills=skills) if catalog else None
     with usage(), waiting(f"reading {mastery}"):

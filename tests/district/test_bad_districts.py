@@ -12,7 +12,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.district import sweep
-from district import districts
+from reference import folders
 
 
 @pytest.fixture(autouse=True)
@@ -22,12 +22,12 @@ def small_pieces(monkeypatch) -> None:
 
 @pytest.fixture(scope="module")
 def model() -> at.BKT:
-    return districts.model()
+    return folders.model()
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    return districts.write(districts.responses(1), tmp_path / "log", 5)
+    return folders.write(folders.responses(1), tmp_path / "log", 5)
 
 
 def change(path: Path, name: str, make) -> None:
@@ -99,7 +99,7 @@ def test_bad_files_can_be_left_out_and_are_listed(kind: str, log: Path, model, t
     assert row["problem"].startswith(("got ", "column "))
     assert len(scored.skipped) == 1
     (log / bad).unlink()
-    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(model, log))
+    assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
 
 
 def test_every_bad_file_is_in_the_one_error(log: Path, model, tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_a_list_of_an_earlier_run_goes_when_nothing_is_left_out(log: Path, model
 
 
 def test_one_event_told_twice_differently_is_an_error(model, tmp_path: Path) -> None:
-    table = districts.responses(2, 100, students=1)
+    table = folders.responses(2, 100, students=1)
     table = table.append_column("event_id", pa.array(["e"] * 2 + [f"e{number}" for number in range(98)]))
-    log = districts.write(table, tmp_path / "log", 2)
+    log = folders.write(table, tmp_path / "log", 2)
     with pytest.raises(at.DataError, match=r"for event_id 'e of student student-0'; expected .* as in row 1 of the same event"):
         at.score_dataset(log, tmp_path / "out", model)
 

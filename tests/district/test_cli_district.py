@@ -7,15 +7,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from district import districts
+from reference import folders
 
 
 @pytest.fixture
 def district(tmp_path: Path, monkeypatch) -> Path:
     """A log and a model, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    districts.write(districts.responses(1), tmp_path / "log", 4)
-    districts.model().save(tmp_path / "model.json")
+    folders.write(folders.responses(1), tmp_path / "log", 4)
+    folders.model().save(tmp_path / "model.json")
     return tmp_path
 
 
@@ -23,7 +23,7 @@ def test_a_folder_is_scored_to_a_folder_and_a_night_adds_to_it(run, district: Pa
     outcome = run("score", "log", "-m", "model.json", "-o", "out", "--state", "state")
     assert (outcome.code, outcome.stdout) == (0, "")
     assert outcome.stderr == "out: 240 students and skills from 2,000 responses\n"
-    late = districts.responses(1).slice(500, 3)
+    late = folders.responses(1).slice(500, 3)
     pq.write_table(late, district / "log" / "part-99.parquet")
     outcome = run("score", "log", "-m", "model.json", "-o", "out", "--state", "state")
     students = len(set(late["student"].to_pylist()))

@@ -11,7 +11,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.district import sweep
-from district import districts
+from reference import folders
 
 RUN = """
 import os, resource, signal, sys
@@ -45,8 +45,8 @@ print(at.score_dataset(log, out, at.load(model), place, workers=2))
 def here(tmp_path_factory) -> Path:
     """A log, a model and the program."""
     folder = tmp_path_factory.mktemp("killed")
-    districts.write(districts.responses(1, 3000), folder / "log", 6)
-    districts.model().save(folder / "model.json")
+    folders.write(folders.responses(1, 3000), folder / "log", 6)
+    folders.model().save(folder / "model.json")
     (folder / "run.py").write_text(RUN)
     return folder
 
@@ -92,7 +92,7 @@ def test_what_was_done_is_not_done_again(here, whole, tmp_path: Path) -> None:
 def test_killed_while_the_outputs_appear_the_next_run_finishes_that(where: str, after: int, here, whole, tmp_path: Path) -> None:
     assert run(here, tmp_path / "out", after, where).returncode == -signal.SIGKILL
     assert run(here, tmp_path / "out", 10**6).returncode == 0
-    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(at.load(here / "model.json"), here / "log"))
+    assert folders.mastery(tmp_path / "out").equals(folders.in_memory(at.load(here / "model.json"), here / "log"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "state"]
 
 
@@ -110,4 +110,4 @@ def test_a_run_with_another_plan_starts_anew(here, tmp_path: Path, monkeypatch) 
     assert run(here, tmp_path / "out", 8).returncode == -signal.SIGKILL
     monkeypatch.setattr(sweep, "MOST_ROWS", 300)
     at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"), tmp_path / "state", workers=2)
-    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(at.load(here / "model.json"), here / "log"))
+    assert folders.mastery(tmp_path / "out").equals(folders.in_memory(at.load(here / "model.json"), here / "log"))

@@ -13,7 +13,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.district import night, sweep
-from district import districts
+from reference import folders
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def add(folder: Path, number: int, table: pa.Table) -> None:
 
 def anew(log: Path, model: at.BKT, place: Path, **options: object) -> pa.Table:
     at.score_dataset(log, place, model, workers=2, **options)
-    return districts.mastery(place)
+    return folders.mastery(place)
 
 
 MODELS = {
@@ -49,9 +49,9 @@ def with_groups(table: pa.Table) -> pa.Table:
 def test_every_night_ends_where_scoring_anew_does(names, several, options, compact, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(night, "MOST_LATER", compact)
     monkeypatch.setattr(night, "MOST_ROWS", 120)
-    table = with_groups(districts.responses(1, 1500, names=names, several=several))
+    table = with_groups(folders.responses(1, 1500, names=names, several=several))
     model = at.BKT(**MODELS[options]).fit(
-        at.Log.from_arrow(with_groups(districts.responses(2, 3000, names=names, several=several)))
+        at.Log.from_arrow(with_groups(folders.responses(2, 3000, names=names, several=several)))
     )
     log, out, state = tmp_path / "log", tmp_path / "out", tmp_path / "state"
     few = pc.less(pa.array(np.arange(1500) % 40), 25)  # some students come later
@@ -60,35 +60,35 @@ def test_every_night_ends_where_scoring_anew_does(names, several, options, compa
         part = table.slice(first, last - first)
         add(log, number, part.filter(few.slice(first, last - first)) if number < 2 else part)
         at.score_dataset(log, out, model, state, workers=2)
-        assert districts.mastery(out).equals(anew(log, model, tmp_path / f"anew-{number}"))
+        assert folders.mastery(out).equals(anew(log, model, tmp_path / f"anew-{number}"))
 
 
 def test_todays_folder_alone_is_enough(tmp_path: Path) -> None:
-    table, model = districts.responses(3), districts.model()
-    whole = districts.write(table, tmp_path / "log", 4)
+    table, model = folders.responses(3), folders.model()
+    whole = folders.write(table, tmp_path / "log", 4)
     for number, first in enumerate(range(0, 2000, 500)):
         add(tmp_path / f"day-{number}", number, table.slice(first, 500))
         at.score_dataset(tmp_path / f"day-{number}", tmp_path / "out", model, tmp_path / "state", workers=2)
-    assert districts.mastery(tmp_path / "out").equals(anew(whole, model, tmp_path / "anew"))
+    assert folders.mastery(tmp_path / "out").equals(anew(whole, model, tmp_path / "anew"))
 
 
 def test_a_night_without_rows_changes_nothing(tmp_path: Path) -> None:
-    log, model = districts.write(districts.responses(4), tmp_path / "log", 4), districts.model()
+    log, model = folders.write(folders.responses(4), tmp_path / "log", 4), folders.model()
     at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)
-    before = districts.mastery(tmp_path / "out")
+    before = folders.mastery(tmp_path / "out")
     scored = at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)
     assert scored.responses == 0
-    assert districts.mastery(tmp_path / "out").equals(before)
+    assert folders.mastery(tmp_path / "out").equals(before)
 
 
 def test_changed_writes_the_rows_that_moved(tmp_path: Path) -> None:
-    table, model = districts.responses(5), districts.model()
+    table, model = folders.responses(5), folders.model()
     add(tmp_path / "log", 0, table.slice(0, 1900))
     at.score_dataset(tmp_path / "log", tmp_path / "out", model, tmp_path / "state", workers=2)
-    before = districts.mastery(tmp_path / "out")
+    before = folders.mastery(tmp_path / "out")
     add(tmp_path / "log", 1, table.slice(1900))
     at.score_dataset(tmp_path / "log", tmp_path / "moved", model, tmp_path / "state", changed=True, workers=2)
-    moved, after = districts.mastery(tmp_path / "moved"), anew(tmp_path / "log", model, tmp_path / "anew")
+    moved, after = folders.mastery(tmp_path / "moved"), anew(tmp_path / "log", model, tmp_path / "anew")
     tonight = {(row["student"], row["skill"]) for row in table.slice(1900).to_pylist()}
     assert [(row["student"], row["skill"]) for row in moved.to_pylist()] == sorted(tonight)
     kept = [row for row in before.to_pylist() if (row["student"], row["skill"]) not in tonight]
@@ -98,29 +98,29 @@ def test_changed_writes_the_rows_that_moved(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", MODELS)
 def test_late_rows_have_their_students_scored_anew(options: str, tmp_path: Path) -> None:
-    table, log = with_groups(districts.responses(6, 1500)), tmp_path / "log"
-    model = at.BKT(**MODELS[options]).fit(at.Log.from_arrow(with_groups(districts.responses(2, 3000))))
+    table, log = with_groups(folders.responses(6, 1500)), tmp_path / "log"
+    model = at.BKT(**MODELS[options]).fit(at.Log.from_arrow(with_groups(folders.responses(2, 3000))))
     held = pa.array(np.isin(np.arange(1500), [100, 101, 500, 777]))
     add(log, 1, table.slice(0, 1200).filter(pc.invert(held.slice(0, 1200))))
     at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)
     add(log, 0, pa.concat_tables([table.filter(held), table.slice(1200)]))
     scored = at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)
     assert scored.late == len(set(table.filter(held)["student"].to_pylist()))
-    assert districts.mastery(tmp_path / "out").equals(anew(log, model, tmp_path / "anew"))
+    assert folders.mastery(tmp_path / "out").equals(anew(log, model, tmp_path / "anew"))
 
 
 def test_an_event_delivered_again_another_night_counts_once(tmp_path: Path) -> None:
-    table, log = districts.responses(7, 1200), tmp_path / "log"
-    table, model = table.append_column("event_id", pa.array(np.arange(1200))), districts.model()
+    table, log = folders.responses(7, 1200), tmp_path / "log"
+    table, model = table.append_column("event_id", pa.array(np.arange(1200))), folders.model()
     add(log, 0, table.slice(0, 1000))
     at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)
     add(log, 1, pa.concat_tables([table.slice(900, 50), table.slice(1000)]))
     at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)
-    assert districts.mastery(tmp_path / "out").equals(districts.plain(model.score(at.Log.from_arrow(table))))
+    assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table))))
 
 
 def test_late_rows_without_the_log_are_one_error_and_change_nothing(tmp_path: Path) -> None:
-    table, model = districts.responses(8), districts.model()
+    table, model = folders.responses(8), folders.model()
     add(tmp_path / "first", 0, table.slice(1000))
     at.score_dataset(tmp_path / "first", tmp_path / "out", model, tmp_path / "state", workers=2)
     before = {path: path.read_bytes() for folder in ("out", "state") for path in (tmp_path / folder).iterdir()}
@@ -131,12 +131,12 @@ def test_late_rows_without_the_log_are_one_error_and_change_nothing(tmp_path: Pa
 
 
 def test_a_night_with_more_rows_than_fit_scores_the_whole_log_or_says_so(tmp_path: Path) -> None:
-    table, model = districts.responses(9), districts.model()
+    table, model = folders.responses(9), folders.model()
     add(tmp_path / "log", 0, table.slice(0, 500))
     at.score_dataset(tmp_path / "log", tmp_path / "out", model, tmp_path / "state", workers=2)
     add(tmp_path / "log", 1, table.slice(500))
     at.score_dataset(tmp_path / "log", tmp_path / "out", model, tmp_path / "state", workers=2)
-    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(model, tmp_path / "log"))
-    add(tmp_path / "more", 2, districts.responses(10, 1000))
+    assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, tmp_path / "log"))
+    add(tmp_path / "more", 2, folders.responses(10, 1000))
     with pytest.raises(at.DataError, match="got 1,000 new rows; expected at most 800 for one night"):
         at.score_dataset(tmp_path / "more", tmp_path / "out", model, tmp_path / "state", workers=2)

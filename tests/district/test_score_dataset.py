@@ -10,7 +10,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.district import sweep
-from district import districts
+from reference import folders
 
 
 @pytest.fixture(autouse=True)
@@ -29,63 +29,63 @@ ORDERS = {
 @pytest.mark.parametrize("names", ["text", "numbers", "codes"])
 @pytest.mark.parametrize("files", [1, 7])
 def test_the_mastery_is_that_of_the_whole_log(order: str, names: str, files: int, tmp_path: Path) -> None:
-    table = districts.responses(1, names=names)
+    table = folders.responses(1, names=names)
     table = table.set_column(0, "student", table["student"].cast(pa.string()) if names == "codes" else table["student"])
-    log, model = districts.write(ORDERS[order](table), tmp_path / "log", files), districts.model(names=names)
+    log, model = folders.write(ORDERS[order](table), tmp_path / "log", files), folders.model(names=names)
     scored = at.score_dataset(log, tmp_path / "out", model, workers=2)
-    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(model, log))
-    assert (scored.responses, scored.rows) == (len(table), len(districts.mastery(tmp_path / "out")))
+    assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
+    assert (scored.responses, scored.rows) == (len(table), len(folders.mastery(tmp_path / "out")))
 
 
 def test_a_row_group_larger_than_a_piece_is_read_bit_by_bit(tmp_path: Path) -> None:
-    log, model = districts.write(districts.responses(2), tmp_path / "log", 1, row_group_size=5000), districts.model()
+    log, model = folders.write(folders.responses(2), tmp_path / "log", 1, row_group_size=5000), folders.model()
     at.score_dataset(log, tmp_path / "out", model, workers=2)
     assert len(list((tmp_path / "out").glob("*.parquet"))) > 5
-    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(model, log))
+    assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_what_varies_and_events_of_several_skills_are_no_different(order: str, tmp_path: Path) -> None:
-    log = districts.write(ORDERS[order](districts.responses(3, several=True)), tmp_path / "log", 5)
+    log = folders.write(ORDERS[order](folders.responses(3, several=True)), tmp_path / "log", 5)
     options = {"items": ("guess",), "kinds": ("slip",), "elapsed": True, "combine": "mean"}
-    model = at.BKT(**options).fit(at.Log.from_arrow(districts.responses(4, several=True)))
+    model = at.BKT(**options).fit(at.Log.from_arrow(folders.responses(4, several=True)))
     at.score_dataset(log, tmp_path / "out", model, workers=2)
-    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(model, log))
+    assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
 
 
 def test_rows_of_one_event_are_one_event_in_whichever_files_they_stand(tmp_path: Path) -> None:
-    table = districts.responses(5)
+    table = folders.responses(5)
     table = table.append_column("event_id", pa.array(np.arange(len(table)) // 2))  # the same ids twice, of different students
     table = table.set_column(1, "item", pa.array(np.arange(len(table)) // 2)).set_column(2, "correct", pa.array([1] * len(table)))
     again = table.slice(100, 300)  # delivered twice
-    log, model = districts.write(pa.concat_tables([table, again]), tmp_path / "log", 5), districts.model()
+    log, model = folders.write(pa.concat_tables([table, again]), tmp_path / "log", 5), folders.model()
     at.score_dataset(log, tmp_path / "out", model, workers=2)
     of_student = table.set_column(
         table.column_names.index("event_id"),
         "event_id",
         pa.array([f"{row['event_id']} {row['student']}" for row in table.to_pylist()]),
     )
-    assert districts.mastery(tmp_path / "out").equals(districts.plain(model.score(at.Log.from_arrow(of_student))))
+    assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(of_student))))
 
 
 def test_a_model_of_another_family_that_knows_mastery_scores_too(tmp_path: Path) -> None:
-    table = districts.responses(6)
-    log, model = districts.write(table, tmp_path / "log", 3), at.Blend().fit(at.Log.from_arrow(table))
+    table = folders.responses(6)
+    log, model = folders.write(table, tmp_path / "log", 3), at.Blend().fit(at.Log.from_arrow(table))
     at.score_dataset(log, tmp_path / "out", model, workers=2)
-    assert districts.mastery(tmp_path / "out").equals(districts.in_memory(model, log))
+    assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
 
 
 def test_folders_that_hold_columns_are_read(tmp_path: Path) -> None:
-    table, model = districts.responses(7), districts.model()
+    table, model = folders.responses(7), folders.model()
     for skill in table["skill"].unique().to_pylist():
         mine = table.filter(pa.compute.equal(table["skill"], skill)).drop_columns(["skill"])
-        districts.write(mine, tmp_path / "log" / f"skill={skill}", 2)
+        folders.write(mine, tmp_path / "log" / f"skill={skill}", 2)
     at.score_dataset(tmp_path / "log", tmp_path / "out", model, workers=2)
-    assert districts.mastery(tmp_path / "out").equals(districts.plain(model.score(at.Log.from_arrow(table))))
+    assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table))))
 
 
 def test_until_is_mastery_as_it_was(tmp_path: Path) -> None:
-    table, model = districts.responses(8), districts.model()
-    log, moment = districts.write(table, tmp_path / "log", 4), table["time"][700].as_py()
+    table, model = folders.responses(8), folders.model()
+    log, moment = folders.write(table, tmp_path / "log", 4), table["time"][700].as_py()
     at.score_dataset(log, tmp_path / "out", model, until=moment, workers=2)
-    assert districts.mastery(tmp_path / "out").equals(districts.plain(model.score(at.Log.from_arrow(table.slice(0, 701)))))
+    assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table.slice(0, 701)))))

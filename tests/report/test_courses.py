@@ -11,8 +11,8 @@ import pytest
 from tests.reference import rollups as slow
 
 import adaptrace as at
-from adaptrace.courses import pace, stuck
 from adaptrace.criterion import WHEEL_SPINNING
+from adaptrace.report.courses import pace, stuck
 
 AT = 0.97
 BY = [["skill"], ["class", "skill"], ["class"], []]
@@ -78,7 +78,7 @@ def test_pace_is_what_students_told_response_by_response_show(
 
 @pytest.mark.parametrize("by", BY, ids=str)
 def test_logs_one_by_one_give_what_one_log_gives_to_the_bit(model: at.BKT, roster: pa.Table, by: list[str], monkeypatch) -> None:
-    monkeypatch.setattr("adaptrace.roster.BATCH", 1)
+    monkeypatch.setattr("adaptrace.report.roster.BATCH", 1)
     logs = [log_of(1, several=True), log_of(2, several=True, first=12)]
     whole = at.Log.from_arrow(pa.concat_tables([log.table for log in logs[::-1]]).unify_dictionaries())
     found = pace(iter(logs), model, by, roster=roster, at=AT, minimum=2)

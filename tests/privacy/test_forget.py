@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import codec, files, forget, rewriting, stats_file
+from adaptrace import codec, files, stats_file
 from adaptrace.errors import DataError, OutputError
 from adaptrace.files import identities, identity, write_table
-from adaptrace.forget import find_student, forget_student, forgotten_rows
+from adaptrace.privacy import forget, rewriting
+from adaptrace.privacy.forget import find_student, forget_student, forgotten_rows
 
 NAME = "student-Ada-Lovelace"
 OTHERS = ["student-Bo", "student-Chloe", "student-Dan", "student-Zoe"]
@@ -286,7 +287,7 @@ def test_a_failure_in_the_middle_leaves_whole_files_and_the_next_run_finishes(lo
 def test_a_killed_run_leaves_whole_files_and_the_next_one_removes_what_it_left(log: Path) -> None:
     before = contents(log)
     script = (
-        "import os, signal, sys; from adaptrace import forget, rewriting; writer = rewriting.pieces\n"
+        "import os, signal, sys; from adaptrace.privacy import forget, rewriting; writer = rewriting.pieces\n"
         "def pieces(path, *more):\n"
         "    for number, piece in enumerate(writer(path, *more)):\n"
         "        if path.name == 'a.parquet' and not more and number == 1: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from adaptrace import files, lineage, parallel, rewriting
+from adaptrace import files, parallel
 from adaptrace.district import state as states
 from adaptrace.errors import DataError, OutputError, Problem
-from adaptrace.lineage import Searched
+from adaptrace.privacy import lineage, rewriting
+from adaptrace.privacy.lineage import Searched
 
 MARK = "forgetting."  # in the names of files being written: what a killed run left is removed by the next
 PathLike = str | os.PathLike[str]
@@ -38,7 +39,7 @@ class Forgotten:
         Those that held the student: ``file``, ``rows`` of the student, its identity ``before`` and ``after``; the latter is null
         if nothing was changed, and of a state, which makes new files.
     models
-        As :func:`adaptrace.lineage.uses` gives them.
+        As :func:`adaptrace.privacy.lineage.uses` gives them.
     """
 
     student: str

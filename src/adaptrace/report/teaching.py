@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from adaptrace.catalog import Catalog
 from adaptrace.criterion import Criterion
 from adaptrace.errors import DataError, Problem
-from adaptrace.mastery_table import IntArray, Mastery, Names, read
-from adaptrace.rollups import check
-from adaptrace.roster import Groups
-from adaptrace.spool import SHARDS, Spool, packed
+from adaptrace.report.mastery_table import IntArray, Mastery, Names, read
+from adaptrace.report.rollups import check
+from adaptrace.report.roster import Groups
+from adaptrace.report.spool import SHARDS, Spool, packed
 
 HELPERS = 2  # of a group, at most
 MEMBER = np.dtype([("group", np.int64), ("student", np.int64), ("skill", np.int64), ("mastery", float), ("low", float)])
@@ -58,7 +58,7 @@ def small_groups(
     Parameters
     ----------
     mastery
-        As in :func:`~adaptrace.rollups.mastery_by`.
+        As in :func:`~adaptrace.report.rollups.mastery_by`.
     roster
         ``student`` and the column ``by``, as there. Students in no class are left out.
     catalog

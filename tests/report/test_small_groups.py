@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import mastery_table, spool
 from adaptrace.catalog import Catalog
-from adaptrace.teaching import HELPERS, elected, small_groups
+from adaptrace.report import mastery_table, spool
+from adaptrace.report.teaching import HELPERS, elected, small_groups
 
 Told = dict[str, dict[str, float]]  # student -> skill -> mastery
 

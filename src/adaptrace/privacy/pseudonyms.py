@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from adaptrace import files, rewriting
+from adaptrace import files
 from adaptrace.errors import DataError, OutputError, Problem
+from adaptrace.privacy import rewriting
 
 BYTES = 32  # of a key: as many as SHA-256 gives
 DIGITS = 32  # of a pseudonym, hexadecimal: 128 bits

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import cli_report, courses, rollups, teaching
+from adaptrace import cli_report
 from adaptrace.criterion import WHEEL_SPINNING, Criterion
+from adaptrace.report import courses, rollups, teaching
 from adaptrace.sample import sample_path
 
 LOG, CATALOG = sample_path("responses.parquet"), sample_path("catalog.json")

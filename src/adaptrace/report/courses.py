@@ -13,12 +13,12 @@ from adaptrace import schema
 from adaptrace.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.errors import DataError, Problem
 from adaptrace.log import DAY, Log
-from adaptrace.mastery_table import IntArray, Names
 from adaptrace.models.bkt import BKT
 from adaptrace.models.bkt_table import LAST
-from adaptrace.privacy import open_share, withhold
-from adaptrace.rollups import check, numbers_of
-from adaptrace.roster import Sums, Tally
+from adaptrace.report.mastery_table import IntArray, Names
+from adaptrace.report.rollups import check, numbers_of
+from adaptrace.report.roster import Sums, Tally
+from adaptrace.report.withheld import open_share, withhold
 
 HOURS = 24  # a day: the grain of times to mastery
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
@@ -77,7 +77,7 @@ def pace(
     A student *reached* a skill with the response right after which mastery was first ``at`` or above; days count from the
     first response on the skill. Quartiles are of those who reached it alone: read them beside the share who did. They are values
     that occurred (the smallest that so many do not exceed), days in whole hours, and null where fewer than ``minimum`` pairs
-    reached it. What is withheld, and how shares stay open: as in :func:`~adaptrace.rollups.mastery_by`.
+    reached it. What is withheld, and how shares stay open: as in :func:`~adaptrace.report.rollups.mastery_by`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def pace(
     model
         A fitted model.
     by, roster, at, minimum
-        As in :func:`~adaptrace.rollups.mastery_by`.
+        As in :func:`~adaptrace.report.rollups.mastery_by`.
 
     Returns
     -------

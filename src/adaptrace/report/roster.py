@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from adaptrace import schema
 from adaptrace.errors import DataError
 from adaptrace.files import read_table
-from adaptrace.mastery_table import BATCH, IntArray, Names, lacking
+from adaptrace.report.mastery_table import BATCH, IntArray, Names, lacking
 from adaptrace.schema import Column
 
 SKILL = "skill"  # what can be grouped by beside the roster's columns

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import pseudonyms, rewriting
 from adaptrace.errors import DataError, OutputError
-from adaptrace.pseudonyms import new_key, pseudonym_of, pseudonymize, read_key
+from adaptrace.privacy import pseudonyms, rewriting
+from adaptrace.privacy.pseudonyms import new_key, pseudonym_of, pseudonymize, read_key
 
 HEX = bytes(range(32)).hex()
 NAMES = ["Ada", "Björn", "Ada", None, "Chloé"]
@@ -261,7 +261,7 @@ def test_a_killed_run_leaves_no_output_and_the_next_one_finishes(key: Path, tmp_
     for name in "abc":
         pq.write_table(log_of(NAMES), tmp_path / "in" / f"{name}.parquet")
     script = (
-        "import os, signal, sys; from adaptrace import pseudonyms, rewriting; whole = rewriting.rewrite\n"
+        "import os, signal, sys; from adaptrace.privacy import pseudonyms, rewriting; whole = rewriting.rewrite\n"
         "def rewrite(source, *more):\n"
         "    if source.name == 'b.parquet': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return whole(source, *more)\n"

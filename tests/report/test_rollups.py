@@ -15,9 +15,9 @@ import pytest
 from tests.reference import rollups as slow
 
 import adaptrace as at
-from adaptrace import mastery_table, privacy, rollups, spool
 from adaptrace.errors import DataError
-from adaptrace.rollups import growth, mastery_by
+from adaptrace.report import mastery_table, rollups, spool, withheld
+from adaptrace.report.rollups import growth, mastery_by
 
 SCHOOLS = {"A": "north", "B": "north", "C": "south", None: None}
 LEVELS = [0.0, 0.2, 0.94, 0.95, 0.96, 1.0, 1 / 3]
@@ -86,7 +86,7 @@ def test_order_types_and_parts_change_no_bit(roster: pa.Table, by: list[str], tm
     table = table_of(7)
     expected = mastery_by(table, by, roster=roster, minimum=3)
     monkeypatch.setattr(mastery_table, "BATCH", 4)
-    monkeypatch.setattr("adaptrace.roster.BATCH", 4)
+    monkeypatch.setattr("adaptrace.report.roster.BATCH", 4)
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
     for number, (start, size) in enumerate([(0, 1), (1, 20), (21, 0), (21, 100)]):
         part = shuffled.slice(start, size)
@@ -206,7 +206,7 @@ def test_no_total_less_what_is_shown_is_of_few_students(seed: int) -> None:
     keys = [key for key in itertools.product("ABCDE", "xyz", "12") if random.random() < 0.9]
     students = random.integers(0, 30, len(keys)) if seed else np.full(len(keys), 30)
     names = [pa.chunked_array([list(column)]) for column in zip(*keys, strict=True)]
-    hide = privacy.hidden(names, students, 7)
+    hide = withheld.hidden(names, students, 7)
     assert all(hide[(students > 0) & (students < 7)])
     assert not any(hide[students == 0])
     for left_out in range(3):
@@ -360,7 +360,7 @@ def test_arguments_that_cannot_be_are_a_value_error(roster: pa.Table, wrong: str
 
 
 def test_sums_of_many_parts_are_put_together_as_they_come(monkeypatch) -> None:
-    monkeypatch.setattr("adaptrace.roster.BATCH", 3)
+    monkeypatch.setattr("adaptrace.report.roster.BATCH", 3)
     sums = rollups.Tally("skill", None, "n")._sums
     for number in range(50):
         sums.add({"cell": np.array([number % 7]), "pairs": np.array([1]), "n": np.array([number])})

@@ -12,7 +12,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace import codec, files
-from adaptrace.pseudonyms import pseudonym_of, read_key
+from adaptrace.privacy.pseudonyms import pseudonym_of, read_key
 from adaptrace.sample import sample_path
 
 NAME = "student-007"

@@ -1,0 +1,1 @@
+"""Privacy: pseudonyms at ingest, and forgetting a student wherever they were."""

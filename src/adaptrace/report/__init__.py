@@ -1,0 +1,1 @@
+"""Reports: mastery by class, school and skill, growth, pace, who is stuck, and who could work together."""

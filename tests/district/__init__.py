@@ -1,1 +1,0 @@
-"""Tests of districts: every student, every night."""
