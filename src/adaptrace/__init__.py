@@ -56,6 +56,8 @@ if TYPE_CHECKING:
         TargetSuccess,
         Thompson,
     )
+    from adaptrace.privacy.forget import forget_student
+    from adaptrace.privacy.pseudonyms import pseudonymize
     from adaptrace.recommendation import Reason, Recommendation, Recommender, recommend
     from adaptrace.report.courses import pace, stuck
     from adaptrace.report.rollups import growth, mastery_by
@@ -122,6 +124,7 @@ _HOME = {
     "compare": "evaluate",
     "cross_validate": "evaluate",
     "fairness": "fair",
+    "forget_student": "privacy.forget",
     "growth": "report.rollups",
     "load": "models",
     "logs_of": "district",
@@ -129,6 +132,7 @@ _HOME = {
     "off_policy": "offpolicy",
     "pace": "report.courses",
     "policy_matrix": "matrix",
+    "pseudonymize": "privacy.pseudonyms",
     "recommend": "recommendation",
     "replay": "evaluate",
     "sample_catalog": "sample",
@@ -195,6 +199,7 @@ __all__ = [
     "compare",
     "cross_validate",
     "fairness",
+    "forget_student",
     "growth",
     "load",
     "logs_of",
@@ -202,6 +207,7 @@ __all__ = [
     "off_policy",
     "pace",
     "policy_matrix",
+    "pseudonymize",
     "recommend",
     "replay",
     "sample_catalog",
