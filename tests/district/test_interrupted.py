@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -111,3 +112,12 @@ def test_a_run_with_another_plan_starts_anew(here, tmp_path: Path, monkeypatch) 
     monkeypatch.setattr(sweep, "MOST_ROWS", 300)
     at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"), tmp_path / "state", workers=2)
     assert folders.mastery(tmp_path / "out").equals(folders.in_memory(at.load(here / "model.json"), here / "log"))
+
+
+def test_two_runs_at_once_do_not_share_an_output_or_a_state(here, tmp_path: Path) -> None:
+    with (tmp_path / ".state.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(at.OutputError, match="state: another run is at work on it"):
+            at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"), tmp_path / "state")
+    at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"), tmp_path / "state")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "state"]

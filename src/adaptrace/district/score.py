@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,8 @@ class Scored:
     def __str__(self) -> str:
         late = f"; {self.late:,} students with late rows were scored anew" if self.late else ""
         skipped = f"; {len({each.file for each in self.skipped}):,} files were left out" if self.skipped else ""
-        return f"{self.rows:,} students and skills from {self.responses:,} responses{late}{skipped}"
+        resumed = "; an interrupted run was gone on with" if self.resumed else ""
+        return f"{self.rows:,} students and skills from {self.responses:,} responses{late}{skipped}{resumed}"
 
 
 @dataclass(frozen=True)
@@ -179,19 +180,33 @@ def score_dataset(
     rows, moment = budget(memory, workers), _moment(until)
     work = Work(Path(out), Path(state) if state is not None else None)
     _check(model, work, source, moment, changed)
-    work.recover()
-    work.check()
-    layout = Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model))
-    known = states.load(work.state, model.fingerprint) if work.state is not None else None
+    with work.claimed():
+        work.recover()
+        work.check()
+        known = states.load(work.state, model.fingerprint) if work.state is not None else None
+        job = Job(model, work, rows, workers, at, moment, known.night + 1 if known is not None else 1)
+        layout = Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model))
+        scored = _score_good(source, layout, job, known, changed=changed, skip_bad=skip_bad, progress=progress)
+        _list_skipped(scored.skipped, work.out)
+    return scored
+
+
+def _score_good(
+    source: str | os.PathLike[str],
+    layout: Layout,
+    job: Job,
+    known: State | None,
+    *,
+    changed: bool,
+    skip_bad: bool,
+    progress: Callable[[float], None] | None,
+) -> Scored:
+    """Score the files that can be used; if others are not to be left out, they are an error."""
     dataset, problems = survey(source, layout)
-    _check_columns(dataset, work, moment)
-    job = Job(model, work, rows, workers, at, moment, known.night + 1 if known is not None else 1)
-    while True:
-        if problems and not skip_bad:
-            raise DataError(os.fspath(source), problems)
+    _check_columns(dataset, job)
+    while skip_bad or not problems:
         try:
-            scored = _score(dataset, job, known, changed, progress)
-            break
+            return replace(_score(dataset, job, known, changed, progress), skipped=tuple(problems))
         except DataError as error:
             bad = {problem.file for problem in error.problems}
             if not skip_bad or None in bad:
@@ -199,9 +214,8 @@ def score_dataset(
             problems += error.problems
             dataset = dataset.only(file for file in dataset.files if not {file.name, str(file.path)} & bad)
             if not dataset.files:
-                raise DataError(os.fspath(source), problems) from None
-    _list_skipped(problems, work.out)
-    return replace(scored, skipped=tuple(problems))
+                break
+    raise DataError(os.fspath(source), problems)
 
 
 def _score(dataset: Dataset, job: Job, known: State | None, changed: bool, progress: Callable[[float], None] | None) -> Scored:
@@ -274,8 +288,9 @@ def _check(model: Any, work: Work, source: Any, until: int | None, changed: bool
         raise ValueError(f"{out}: got one folder for the output and the state; expected two, side by side")
 
 
-def _check_columns(dataset: Dataset, work: Work, until: int | None) -> None:
-    names = {"time"} if until is not None else {"time", "order"} if work.state is not None else set()
+def _check_columns(dataset: Dataset, job: Job) -> None:
+    until = job.until
+    names = {"time"} if until is not None else {"time", "order"} if job.work.state is not None else set()
     if names and not names & dataset.types.keys():
         got, why = f"the columns {', '.join(dataset.types)}", "until" if until is not None else "a state"
         expected = f"column {' or '.join(sorted(names, reverse=True))}, which {why} needs"
@@ -289,7 +304,7 @@ def _moment(until: datetime.datetime | None) -> int | None:
     return int(pa.scalar(until, schema.TIME).cast(pa.int64()).as_py())
 
 
-def _list_skipped(problems: list[Problem], out: Path) -> None:
+def _list_skipped(problems: Sequence[Problem], out: Path) -> None:
     """The list of files that were left out, beside the output; none if there are none."""
     path = out.with_name(f"{out.name}.skipped.csv")
     if problems:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,20 @@ class Work:
     def done(self) -> Path:
         """Where a sweep notes what is done."""
         return self.folder / "done"
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other runs from the same outputs inside the block; the system ends the claim of a process that dies.
+
+        Raises
+        ------
+        OutputError
+            If another run is at work on them.
+        """
+        with contextlib.ExitStack() as claims:
+            for folder in (self.out, *([self.state] if self.state is not None else [])):
+                claims.enter_context(_claim(folder))
+            yield
 
     def check(self) -> None:
         """Refuse an output that would overwrite what no run of ours has made.
@@ -124,6 +140,24 @@ class Work:
             shutil.rmtree(self._old, ignore_errors=True)
             os.replace(self.out, self._old)
         os.replace(self.parts, self.out)
+
+
+@contextlib.contextmanager
+def _claim(folder: Path) -> Iterator[None]:
+    path = folder.with_name(f".{folder.name}.lock")
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be written: {error.strerror}; choose a folder that exists and is writable"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(f"{folder}: another run is at work on it; wait for its end or choose another folder") from error
+        yield
+        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, content: Any) -> None:
