@@ -16,7 +16,8 @@ from adaptrace import parallel, schema
 from adaptrace.district import state as states
 from adaptrace.district.dataset import NAMES, Dataset, Piece, Slice, sort_of
 from adaptrace.district.state import ROW, Part, State, plain, replaced, runs_of
-from adaptrace.district.sweep import Names, log_of
+from adaptrace.district.students import Names
+from adaptrace.district.sweep import log_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source
 from adaptrace.fit import Progress

@@ -17,7 +17,8 @@ from adaptrace.district import night as nights
 from adaptrace.district import state as states
 from adaptrace.district.dataset import Dataset, Layout, reads_of, sort_of, survey
 from adaptrace.district.state import Part, State
-from adaptrace.district.sweep import Sweep, budget, split_of
+from adaptrace.district.students import split_of
+from adaptrace.district.sweep import Sweep, budget
 from adaptrace.district.work import Work
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.files import write_table

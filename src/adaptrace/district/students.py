@@ -1,0 +1,97 @@
+"""Students: known by 64 bits of their names, and who of them has rows in several pieces of a dataset."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from adaptrace import parallel
+from adaptrace.arrays import space
+from adaptrace.district.dataset import LARGE, Dataset, Piece, sort_of
+from adaptrace.kernels import keys as kernels
+
+KeyArray = NDArray[np.uint64]
+
+SCATTERED = 0.5  # from this share of students in several pieces on, all are put into buckets
+
+
+def keys_of(names: pa.Array) -> KeyArray:
+    """64 bits for each name: the same wherever it stands, and different for different names but for one in 2^64."""
+    out = np.empty(len(names), np.uint64)
+    if sort_of(names.type) == "text":
+        text = names.cast(pa.large_string())
+        start = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
+        data = text.buffers()[2]
+        kernels.of_texts(start, np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8), out)
+    else:
+        kernels.of_numbers(pc.cast(names, pa.int64(), safe=False).to_numpy(zero_copy_only=False).view(np.uint64), out)
+    return out
+
+
+class Names:
+    """Names that others are looked up among again and again."""
+
+    def __init__(self, names: pa.Array) -> None:
+        self._names, self._keys = names, keys_of(names)
+        self._slots = np.full(2 << len(names).bit_length(), -1, np.int32)
+        kernels.put_all(self._keys, self._slots)
+
+    def find(self, names: pa.Array) -> NDArray[np.int64]:
+        """Where each name stands among them, (n,); -1 where nowhere."""
+        found = np.empty(len(names), np.int64)
+        kernels.find_all(keys_of(names), self._keys, self._slots, found)
+        hit = np.flatnonzero(found >= 0)
+        same = pc.equal(names.take(pa.array(hit)), self._names.take(pa.array(found[hit])).cast(names.type))
+        found[hit[~same.to_numpy(zero_copy_only=False)]] = -1  # another name of the same key
+        return found
+
+
+def _students_of(dataset: Dataset, piece: Piece) -> KeyArray:
+    """Keys of the students of a piece, sorted."""
+    with parallel.alone():
+        column = dataset.read(piece, ["student"]).table["student"]
+    found = [keys_of(_distinct(chunk).drop_null()) for chunk in column.chunks]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
+
+
+def _distinct(chunk: pa.Array) -> pa.Array:
+    """The names in a chunk, each at least once."""
+    if pa.types.is_dictionary(chunk.type):
+        return chunk.dictionary
+    if not pa.types.is_integer(chunk.type) or chunk.null_count:
+        return chunk.unique()
+    values, out = chunk.cast(pa.int64()).to_numpy(), space(len(chunk), np.int64)
+    return pa.array(out[: kernels.runs(values, out)])
+
+
+class Split(NamedTuple):
+    """Who has rows in several pieces."""
+
+    everyone: bool
+    keys: KeyArray  # of the students, sorted, unless it is everyone
+
+    def has(self, keys: KeyArray) -> NDArray[np.bool_]:
+        """Which of these students are among them."""
+        return np.ones(len(keys), bool) if self.everyone else np.isin(keys, self.keys)
+
+
+def split_of(dataset: Dataset, pieces: list[Piece], rows: int, workers: int) -> Split:
+    """Who has rows in several pieces, or in one that is larger than a piece should be."""
+    if len(pieces) == 1 and pieces[0].rows <= LARGE * rows:
+        return Split(False, np.empty(0, np.uint64))
+    many: list[KeyArray] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for number, keys in enumerate(pool.map(lambda piece: _students_of(dataset, piece), pieces)):
+            many += [keys, keys] if pieces[number].rows > LARGE * rows else [keys]
+            if number + 1 in (2, 8, 32, len(pieces)):
+                every, count = np.unique(np.concatenate(many), return_counts=True)
+                split = Split(len(every) > 0 and bool((count > 1).mean() > SCATTERED), every[count > 1])
+                if split.everyone:
+                    pool.shutdown(cancel_futures=True)
+                    return split
+    return split
