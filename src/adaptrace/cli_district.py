@@ -28,23 +28,23 @@ from adaptrace.cli_options import (
     write,
 )
 
-ENDINGS = (".parquet", ".pq", ".parq", ".arrow", ".feather", ".ipc", ".csv", ".tsv", ".tab", ".txt", ".json", ".gz")
-
 GOES_WITH = {
-    **dict.fromkeys(("until", "changed", "skip_bad"), "a folder as output (-o FOLDER) or --state"),
+    **dict.fromkeys(("before", "changed", "skip_bad"), "a folder as output (-o FOLDER) or --state"),
     **dict.fromkeys(("format", "ordered", "levels"), "a file as output (-o mastery.parquet)"),
 }
 
 Where = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="A file (by default CSV to stdout), or a folder: then the log may be of any size."),
+    typer.Option("--output", "-o", help="A file (by default CSV to stdout), or a folder (with --state by default mastery)."),
 ]
 StateFolder = Annotated[
     Path | None, typer.Option("--state", help="A folder that remembers every student: tonight only new files are read.")
 ]
 Memory = Annotated[str, typer.Option("--memory", help="Of folders: at most so much, e.g. 2GB.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Of folders: threads; by default one per core.")]
-Until = Annotated[datetime.datetime | None, typer.Option("--until", help="Of folders: leave out later responses (UTC).")]
+Before = Annotated[
+    datetime.datetime | None, typer.Option("--before", help="Of folders: leave out responses from this moment on (UTC).")
+]
 Changed = Annotated[bool, typer.Option("--changed", help="With --state: write only what tonight's rows changed.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Of folders: leave out bad files, and list them beside the output.")]
 
@@ -55,7 +55,7 @@ def score(
     output: Where = None,
     state: StateFolder = None,
     at: At = None,
-    until: Until = None,
+    before: Before = None,
     changed: Changed = False,
     skip_bad: SkipBad = False,
     memory: Memory = "2GB",
@@ -72,9 +72,14 @@ def score(
     by piece in bounded memory; a run that was killed goes on where it was.
     """
     fitted, moment = load(model), {} if at is None else {"at": at}
-    folder = state is not None or (output is not None and not output.name.lower().endswith(ENDINGS))
+    is_folder = output is not None and _is_folder(output)
+    if state is not None and output is not None and not is_folder:
+        raise typer.BadParameter(f"got the output '{output}' with --state; expected a folder: a name without an ending")
+    if changed and state is None:
+        raise typer.BadParameter("got --changed, which goes with --state: it says what there was before")
+    folder = state is not None or is_folder
     if not folder:
-        _refuse(until=until, changed=changed, skip_bad=skip_bad)
+        _refuse(before=before, changed=changed, skip_bad=skip_bad)
         responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
         return write(able(fitted, "score")(responses, **moment), output)
     _refuse(format=format, ordered=ordered, levels=levels)
@@ -82,7 +87,7 @@ def score(
     from adaptrace import district
 
     place = output or Path("mastery")
-    options: dict[str, Any] = {"columns": pairs(column), "time_unit": time_unit, "until": until, **moment}
+    options: dict[str, Any] = {"columns": pairs(column), "time_unit": time_unit, "before": before, **moment}
     with usage(), fitting("scoring") as progress:
         scored = district.score_dataset(
             log, place, fitted, state, memory, workers, changed=changed, skip_bad=skip_bad, progress=progress, **options
@@ -90,6 +95,13 @@ def score(
     for problem in scored.skipped:
         say(f"left out: {problem}")
     return say(f"{place}: {scored}")
+
+
+def _is_folder(output: Path) -> bool:
+    """Whether an output is meant to be a folder: its name has no ending, or it is one and no ending of a table's."""
+    from adaptrace.files import is_table
+
+    return output.suffix == "" or (output.is_dir() and not is_table(output))
 
 
 def _refuse(**options: object) -> None:

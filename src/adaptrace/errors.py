@@ -15,7 +15,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+FEW = 3  # files that are named where many have the same problem
 
 
 class AdaptraceError(Exception):
@@ -59,8 +61,20 @@ class DataError(AdaptraceError, ValueError):
         if len(self.problems) == 1:
             text = f"{source}: {self.problems[0]}"
         else:
-            text = "\n".join([f"{source}: {len(self.problems)} problems", *(f"  - {each}" for each in self.problems)])
+            text = "\n".join([f"{source}: {len(self.problems)} problems", *(f"  - {each}" for each in _together(self.problems))])
         super().__init__(text)
+
+
+def _together(problems: Sequence[Problem]) -> list[Problem]:
+    """The same of several whole files told once."""
+    files: dict[Problem, list[str]] = {}
+    for each in problems:
+        files.setdefault(each if each.row else replace(each, file=None), []).append(each.file or "")
+    told = []
+    for each, names in files.items():
+        more = f" and {len(names) - FEW:,} more files" if len(names) > FEW else ""
+        told.append(replace(each, file=", ".join(names[:FEW]) + more or None))
+    return told
 
 
 class ModelError(AdaptraceError):

@@ -124,6 +124,11 @@ def are_parquet(path: str | os.PathLike[str]) -> bool:
     return all(ending_of(file) in PARQUET for file in find_files(path))
 
 
+def is_table(path: Path) -> bool:
+    """Whether the name is that of a table: Parquet, Arrow, CSV, ..."""
+    return ending_of(path) in (*PARQUET, *ARROW, *DELIMITED, ".json")
+
+
 def ending_of(path: Path) -> str:
     """The ending that tells the format, in lower case, ``.gz`` aside."""
     suffixes = [suffix.lower() for suffix in path.suffixes]

@@ -155,9 +155,9 @@ def test_a_state_needs_an_order_in_time(log: Path, model, tmp_path: Path) -> Non
 def test_folders_of_others_are_not_touched(log: Path, model, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
-    with pytest.raises(at.OutputError, match="mine: got a folder with other things in it"):
+    with pytest.raises(at.OutputError, match="mine: got a folder that holds other things; expected a new or empty one"):
         at.score_dataset(log, tmp_path / "mine", model)
-    with pytest.raises(at.OutputError, match="mine: got a folder with other things in it"):
+    with pytest.raises(at.OutputError, match="mine: got a folder that holds other things; expected a new or empty one"):
         at.score_dataset(log, tmp_path / "out", model, tmp_path / "mine")
 
 
@@ -169,14 +169,14 @@ def test_folders_of_others_are_not_touched(log: Path, model, tmp_path: Path) -> 
         ({"changed": True}, "changed: got True without a state"),
         ({"state": "log/state"}, "lies in the log that is read"),
         ({"state": "out"}, "got one folder for the output and the state"),
-        ({"state": "state", "until": "2020"}, "until and state: got both"),
+        ({"state": "state", "before": "2020"}, "before and state: got both"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message: str, log: Path, model, tmp_path: Path) -> None:
     if "state" in options:
         options = {**options, "state": tmp_path / options["state"]}
-    if "until" in options:
-        options = {**options, "until": pq.read_table(log)["time"][0].as_py()}
+    if "before" in options:
+        options = {**options, "before": pq.read_table(log)["time"][0].as_py()}
     with pytest.raises(ValueError, match=message):
         at.score_dataset(log, tmp_path / "out", model, workers=2, **options)
 
@@ -187,3 +187,53 @@ def test_only_models_that_know_mastery_score_and_only_tracing_has_a_state(log: P
         at.score_dataset(log, tmp_path / "out", at.Constant().fit(table))
     with pytest.raises(at.ModelError, match="a state of Blend: expected a BKT"):
         at.score_dataset(log, tmp_path / "out", at.Blend().fit(table), tmp_path / "state")
+
+
+def test_neither_output_nor_state_takes_the_place_of_the_other(log: Path, model, tmp_path: Path) -> None:
+    at.score_dataset(log, tmp_path / "out", model, tmp_path / "state")
+    with pytest.raises(at.OutputError, match=r"state: got a folder that holds state; expected .* one of mastery"):
+        at.score_dataset(log, tmp_path / "state", model)
+    with pytest.raises(at.OutputError, match=r"out: got a folder that holds mastery; expected .* one of state"):
+        at.score_dataset(log, tmp_path / "new", model, tmp_path / "out")
+
+
+def test_what_others_put_into_an_output_stays(log: Path, model, tmp_path: Path) -> None:
+    at.score_dataset(log, tmp_path / "out", model)
+    (tmp_path / "out" / "README.txt").write_text("mine")
+    at.score_dataset(log, tmp_path / "out", model)
+    assert (tmp_path / "out" / "README.txt").read_text() == "mine"
+
+
+def test_files_with_and_without_ids_of_events_do_not_mix(log: Path, model, tmp_path: Path) -> None:
+    for number in range(4):
+        path = log / f"part-{number:02d}.parquet"
+        table = pq.read_table(path)
+        ids = pa.array([f"{number}-{row}" for row in range(len(table))])
+        pq.write_table(table.append_column("event_id", ids), path)
+    with pytest.raises(at.DataError) as error:
+        at.score_dataset(log, tmp_path / "out", model)
+    (problem,) = error.value.problems
+    assert str(problem).startswith("part-04.parquet: got no column 'event_id'; expected text as in most files")
+
+
+def test_a_night_that_contradicts_an_event_names_its_file_and_can_do_without_it(log: Path, model, tmp_path: Path) -> None:
+    table = with_ids(log)
+    at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)
+    again = table.slice(70, 3).set_column(2, "correct", pc.subtract(1, table["correct"].slice(70, 3)))
+    pq.write_table(again, log / "a-night.parquet")
+    with pytest.raises(at.DataError, match=r"a-night\.parquet, column 'correct', row 1: got . for event_id '70 of student"):
+        at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)
+    scored = at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2, skip_bad=True)
+    assert {problem.file for problem in scored.skipped} == {"a-night.parquet"}
+    assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table))))
+
+
+def with_ids(log: Path) -> pa.Table:
+    """The same log, every response with an id of its own."""
+    first, tables = 0, []
+    for path in sorted(log.iterdir()):
+        table = pq.read_table(path)
+        tables.append(table.append_column("event_id", pa.array([str(first + row) for row in range(len(table))])))
+        pq.write_table(tables[-1], path)
+        first += len(table)
+    return pa.concat_tables(tables)

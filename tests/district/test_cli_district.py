@@ -45,7 +45,7 @@ def test_files_left_out_are_said_and_listed(run, district: Path) -> None:
     outcome = run("score", "log", "-m", "model.json", "-o", "out", "--skip-bad")
     assert outcome.code == 0
     assert outcome.stderr.startswith("left out: part-02.parquet: got ")
-    assert outcome.stderr.endswith("; 1 files were left out\n")
+    assert outcome.stderr.endswith("; 1 file was left out\n")
     assert (district / "out.skipped.csv").exists()
 
 
@@ -53,9 +53,10 @@ def test_files_left_out_are_said_and_listed(run, district: Path) -> None:
     ("arguments", "message"),
     [
         (["--skip-bad"], "got --skip-bad, which goes with a folder as output"),
-        (["--changed", "-o", "mastery.parquet"], "got --changed, which goes with a folder as output"),
+        (["--before", "2026-01-01", "-o", "mastery.parquet"], "got --before, which goes with a folder as output"),
         (["--ordered", "-o", "out"], "got --ordered, which goes with a file as output"),
-        (["--changed", "-o", "out"], "changed: got True without a state"),
+        (["--changed", "-o", "out"], "got --changed, which goes with --state"),
+        (["--state", "state", "-o", "mastery.csv"], "got the output 'mastery.csv' with --state; expected a folder"),
         (["--memory", "2 apples", "-o", "out"], "memory: got '2 apples'; expected a size"),
     ],
 )

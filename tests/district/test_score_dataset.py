@@ -84,8 +84,8 @@ def test_folders_that_hold_columns_are_read(tmp_path: Path) -> None:
     assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table))))
 
 
-def test_until_is_mastery_as_it_was(tmp_path: Path) -> None:
+def test_before_a_moment_is_mastery_as_it_was(tmp_path: Path) -> None:
     table, model = folders.responses(8), folders.model()
     log, moment = folders.write(table, tmp_path / "log", 4), table["time"][700].as_py()
-    at.score_dataset(log, tmp_path / "out", model, until=moment, workers=2)
-    assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table.slice(0, 701)))))
+    at.score_dataset(log, tmp_path / "out", model, before=moment, workers=2)
+    assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table.slice(0, 700)))))

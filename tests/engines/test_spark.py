@@ -94,12 +94,15 @@ def left_in(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("log", LOGS)
-def test_scores_and_stats_are_those_of_one_machine(spark: Any, tmp_path: Path, log: str, way: str) -> None:
+def test_scores_and_stats_are_those_of_one_machine(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, way: str
+) -> None:
+    monkeypatch.setattr(engine, "SHARE", 400)
     source, bkt = written(tmp_path / "log", LOGS[log](), way), model()
     summary = engine.score(spark, source, tmp_path / "out", bkt)
     expected = bkt.score(at.Log.read(source))
     assert in_order(pq.read_table(tmp_path / "out")).equals(in_order(expected))
-    assert summary == engine.Summary(STUDENTS * EACH, len(expected), summary.parts, way == "bucketed")
+    assert summary == engine.Summary(STUDENTS * EACH, len(expected), FILES, way == "bucketed")
     assert engine.stats(spark, source, bkt) == bkt.stats(at.Log.read(source))
     assert left_in(tmp_path) == {"log", "out"}
 
@@ -138,6 +141,16 @@ def test_one_student_in_two_files_is_found_among_many(spark: Any, tmp_path: Path
     visitor = last.slice(0, 1).set_column(0, "student", pa.array([2]))  # lives in file 2; files 0 and 1 say nothing
     pq.write_table(pa.concat_tables([last, visitor]), source / "3.parquet")
     assert not engine.score(spark, source, tmp_path / "out", bkt).bucketed
+    assert in_order(pq.read_table(tmp_path / "out")).equals(in_order(bkt.score(at.Log.read(source))))
+
+
+@pytest.mark.parametrize("bucketed", [True, False])
+def test_files_may_differ_in_the_width_of_their_types(spark: Any, tmp_path: Path, bucketed: bool) -> None:
+    source, bkt = written(tmp_path / "log", responses(), "bucketed"), model()
+    table = pq.read_table(source / "1.parquet")
+    nanoseconds = table.set_column(4, "time", table["time"].cast(pa.timestamp("ns", "UTC")))
+    pq.write_table(nanoseconds.set_column(0, "student", table["student"].cast(pa.int16())), source / "1.parquet")
+    engine.score(spark, source, tmp_path / "out", bkt, bucketed=bucketed)
     assert in_order(pq.read_table(tmp_path / "out")).equals(in_order(bkt.score(at.Log.read(source))))
 
 
@@ -193,15 +206,6 @@ def test_a_file_with_damaged_pages_is_named(spark: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         engine.stats(spark, source, model())
     assert {problem.file for problem in caught.value.problems} == {"2.parquet"}
-
-
-def test_files_that_spark_cannot_read_as_one_table_are_told_unless_they_are_bucketed(spark: Any, tmp_path: Path) -> None:
-    source, bkt = written(tmp_path / "log", responses(), "bucketed"), model()
-    table = pq.read_table(source / "1.parquet")
-    pq.write_table(table.set_column(4, "time", table["time"].cast(pa.timestamp("ns", "UTC"))), source / "1.parquet")
-    with pytest.raises(DataError, match=r"1\.parquet, column 'time': got times in nanoseconds, which Spark does not read"):
-        engine.stats(spark, source, bkt, bucketed=False)
-    assert engine.stats(spark, source, bkt) == bkt.stats(at.Log.read(source))
 
 
 def test_a_folder_that_holds_something_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -270,7 +274,7 @@ def test_what_spark_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
     assert "in JAVA_HOME (/nowhere)" in engine.missing()
     monkeypatch.setattr(engine, "find_spec", lambda name: None)
-    with pytest.raises(AdaptraceError, match=r'PySpark is not installed; pip install "adaptrace\[spark\]"'):
+    with pytest.raises(AdaptraceError, match=r'PySpark with its .sql. extra is not installed; pip install "adaptrace\[spark\]"'):
         engine.session("local[1]")
 
 

@@ -373,7 +373,7 @@ def test_models_say_whether_they_used_the_student(log: Path, models: Path) -> No
         "silent.json": ("unknown", "does not say what it was made of"),
         "notes.json": ("unknown", "not a model; expected a file written by adaptrace's save()"),
         "clean.json": ("no", ""),
-        "elsewhere.json": ("no", ""),
+        "elsewhere.json": ("unknown", "made of files not among these"),
     }
 
 
@@ -500,3 +500,20 @@ def test_no_byte_of_a_state_holds_the_name(tmp_path: Path, nights: list[pa.Table
     name = nights[0]["student"][0].as_py()
     forget_student(name, [tmp_path / "nights"], state=tmp_path / "state")
     assert not any(holds(path, name) for path in (tmp_path / "state").glob("*.parquet"))
+
+
+def test_what_a_killed_run_had_put_aside_goes_too(tmp_path: Path, nights: list[pa.Table], sample_model: at.BKT) -> None:
+    pq.write_table(nights[0], tmp_path / "night-0.parquet")
+    at.score_dataset(tmp_path / "night-0.parquet", tmp_path / "out", sample_model)
+    aside = tmp_path / ".out.partial" / "done"
+    aside.mkdir(parents=True)
+    (aside / "piece-0000-0.arrow").write_bytes(nights[0]["student"][0].as_py().encode())
+    forget_student(nights[0]["student"][0].as_py(), [tmp_path / "night-0.parquet", tmp_path / "out"])
+    assert not (tmp_path / ".out.partial").exists()
+
+
+def test_a_state_is_no_table(tmp_path: Path, nights: list[pa.Table], sample_model: at.BKT) -> None:
+    pq.write_table(nights[0], tmp_path / "night-0.parquet")
+    at.score_dataset(tmp_path / "night-0.parquet", tmp_path / "out", sample_model, tmp_path / "state")
+    with pytest.raises(at.DataError, match="state: got a folder that holds a state; expected tables of rows"):
+        forget_student("Ada", [tmp_path / "night-0.parquet", tmp_path / "state"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from adaptrace.errors import DataError, Problem
 from adaptrace.files import PARQUET, Source, ending_of, find_files, identity, name_in, told
 
 LARGE = 2  # times as many rows as a piece should have, and a row group is read bit by bit
-NAMES = ("student", "item", "skill", "kind", "group", "event_id")  # columns that are read as dictionaries where they are text
+NAMES = ("student", "item", "skill", "kind", "group")  # columns that are read as dictionaries where they are text
 SORTS = {
     "text": (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
     "whole numbers": (pa.types.is_integer,),
@@ -139,6 +140,10 @@ class Dataset:
         """The dataset of some of its files."""
         return Dataset(self.source, tuple(files), self.layout, self.types)
 
+    def label(self, file: File) -> Path:
+        """What an error calls a file: its name from the folder on."""
+        return file.path if os.fspath(file.path) == self.source else Path(file.name)
+
     def pieces(self, budget: int) -> list[Piece]:
         """Cut into row groups that are next to each other, about ``budget`` rows together, at least one."""
         pieces: list[list[Slice]] = [[]]
@@ -163,7 +168,7 @@ class Dataset:
             return
         (part,), first = piece.slices, sum(piece.slices[0].file.groups[: piece.slices[0].first])
         for table in self._tables(part, list(self.types), rows):
-            yield Source(self.source, table, (part.file.path,), (part.file.rows,), np.arange(first, first + len(table)))
+            yield Source(self.source, table, (self.label(part.file),), (part.file.rows,), np.arange(first, first + len(table)))
             first += len(table)
 
     def read(self, piece: Piece, names: Sequence[str] | None = None) -> Source:
@@ -176,7 +181,7 @@ class Dataset:
         sizes[0] += skipped
         table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()  # once, and no more copies on the way
         rows = np.arange(skipped, skipped + len(table)) if skipped else None
-        return Source(self.source, table, tuple(each.file.path for each in piece.slices), tuple(sizes), rows)
+        return Source(self.source, table, tuple(self.label(each.file) for each in piece.slices), tuple(sizes), rows)
 
     def _tables(self, part: Slice, names: Sequence[str], rows: int | None = None) -> Iterator[pa.Table]:
         """The columns of row groups of a file, all at once or so many rows at a time."""
@@ -184,12 +189,23 @@ class Dataset:
         inside = [name for name in names if file.found[name] not in file.folders]
         here = [file.found[name] for name in inside]
         as_codes = [file.found[name] for name in inside if name in NAMES and sort_of(file.types[name]) == "text"]
-        with told(file.path), pyarrow.parquet.ParquetFile(file.path, read_dictionary=as_codes) as opened:
+        with self._told(file), pyarrow.parquet.ParquetFile(file.path, read_dictionary=as_codes) as opened:
             if rows is None:
                 yield self._conformed(opened.read_row_groups(groups, columns=here, use_threads=False), file, names)
                 return
             for batch in opened.iter_batches(rows, groups, columns=here, use_threads=False):
                 yield self._conformed(pa.Table.from_batches([batch]), file, names)
+
+    @contextlib.contextmanager
+    def _told(self, file: File) -> Iterator[None]:
+        """What goes wrong with a file is a problem of the dataset."""
+        try:
+            with told(file.path):
+                yield
+        except DataError as error:
+            name = os.fspath(self.label(file))
+            named = [replace(each, file=name if name != self.source else None) for each in error.problems]
+            raise DataError(self.source, named) from error
 
     def _conformed(self, table: pa.Table, file: File, names: Sequence[str]) -> pa.Table:
         """The columns of a file under their canonical names, in the types that all files share."""
@@ -235,14 +251,19 @@ def survey(source: str | os.PathLike[str], layout: Layout) -> tuple[Dataset, lis
     """
     opened = parallel.run(_open, [(source, path, layout) for path in find_files(source)])
     problems = [problem for each in opened if not isinstance(each, File) for problem in each]
+    if len(opened) == 1:
+        problems = [replace(problem, file=None) for problem in problems]
     files = [each for each in opened if isinstance(each, File)]
-    expected = {name: _usual(files, name) for name in (column.name for column in schema.RESPONSES)}
+    usual = {column.name: _usual(files, column.name) for column in schema.RESPONSES}
+    # what an event is, and which level a kind reached, takes the item and the kind too
+    also = {"item": usual["event_id"], "kind": usual["level"]}
+    expected = {name: sort for name, sort in usual.items() if name in layout.reads or also.get(name) or name.startswith("skill")}
     strange = {file.name: found for file in files if (found := _strange(file, expected))}
     problems += [problem for each in strange.values() for problem in each]
     alike = tuple(file for file in files if file.name not in strange)
     if not alike:
         raise DataError(os.fspath(source), problems)
-    types = {name: _together([file.types[name] for file in alike]) for name in alike[0].types}
+    types = {name: _together([file.types[name] for file in alike]) for name in alike[0].types if name in expected}
     return Dataset(os.fspath(source), alike, layout, types), problems
 
 
@@ -250,7 +271,7 @@ def _open(source: str | os.PathLike[str], path: Path, layout: Layout) -> File | 
     """What the footer of a file says, or what is wrong with it."""
     name = name_in(source, path)
     if ending_of(path) not in PARQUET:
-        remedy = "convert it, e.g. with pyarrow, or read it in memory: Log.read"
+        remedy = "convert it; or score into a file instead of a folder, if the log fits into memory"
         return [Problem(f"the ending '{path.suffix}'", "Parquet", remedy, file=name)]
     try:
         with told(path):
@@ -266,9 +287,7 @@ def _open(source: str | os.PathLike[str], path: Path, layout: Layout) -> File | 
     problems = schema.missing([*kinds.names, *folders], schema.RESPONSES, found, need)
     if problems:
         return [Problem(each.got, each.expected, each.remedy, each.column, file=name) for each in problems]
-    # what an event is, and which level a kind reached, takes these too
-    reads = (*layout.reads, skill, *(["item"] if "event_id" in found else []), *(["kind"] if "level" in found else []))
-    read = {name: found[name] for name in reads if name in found}
+    read = {name: here for name, here in found.items() if name in (*layout.reads, skill, "item", "kind")}
     types = {name: pa.string() if here in folders else kinds.field(here).type for name, here in read.items()}
     groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     return File(path, name, identity(path), groups, types, read, folders)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from adaptrace import parallel, schema
 from adaptrace.district import state as states
-from adaptrace.district.dataset import NAMES, Dataset, Piece, Slice, sort_of
+from adaptrace.district.dataset import NAMES, Dataset, File, Piece, Slice, sort_of
 from adaptrace.district.state import ROW, Part, State, plain, replaced, runs_of
 from adaptrace.district.students import Names
 from adaptrace.district.sweep import log_of
@@ -158,7 +158,8 @@ def _read(dataset: Dataset) -> Log:
     """All rows of a dataset."""
     tables = [dataset.read(Piece((Slice(file, 0, len(file.groups)),))) for file in dataset.files]
     with_rows = pa.concat_tables([each.table for each in tables]) if tables else _nothing(dataset)
-    whole = Source(dataset.source, with_rows, tuple(file.path for file in dataset.files), tuple(f.rows for f in dataset.files))
+    names, sizes = tuple(map(dataset.label, dataset.files)), tuple(file.rows for file in dataset.files)
+    whole = Source(dataset.source, with_rows, names, sizes)
     with whole.located():
         return log_of(dataset, whole.table)
 
@@ -187,15 +188,42 @@ def _history(tonight: Tonight, names: pa.Array) -> Log:
         raise DataError(
             tonight.whole.source, [Problem(got, expected, "give the whole log: these students are scored anew from it")]
         )
-    dataset, wanted = tonight.whole, schema.as_text(names)
-    found = []
-    for piece in dataset.pieces(tonight.job.rows):
-        student = schema.combined(dataset.read(piece, ["student"]).table["student"])
-        runs, starts = runs_of(student)
-        mine = np.repeat(schema.find(runs, wanted) >= 0, np.diff(starts))
-        if mine.any():
-            found.append(dataset.read(piece).table.filter(pa.array(mine)))
-    return log_of(dataset, pa.concat_tables(found))
+    wanted = Names(names)
+    found = [each for file in tonight.whole.files if len((each := _rows_of(tonight.whole, file, wanted)).row)]
+    try:
+        return log_of(tonight.whole, pa.concat_tables(each.table for each in found))
+    except DataError:  # tonight's rows do not agree with what was there: say where they are
+        found.sort(key=lambda each: each.file in tonight.fresh.files)
+        with _source_of(tonight.whole, found).located():
+            log_of(tonight.whole, pa.concat_tables(each.table for each in found))
+        raise
+
+
+class Taken(NamedTuple):
+    """Rows of some students, from a file."""
+
+    file: File
+    row: IntArray  # (n,) of the file
+    table: pa.Table
+
+
+def _rows_of(dataset: Dataset, file: File, students: Names) -> Taken:
+    tables, rows, first = [], [], 0
+    for piece in dataset.only([file]).pieces(MOST_ROWS):
+        runs, starts = runs_of(schema.combined(dataset.read(piece, ["student"]).table["student"]))
+        mine = np.flatnonzero(np.repeat(students.find(runs) >= 0, np.diff(starts)))
+        rows.append(first + mine)
+        tables.append(dataset.read(piece).table.take(pa.array(mine)) if len(mine) else _nothing(dataset))
+        first += piece.rows
+    return Taken(file, np.concatenate(rows), pa.concat_tables(tables))
+
+
+def _source_of(dataset: Dataset, found: Sequence[Taken]) -> Source:
+    """Where the rows of files, one after another, came from."""
+    sizes = tuple(each.file.rows for each in found)
+    rows = np.concatenate([each.row + sum(sizes[:number]) for number, each in enumerate(found)])
+    table = pa.concat_tables(each.table for each in found)
+    return Source(dataset.source, table, tuple(dataset.label(each.file) for each in found), sizes, rows)
 
 
 def _moments(table: pa.Table, prefix: str = "") -> IntArray:

@@ -55,8 +55,10 @@ class Scored:
     skipped: tuple[Problem, ...]
 
     def __str__(self) -> str:
-        late = f"; {self.late:,} students with late rows were scored anew" if self.late else ""
-        skipped = f"; {len({each.file for each in self.skipped}):,} files were left out" if self.skipped else ""
+        who = "student with late rows was" if self.late == 1 else "students with late rows were"
+        late = f"; {self.late:,} {who} scored anew" if self.late else ""
+        bad = len({each.file for each in self.skipped})
+        skipped = f"; {bad:,} {'file was' if bad == 1 else 'files were'} left out" if bad else ""
         resumed = "; an interrupted run was gone on with" if self.resumed else ""
         return f"{self.rows:,} students and skills from {self.responses:,} responses{late}{skipped}{resumed}"
 
@@ -77,8 +79,8 @@ class Job:
         Threads.
     at
         When mastery is asked for, where it fades.
-    until
-        Responses after this moment (microseconds since 1970) are left out.
+    before
+        Responses from this moment on (microseconds since 1970) are left out.
     night
         Of the state: names its files.
     """
@@ -88,7 +90,7 @@ class Job:
     rows: int
     workers: int
     at: datetime.datetime | None
-    until: int | None
+    before: int | None
     night: int
 
     def use(self, name: str, log: Log) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def score_dataset(
     columns: Mapping[str, str] | None = None,
     time_unit: str | None = None,
     at: datetime.datetime | None = None,
-    until: datetime.datetime | None = None,
+    before: datetime.datetime | None = None,
     changed: bool = False,
     skip_bad: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -147,10 +149,10 @@ def score_dataset(
         As in :meth:`adaptrace.Log.from_arrow`. One ``event_id`` of two students is two events.
     at
         When mastery is asked for, where it fades with time.
-    until
-        Leave out responses after this moment (UTC without a time zone): mastery as it was. Not with ``state``.
+    before
+        Leave out responses from this moment on (UTC without a time zone): mastery as it was. Not with ``state``.
     changed
-        With ``state``: write only what tonight's rows changed.
+        With ``state``: write only what tonight's rows changed, and all of the students who had late rows.
     skip_bad
         Leave out files that cannot be used, whole, and list them in ``<out>.skipped.csv``; by default they are an error.
     progress
@@ -178,23 +180,25 @@ def score_dataset(
     5001
     """
     workers = workers or parallel.cores()
-    rows, moment = budget(memory, workers), _moment(until)
+    moment = _moment(before)
     work = Work(Path(out), Path(state) if state is not None else None)
     _check(model, work, source, moment, changed)
     with work.claimed():
         work.recover()
         work.check()
         known = states.load(work.state, model.fingerprint) if work.state is not None else None
+        dataset, problems = survey(source, Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model)))
+        rows = budget(memory, workers, dataset.types)
         job = Job(model, work, rows, workers, at, moment, known.night + 1 if known is not None else 1)
-        layout = Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model))
-        scored = _score_good(source, layout, job, known, changed=changed, skip_bad=skip_bad, progress=progress)
+        _check_columns(dataset, job)
+        scored = _score_good(dataset, problems, job, known, changed=changed, skip_bad=skip_bad, progress=progress)
         _list_skipped(scored.skipped, work.out)
     return scored
 
 
 def _score_good(
-    source: str | os.PathLike[str],
-    layout: Layout,
+    dataset: Dataset,
+    problems: list[Problem],
     job: Job,
     known: State | None,
     *,
@@ -203,8 +207,7 @@ def _score_good(
     progress: Callable[[float], None] | None,
 ) -> Scored:
     """Score the files that can be used; if others are not to be left out, they are an error."""
-    dataset, problems = survey(source, layout)
-    _check_columns(dataset, job)
+    source = dataset.source
     while skip_bad or not problems:
         try:
             return replace(_score(dataset, job, known, changed, progress), skipped=tuple(problems))
@@ -213,10 +216,10 @@ def _score_good(
             if not skip_bad or None in bad:
                 raise
             problems += error.problems
-            dataset = dataset.only(file for file in dataset.files if not {file.name, str(file.path)} & bad)
+            dataset = dataset.only(file for file in dataset.files if file.name not in bad)
             if not dataset.files:
                 break
-    raise DataError(os.fspath(source), problems)
+    raise DataError(source, problems)
 
 
 def _score(dataset: Dataset, job: Job, known: State | None, changed: bool, progress: Callable[[float], None] | None) -> Scored:
@@ -238,7 +241,7 @@ def _score_all(dataset: Dataset, job: Job, progress: Callable[[float], None] | N
     resumed = job.work.begin(_plan(dataset, job))
     pieces = dataset.pieces(job.rows)
     split = split_of(dataset, pieces, job.rows, job.workers)
-    sweep = Sweep(dataset, pieces, split, job.rows, job.work.done, job.workers, job.until, resumable=True)
+    sweep = Sweep(dataset, pieces, split, job.rows, job.work.done, job.workers, job.before, resumable=True)
     done = list(sweep.each(job.use, progress))
     parts = tuple(Part(each["file"], (), each["rows"]) for each in done)
     rows = sum(part.rows for part in parts)
@@ -262,7 +265,7 @@ def _plan(dataset: Dataset, job: Job) -> dict[str, Any]:
         "model": job.model.fingerprint,
         "rows": job.rows,
         "at": str(job.at),
-        "until": job.until,
+        "before": job.before,
         "state": [str(job.work.state), job.night],
     }
     return dict(json.loads(json.dumps(plan)))
@@ -271,13 +274,13 @@ def _plan(dataset: Dataset, job: Job) -> dict[str, Any]:
 # ---- checks and notes -------------------------------------------------------
 
 
-def _check(model: Any, work: Work, source: Any, until: int | None, changed: bool) -> None:
+def _check(model: Any, work: Work, source: Any, before: int | None, changed: bool) -> None:
     if not hasattr(model, "score"):
         raise ModelError(f"{type(model).__name__} does not know mastery; expected a model that scores, e.g. BKT")
     if work.state is not None and not isinstance(model, BKT):
         raise ModelError(f"a state of {type(model).__name__}: expected a BKT; score without a state")
-    if work.state is not None and until is not None:
-        raise ValueError("until and state: got both; expected one: a state holds all it has seen")
+    if work.state is not None and before is not None:
+        raise ValueError("before and state: got both; expected one: a state holds all it has seen")
     if changed and work.state is None:
         raise ValueError("changed: got True without a state; expected one: it says what there was before")
     home, out = Path(source).resolve(), work.out.resolve()
@@ -290,19 +293,18 @@ def _check(model: Any, work: Work, source: Any, until: int | None, changed: bool
 
 
 def _check_columns(dataset: Dataset, job: Job) -> None:
-    until = job.until
-    names = {"time"} if until is not None else {"time", "order"} if job.work.state is not None else set()
+    names = {"time"} if job.before is not None else {"time", "order"} if job.work.state is not None else set()
     if names and not names & dataset.types.keys():
-        got, why = f"the columns {', '.join(dataset.types)}", "until" if until is not None else "a state"
+        got, why = f"the columns {', '.join(dataset.types)}", "before" if job.before is not None else "a state"
         expected = f"column {' or '.join(sorted(names, reverse=True))}, which {why} needs"
         raise DataError(dataset.source, [Problem(got, expected, "map it with columns=")])
 
 
-def _moment(until: datetime.datetime | None) -> int | None:
-    if until is None:
+def _moment(moment: datetime.datetime | None) -> int | None:
+    if moment is None:
         return None
-    until = until if until.tzinfo else until.replace(tzinfo=datetime.UTC)
-    return int(pa.scalar(until, schema.TIME).cast(pa.int64()).as_py())
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+    return int(pa.scalar(moment, schema.TIME).cast(pa.int64()).as_py())
 
 
 def _list_skipped(problems: Sequence[Problem], out: Path) -> None:

@@ -24,6 +24,7 @@ from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.files import replacing, told
 
 MANIFEST = "_manifest.json"
+STATE = "state"  # what the manifest calls it
 GROUP_ROWS = 131_072  # of a row group: what is looked through at once stays in the cache
 ROW = "row"  # of a later file: which row of the part it replaces, or adds
 
@@ -113,7 +114,7 @@ class State:
         known = {each.name: each.identity for each in self.seen}
         changed = [file for file in files if known.get(file.name, file.identity) != file.identity]
         if changed:
-            remedy = "put new rows into new files; or leave out the state once: everything is scored anew"
+            remedy = "put new rows into new files, or start a new state in another folder from the whole log"
             expected = "files that the state has seen to stay as they were"
             raise DataError(source, [Problem("a file that changed", expected, remedy, file=file.name) for file in changed])
         return [file for file in files if file.name not in known]
@@ -134,7 +135,7 @@ def load(folder: Path, model: str) -> State | None:
     """
     if not (folder / MANIFEST).exists():
         return None
-    state = State.from_dict(codec.read(folder / MANIFEST, "state"))
+    state = State.from_dict(codec.read(folder / MANIFEST, STATE))
     if state.model != model:
         raise ModelError(
             f"{folder}: a state of model {state.model}; expected {model}, the model given: score with the model that made it, "
@@ -148,7 +149,7 @@ def load(folder: Path, model: str) -> State | None:
 
 def save(folder: Path, state: State) -> None:
     """Make this the state in the folder: its parts are there already. Files that no longer count go."""
-    codec.write(folder / MANIFEST, "state", state.to_dict())
+    codec.write(folder / MANIFEST, STATE, state.to_dict())
     counts = {name for part in state.parts for name in part.files}
     for path in folder.glob("*.parquet"):
         if path.name not in counts:
@@ -237,7 +238,7 @@ def without(folder: Path, student: str, renamed: Mapping[str, str]) -> int:
     renamed
         Old identity -> new one, of the files of the log that were written again without the student.
     """
-    state = State.from_dict(codec.read(folder / MANIFEST, "state"))
+    state = State.from_dict(codec.read(folder / MANIFEST, STATE))
     parts, gone = [], 0
     for number, part in enumerate(state.parts):
         table = read_part(folder, state, part)

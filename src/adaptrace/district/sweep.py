@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -30,17 +30,17 @@ from adaptrace.kernels.rows import group, segment_starts
 from adaptrace.log import Log, Reading, encode
 
 MOST_ROWS, FEWEST_ROWS = 4_000_000, 50_000  # of a piece
-ROW_BYTES = 150  # what a row takes at most while it is worked on
+ROW_BYTES, ID_BYTES = 150, 350  # what a row takes at most while it is worked on, and what the id of its event does
 BASE_BYTES = 400_000_000  # what the process takes by itself
 UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
-def budget(memory: str | int, workers: int) -> int:
+def budget(memory: str | int, workers: int, columns: Collection[str]) -> int:
     """Rows of a piece, so that as many pieces as there are workers fit into the memory.
 
     Examples
     --------
-    >>> budget("2GB", 2)
+    >>> budget("2GB", 2, ["student", "skill", "correct", "time"])
     4000000
     """
     text = str(memory).strip().lower()
@@ -48,9 +48,10 @@ def budget(memory: str | int, workers: int) -> int:
     number = text.removesuffix(unit).strip()
     if not number.replace(".", "", 1).isdecimal():
         raise ValueError(f"memory: got {memory!r}; expected a size, e.g. '2GB'")
-    rows = int((float(number) * UNITS.get(unit, 1) - BASE_BYTES) / ROW_BYTES / workers)
+    each = ROW_BYTES + ID_BYTES * ("event_id" in columns)
+    rows = int((float(number) * UNITS.get(unit, 1) - BASE_BYTES) / each / workers)
     if rows < FEWEST_ROWS:
-        least = (BASE_BYTES + FEWEST_ROWS * ROW_BYTES * workers) / 1e6
+        least = (BASE_BYTES + FEWEST_ROWS * each * workers) / 1e6
         raise ValueError(f"memory: got {memory!r}; expected at least '{least:.0f}MB' for {workers} workers")
     return min(rows, MOST_ROWS)
 
@@ -85,10 +86,10 @@ def each_log(
         Listing what is wrong, in every file.
     """
     workers = workers or parallel.cores()
-    rows = budget(memory, workers)
     dataset, problems = survey(source, layout)
     if problems:
         raise DataError(dataset.source, problems)
+    rows = budget(memory, workers, dataset.types)
     pieces = dataset.pieces(rows)
     with tempfile.TemporaryDirectory(prefix="adaptrace-") as work:
         sweep = Sweep(dataset, pieces, split_of(dataset, pieces, rows, workers), rows, Path(work), workers)
@@ -143,8 +144,8 @@ class Sweep:
         A folder for what is put aside.
     workers
         Threads.
-    until
-        Responses after this time (microseconds since 1970) are left out.
+    before
+        Responses from this moment on (microseconds since 1970) are left out.
     resumable
         Whether results, then plain data, are noted in ``work`` too, so that an interrupted sweep goes on where it was.
     """
@@ -155,7 +156,7 @@ class Sweep:
     rows: int
     work: Path
     workers: int
-    until: int | None = None
+    before: int | None = None
     resumable: bool = False
 
     def each(self, use: Callable[[str, Log], Any], progress: Callable[[float], None] | None = None) -> Iterator[Any]:
@@ -178,8 +179,7 @@ class Sweep:
                     try:
                         yield from task.result()
                     except DataError as error:
-                        alone = error.source if error.source != self.dataset.source else None
-                        problems += [replace(problem, file=problem.file or alone) for problem in error.problems]
+                        problems += error.problems
                     done += rows
                     if progress:
                         progress(done / max(total, 1))
@@ -199,7 +199,7 @@ class Sweep:
         results = []
         with parallel.alone():
             for number, part in enumerate(self.dataset.parts(piece, self.rows)):
-                part = self._until(part)
+                part = self._earlier(part)
                 with part.located():
                     table = complete(part.table)
                     if self._is_split:
@@ -228,10 +228,10 @@ class Sweep:
 
     # ---- one table ----
 
-    def _until(self, part: Source) -> Source:
-        if self.until is None:
+    def _earlier(self, part: Source) -> Source:
+        if self.before is None:
             return part
-        rows = np.flatnonzero(pc.less_equal(part.table["time"].cast(schema.TIME).cast(pa.int64()), self.until))
+        rows = np.flatnonzero(pc.less(part.table["time"].cast(schema.TIME).cast(pa.int64()), self.before))
         before = np.arange(len(part.table)) if part.rows is None else part.rows
         return replace(part, table=part.table.take(pa.array(rows)), rows=before[rows])
 

@@ -19,6 +19,7 @@ from adaptrace.errors import OutputError
 from adaptrace.files import replacing
 
 PLAN, READY = "plan.json", "ready.json"
+MASTERY = "mastery"  # what the manifest of an output calls it
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,12 @@ class Work:
         OutputError
             If the folder, or that of the state, holds something else.
         """
-        for folder in (self.out, *([self.state] if self.state is not None else [])):
+        for folder, kind in ((self.out, MASTERY), *([(self.state, states.STATE)] if self.state is not None else [])):
             if folder.exists() and not folder.is_dir():
                 raise OutputError(f"{folder}: got a file; expected a folder or a place where one can be made")
-            if folder.is_dir() and any(folder.iterdir()) and not (folder / states.MANIFEST).exists():
-                raise OutputError(
-                    f"{folder}: got a folder with other things in it; expected a new or an empty one: choose another"
-                )
+            held = kind_of(folder)
+            if held not in (None, kind):
+                raise OutputError(f"{folder}: got a folder that holds {held}; expected a new or empty one, or one of {kind}")
 
     def begin(self, plan: Mapping[str, Any]) -> bool:
         """Make ready for a run; whether it goes on with one of the same plan that was interrupted."""
@@ -104,11 +104,17 @@ class Work:
         _write(self.folder / PLAN, plan)
         return False
 
+    def discard(self) -> None:
+        """Remove what an interrupted run left: the next one starts anew. Outputs that were whole appear."""
+        self.recover()
+        for folder in (self.folder, self.states, self._old):
+            shutil.rmtree(folder, ignore_errors=True)
+
     # ---- the end ----
 
     def finish(self, about: Mapping[str, Any], state: State | None) -> None:
         """Let the outputs appear: both are whole now. What a kill leaves undone here, :meth:`recover` does."""
-        codec.write(self.parts / states.MANIFEST, "mastery", about)
+        codec.write(self.parts / states.MANIFEST, MASTERY, about)
         _write(self.folder / READY, {"state": state.to_dict() if state is not None else None})
         self.recover()
 
@@ -137,6 +143,9 @@ class Work:
 
     def _swap(self) -> None:
         if self.out.exists():
+            for path in self.out.iterdir():  # what others put there stays
+                if path.suffix != ".parquet" and path.name != states.MANIFEST:
+                    os.replace(path, self.parts / path.name)
             shutil.rmtree(self._old, ignore_errors=True)
             os.replace(self.out, self._old)
         os.replace(self.parts, self.out)
@@ -158,6 +167,14 @@ def _claim(folder: Path) -> Iterator[None]:
             raise OutputError(f"{folder}: another run is at work on it; wait for its end or choose another folder") from error
         yield
         path.unlink(missing_ok=True)
+
+
+def kind_of(folder: Path) -> str | None:
+    """What a folder holds; None: nothing."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    about = _read(folder / states.MANIFEST)
+    return about["adaptrace"] if isinstance(about, dict) and "adaptrace" in about else "other things"
 
 
 def _write(path: Path, content: Any) -> None:

@@ -17,6 +17,7 @@ import pyarrow.parquet
 
 from adaptrace import files, parallel
 from adaptrace.district import state as states
+from adaptrace.district.work import Work, kind_of
 from adaptrace.errors import DataError, OutputError, Problem
 from adaptrace.privacy import lineage, rewriting
 from adaptrace.privacy.lineage import Searched
@@ -116,12 +117,23 @@ def forget_student(
         If a file cannot be written, or was changed by someone else meanwhile.
     """
     places = list(datasets)
+    _check_kinds(places)
+    for place in (*places, *([] if state is None else [state])):  # rows of the log that a killed run had put aside
+        Work(Path(place), None).discard()
     searched = _search(student, places, column)
     kept = [] if state is None else _search(student, [state], column)
     after = _forget_all(student, searched)
     if state is not None:
         states.without(Path(state), student, renamed(places))
     return _report(student, [*searched, *kept], models, after)
+
+
+def _check_kinds(places: Sequence[PathLike]) -> None:
+    """Refuse a state among the tables: its files refer to each other."""
+    held = [place for place in places if Path(place).is_dir() and kind_of(Path(place)) == states.STATE]
+    if held:
+        problem = Problem("a folder that holds a state", "tables of rows", "give it as the state (--state)")
+        raise DataError(_listed(held), [problem])
 
 
 def forgotten_rows(place: PathLike, student: str, column: str | None = None) -> dict[str, str]:

@@ -121,7 +121,11 @@ def _reach(source: dict[str, Any], searched: Sequence[Searched]) -> Use:
     file = known.get(mark)
     if file is None:
         alike = [each for each in searched if each.rows and _same(name, each.name)]
-        return Use(POSSIBLE, f"made of another version of {alike[0].path}") if alike else Use(NO, "")
+        return (
+            Use(POSSIBLE, f"made of another version of {alike[0].path}")
+            if alike
+            else Use(UNKNOWN, "made of files not among these")
+        )
     if file.rows:
         return Use(CERTAIN, f"made of {file.path}")
     if mark != file.identities[0]:

@@ -1,0 +1,1 @@
+"""The same functions on a cluster, one engine a module."""

@@ -1,0 +1,203 @@
+"""What one task of a cluster does: read its rows, work on them, and say in a small outcome how it went.
+
+Nothing here knows the engine. Bad data is an outcome, not an exception: engines try again what fails, and bury its message.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from adaptrace import parallel, schema
+from adaptrace.district.dataset import Dataset, File, Piece, Slice
+from adaptrace.district.state import write_part
+from adaptrace.district.students import KeyArray, keys_of
+from adaptrace.district.sweep import complete, log_of, reading_of
+from adaptrace.errors import AdaptraceError, DataError, Problem
+from adaptrace.kernels.rows import group, segment_starts
+from adaptrace.log import Log, encode
+from adaptrace.models.bkt import BKT
+from adaptrace.models.bkt_table import mastery_of, states
+from adaptrace.stats import added
+
+NO_FILE = -1
+PARTS = "part-*.parquet"
+
+
+class Job(NamedTuple):
+    """What every worker is told once."""
+
+    dataset: Dataset
+    model: Any
+    at: datetime.datetime | None = None  # when mastery is asked for, where it fades
+
+
+class Work(NamedTuple):
+    """What is done with the log of a part, given its number, and how what it gives is added up."""
+
+    use: Callable[[Job, Log, int], Any]
+    add: Callable[[list[Any]], Any]
+
+
+class Outcome(NamedTuple):
+    """What a task gave back: a value that adds, or why there is none."""
+
+    rows: int = 0
+    value: Any = None
+    problems: tuple[Problem, ...] = ()
+    error: AdaptraceError | None = None
+
+    def or_raise(self, source: str) -> Outcome:
+        """Itself, unless it tells of an error."""
+        if self.problems:
+            raise DataError(source, sorted(self.problems, key=lambda each: (each.file or "", each.row or 0, each.column or "")))
+        if self.error is not None:
+            raise self.error
+        return self
+
+
+def total(outcomes: Sequence[Outcome], work: Work) -> Outcome:
+    """All of them as one."""
+    values = [each.value for each in outcomes if each.value is not None]
+    return Outcome(
+        sum(each.rows for each in outcomes),
+        work.add(values) if values else None,
+        tuple(problem for each in outcomes for problem in each.problems),
+        next((each.error for each in outcomes if each.error is not None), None),
+    )
+
+
+def _attempt(use: Callable[[], Any], rows: int, file: str | None = None) -> Outcome:
+    """What it gives on one core; the problems it finds are in the file."""
+    pa.set_cpu_count(1)
+    try:
+        with parallel.alone():
+            return Outcome(rows, use())
+    except DataError as error:
+        return Outcome(problems=tuple(replace(each, file=each.file or file) for each in error.problems))
+    except AdaptraceError as error:
+        return Outcome(error=error)
+
+
+# ---- tasks ------------------------------------------------------------------
+
+
+def whole(job: Job, number: int, work: Work) -> Outcome:
+    """Work on a whole file."""
+    file = job.dataset.files[number]
+    return _attempt(lambda: work.use(job, log_of(job.dataset, _read(job.dataset, file)), number), file.rows, file.name)
+
+
+def _read(dataset: Dataset, file: File, names: Sequence[str] | None = None) -> pa.Table:
+    return dataset.read(Piece((Slice(file, 0, len(file.groups)),)), names).table
+
+
+def students(dataset: Dataset, number: int) -> KeyArray:
+    """Keys of the students of a file, (n,), each once; none of a damaged file: the work will say so."""
+    try:
+        names = schema.combined(_read(dataset, dataset.files[number], ["student"])["student"])
+    except DataError:
+        return np.empty(0, np.uint64)
+    return keys_of(encode(names.drop_null()).dictionary)
+
+
+def repeated(keys: Sequence[KeyArray]) -> bool:
+    """Whether a key is in two arrays, each without repetition."""
+    every = np.concatenate([np.empty(0, np.uint64), *keys])
+    return len(np.unique(every)) < len(every)
+
+
+class Bundle(NamedTuple):
+    """Rows of a file that go to a share of the students; or, from no file, an outcome that is an error."""
+
+    share: int
+    file: int
+    packed: bytes
+
+
+def split(job: Job, number: int, shares: int) -> list[Bundle]:
+    """The rows of a file, by shares of the students, each in the order of the file."""
+    file = job.dataset.files[number]
+    outcome = _attempt(lambda: list(_split(job.dataset, number, shares)), 0, file.name)
+    return [Bundle(0, NO_FILE, pickle.dumps(outcome))] if outcome.value is None else outcome.value
+
+
+def _split(dataset: Dataset, number: int, shares: int) -> Iterator[Bundle]:
+    table = _read(dataset, dataset.files[number])
+    reading_of(dataset).check(complete(table))  # here rows have their numbers still
+    student = encode(schema.combined(table["student"]))
+    share = (keys_of(student.dictionary) % np.uint64(shares)).astype(np.int32)[student.indices.to_numpy()]
+    start, order = segment_starts(share, shares), np.empty(len(table), np.int64)
+    group(share, start, order)
+    columns = {name: schema.combined(table[name]) for name in table.column_names}
+    plain = {name: each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for name, each in columns.items()}
+    table = pa.table(plain).take(pa.array(order))
+    for each, (first, last) in enumerate(pairwise(start.tolist())):
+        if first < last:
+            yield Bundle(each, number, _packed(table.slice(first, last - first)))
+
+
+def _packed(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
+
+
+def gathered(job: Job, bundles: Iterable[Bundle], work: Work) -> Outcome:
+    """Work on shares of the students, given all that was sent to them: each is a part."""
+    shares: dict[int, list[Bundle]] = {}
+    failed = []
+    for bundle in bundles:
+        if bundle.file == NO_FILE:
+            failed.append(pickle.loads(bundle.packed))
+        else:
+            shares.setdefault(bundle.share, []).append(bundle)
+    return total(failed or [_joined(job, share, shares[share], work) for share in sorted(shares)], work)
+
+
+def _joined(job: Job, share: int, bundles: list[Bundle], work: Work) -> Outcome:
+    in_order = sorted(bundles, key=lambda bundle: bundle.file)
+    table = pa.concat_tables([pa.ipc.open_stream(bundle.packed).read_all() for bundle in in_order])
+    return _attempt(lambda: work.use(job, log_of(job.dataset, table), share), len(table))
+
+
+# ---- work -------------------------------------------------------------------
+
+
+class Written(NamedTuple):
+    """What a scoring wrote."""
+
+    pairs: int  # of student and skill
+    parts: int
+
+
+def scoring(folder: str) -> Work:
+    """Write the scores of a part; a second attempt at a part replaces what the first wrote by the same."""
+
+    def write(job: Job, log: Log, part: int) -> Written:
+        scored = _scored(job, log)
+        write_part(scored, Path(folder) / PARTS.replace("*", f"{part:05d}"))
+        return Written(len(scored), 1)
+
+    return Work(write, lambda all_of_it: Written(*map(sum, zip(*all_of_it, strict=True))))
+
+
+def _scored(job: Job, log: Log) -> pa.Table:
+    """The very thing that :func:`adaptrace.score_dataset` does."""
+    if isinstance(job.model, BKT):
+        return mastery_of(job.model, states(job.model, log), job.at)
+    scored: pa.Table = job.model.score(log)
+    return scored
+
+
+COUNTING = Work(lambda job, log, part: job.model.stats(log), added)
