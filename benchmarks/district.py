@@ -247,7 +247,7 @@ def night(folder: Path, rows: int, names: str, rounds: int) -> list[dict[str, An
         for name in ("changed", "complete"):
             fresh(state)
             shutil.copytree(kept, state)
-            results[name] += seconds(partial(at.score_dataset, today, out, model, state, changed=name == "changed"), 1)
+            results[name] += seconds(partial(at.score_dataset, today, folder / name, model, state, changed=name == "changed"), 1)
     anew = statistics.median(results["anew"])
     fresh(state)
     shutil.copytree(kept, state)

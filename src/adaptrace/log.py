@@ -295,10 +295,7 @@ class Log:
 
     def of_students(self, students: NDArray[np.int64]) -> Log:
         """The log of some of its students, given by their place in :attr:`students`, in any order."""
-        start, chosen = self.rows.student_start, np.sort(students)
-        length = start[chosen + 1] - start[chosen]
-        shift = np.cumsum(length) - length
-        return self._taken(np.repeat(start[chosen] - shift, length) + np.arange(length.sum()))
+        return self._taken(spread_out(self.rows.student_start, np.sort(students)))
 
     def _taken(self, rows: NDArray[np.int64]) -> Log:
         """The log of some of its rows, in their order; names that no longer occur are gone."""
@@ -319,6 +316,18 @@ class Log:
     def _extra(self) -> list[str]:
         known = {column.name for column in schema.RESPONSES} - {schema.LEVEL.name}  # levels became outcomes
         return [name for name in self.table.column_names if name not in known]
+
+
+def spread_out(start: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Everything in some segments, given by the starts of all (n + 1,): ``start[c]``, ``start[c] + 1``, ... for each ``c``.
+
+    Examples
+    --------
+    >>> spread_out(np.array([0, 2, 5, 6]), np.array([0, 2])).tolist()
+    [0, 1, 5]
+    """
+    length = start[chosen + 1] - start[chosen]
+    return np.repeat(start[chosen] - (np.cumsum(length) - length), length) + np.arange(length.sum())
 
 
 class Reading(NamedTuple):

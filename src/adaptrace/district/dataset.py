@@ -191,7 +191,7 @@ class Dataset:
         as_codes = [file.found[name] for name in inside if name in NAMES and sort_of(file.types[name]) == "text"]
         with self._told(file), pyarrow.parquet.ParquetFile(file.path, read_dictionary=as_codes) as opened:
             if rows is None:
-                yield self._conformed(opened.read_row_groups(groups, columns=here, use_threads=False), file, names)
+                yield self._conformed(opened.read_row_groups(groups, columns=here, use_threads=parallel.cores() > 1), file, names)
                 return
             for batch in opened.iter_batches(rows, groups, columns=here, use_threads=False):
                 yield self._conformed(pa.Table.from_batches([batch]), file, names)

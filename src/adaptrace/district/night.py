@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -13,15 +14,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace import parallel, schema
+from adaptrace.arrays import space
 from adaptrace.district import state as states
 from adaptrace.district.dataset import NAMES, Dataset, File, Piece, Slice, sort_of
-from adaptrace.district.state import ROW, Part, State, plain, replaced, runs_of
+from adaptrace.district.state import ROW, Group, Part, State, plain, replaced, runs_of
 from adaptrace.district.students import Names
 from adaptrace.district.sweep import log_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source
 from adaptrace.fit import Progress
-from adaptrace.log import Log, encode
+from adaptrace.kernels.rows import match
+from adaptrace.log import Log, encode, spread_out
 from adaptrace.models.bkt_table import LAST, Earlier, mastery_of
 from adaptrace.models.bkt_table import states as states_of
 
@@ -29,11 +32,38 @@ if TYPE_CHECKING:
     from adaptrace.district.score import Job
 
 IntArray = NDArray[np.int64]
+NEVER = np.iinfo(np.int64).min
 T = TypeVar("T")
 R = TypeVar("R")
 
 MOST_LATER = 15  # files of a part, beside its base, before they become one
 MOST_ROWS = 1_000_000  # students and skills of a part that still takes new students
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A log whose students are looked up in the state.
+
+    Attributes
+    ----------
+    log
+        The log.
+    students
+        Its students.
+    """
+
+    log: Log
+    students: Names
+
+    @classmethod
+    def of(cls, log: Log) -> Answers:
+        """Of a log."""
+        return cls(log, Names(log.students))
+
+    @cached_property
+    def first(self) -> IntArray:
+        """When the first row of each student was, (n_students,)."""
+        return _moments(self.log.table)[self.log.rows.student_start[:-1]]
 
 
 @dataclass(frozen=True)
@@ -52,12 +82,8 @@ class Tonight:
         The state before.
     changed
         Whether only what changes is written.
-    log
+    new
         The rows of the fresh files.
-    students
-        Its students.
-    first
-        int64 (n_students,): when their first row of tonight was.
     """
 
     whole: Dataset
@@ -65,16 +91,12 @@ class Tonight:
     job: Job
     known: State
     changed: bool
-    log: Log
-    students: Names
-    first: IntArray
+    new: Answers
 
     @classmethod
     def read(cls, whole: Dataset, fresh: Dataset, job: Job, known: State, changed: bool) -> Tonight:
         """What is known once the fresh files are read."""
-        log = _read(fresh)
-        first = _moments(log.table)[log.rows.student_start[:-1]]
-        return cls(whole, fresh, job, known, changed, log, Names(log.students), first)
+        return cls(whole, fresh, job, known, changed, Answers.of(_read(fresh)))
 
     @property
     def folder(self) -> Path:
@@ -83,10 +105,12 @@ class Tonight:
 
 
 class Standing(NamedTuple):
-    """Where tonight's students stand in a part of the state."""
+    """What a part of the state knows of those who answered."""
 
-    student: IntArray  # (n,) of tonight's, by number
-    row: IntArray  # (n,) of the part; a student has as many as skills
+    here: IntArray  # (n_here,) who of them stand in it, by number
+    last: IntArray  # (n_here,) when their last row was
+    pair: IntArray  # (n,) pairs of their log that are known
+    row: IntArray  # (n,) of the part
     table: pa.Table  # (n rows) their states
 
 
@@ -107,13 +131,13 @@ def score(tonight: Tonight, progress: Callable[[float], None] | None) -> tuple[i
     tuple of int
         Rows of the output, and how many students were scored anew because rows older than their state came in.
     """
-    job, known, log = tonight.job, tonight.known, tonight.log
+    job, known, log = tonight.job, tonight.known, tonight.new.log
     job.work.begin(_plan(tonight))
     nobody = np.empty(0, np.int64)
     outcomes = _each(job.workers, lambda part: _bring_up(tonight, None, part, nobody), known.parts, progress)
     new = np.setdiff1d(np.arange(len(log.students)), np.concatenate([nobody, *[each.here for each in outcomes]]))
     late = np.concatenate([nobody, *[each.late for each in outcomes]])
-    history = _history(tonight, log.students.take(pa.array(late))) if len(late) else None
+    history = Answers.of(_history(tonight, log.students.take(pa.array(late)))) if len(late) else None
     for at, (part, outcome) in enumerate(zip(known.parts, outcomes, strict=True)):
         joins = new if at == len(outcomes) - 1 and part.rows < MOST_ROWS else nobody
         if len(outcome.late) or len(joins):
@@ -235,55 +259,52 @@ def _moments(table: pa.Table, prefix: str = "") -> IntArray:
 # ---- parts of the state -----------------------------------------------------
 
 
-def _standing(tonight: Tonight, part: Part) -> Standing | None:
-    """Where tonight's students stand in a part; None if it has no rows yet."""
-    found = [
-        _among(tonight.students, table, row) for table, row in states.groups(tonight.folder, tonight.known, part) if part.rows
-    ]
+def _standing(tonight: Tonight, part: Part, answers: Answers) -> Standing:
+    """What a part knows of those who answered."""
+    last = np.full(len(answers.first), NEVER)
+    found = [_among(answers, table, last) for table in states.groups(tonight.folder, tonight.known, part) if part.rows]
+    here = np.flatnonzero(last > NEVER)
     if not found:
-        return None
-    student, row = (np.concatenate(each) for each in zip(*[(each.student, each.row) for each in found], strict=True))
-    table = pa.concat_tables([each.table for each in found]).unify_dictionaries().combine_chunks()
+        return Standing(here, last[here], here, here, pa.table({}))
+    pair, row = (np.concatenate(each) for each in zip(*[each[:2] for each in found], strict=True))
+    table = pa.concat_tables([each[2] for each in found]).unify_dictionaries().combine_chunks()
     if part.later:  # of several for one row the last counts
-        order = np.argsort(row, kind="stable")
-        last = order[np.append(row[order][1:] != row[order][:-1], True)] if len(order) else order
-        student, row, table = student[last], row[last], table.take(pa.array(last))
-    return Standing(student, row, table)
+        order = np.argsort(pair, kind="stable")
+        latest = order[np.append(np.diff(pair[order]) > 0, True)] if len(order) else order
+        pair, row, table = pair[latest], row[latest], table.take(pa.array(latest))
+    return Standing(here, last[here], pair, row, table)
 
 
-def _among(students: Names, table: pa.Table, row: IntArray) -> Standing:
-    """The rows of a table that are of these students."""
-    runs, starts = runs_of(schema.combined(table["student"]))
-    number = students.find(runs)
-    mine = np.flatnonzero(number >= 0)
-    length = (starts[1:] - starts[:-1])[mine]
-    at = np.repeat(starts[mine] - (np.cumsum(length) - length), length) + np.arange(length.sum())
-    return Standing(np.repeat(number[mine], length), row[at], table.take(pa.array(at)))
+def _among(answers: Answers, group: Group, last: IntArray) -> tuple[IntArray, IntArray, pa.Table]:
+    """The pairs that a row group knows, their rows of the part and their states; ``last`` learns when students answered."""
+    runs, start = runs_of(schema.combined(group.table["student"]))
+    student = answers.students.find(runs)
+    mine = student >= 0
+    if mine.any():
+        np.maximum.at(last, student[mine], np.maximum.reduceat(_moments(group.table, "last_"), start[:-1])[mine])
+    skill = encode(schema.combined(group.table["skill"]))
+    known = schema.find(skill.dictionary, answers.log.skills)[skill.indices.to_numpy()]
+    at, pair = space(len(known), np.int64), space(len(known), np.int64)
+    found = match(start, student, known, answers.log.rows, at, pair)
+    return pair[:found], group.rows(at[:found]), group.table.take(pa.array(at[:found]))
 
 
-def _late(tonight: Tonight, standing: Standing) -> tuple[IntArray, IntArray]:
-    """Who stands here, and who of them has rows no later than their state."""
-    last = np.full(len(tonight.first), np.iinfo(np.int64).min)
-    np.maximum.at(last, standing.student, _moments(standing.table, "last_"))
-    here = np.flatnonzero(np.bincount(standing.student, minlength=len(last)))
-    return here, here[tonight.first[here] <= last[here]]
-
-
-def _bring_up(tonight: Tonight, history: Log | None, part: Part, new: IntArray) -> Outcome:
+def _bring_up(tonight: Tonight, history: Answers | None, part: Part, new: IntArray) -> Outcome:
     """Carry a part over tonight's rows of its students, and of ``new`` ones that go to it.
 
     If some have late rows, nothing is done until there is their ``history``.
     """
-    job, log, updates, standing = tonight.job, tonight.log, [], _standing(tonight, part)
-    here, late = _late(tonight, standing) if standing is not None else (new[:0], new[:0])
+    job, answers, updates = tonight.job, tonight.new, []
+    standing = _standing(tonight, part, answers)
+    here, late = standing.here, standing.here[answers.first[standing.here] <= standing.last]
     if len(late) and history is None:
         return Outcome(part, 0, here, late)
     on_time = np.sort(np.concatenate([np.setdiff1d(here, late) if len(late) else here, new]))
     if len(on_time):
-        updates.append(_carried(job, log.of_students(on_time), on_time, standing))
+        updates.append(_carried(job, answers.log, on_time, standing))
     if history is not None and len(late):
-        theirs = history.of_students(schema.find(log.students.take(pa.array(late)), history.students))
-        updates.append(_carried(job, theirs, schema.find(theirs.students, log.students), standing, anew=True))
+        theirs = np.sort(history.students.find(answers.log.students.take(pa.array(late))))
+        updates.append(_carried(job, history.log, theirs, _standing(tonight, part, history), anew=True))
     if not updates:
         written = 0 if tonight.changed else _write_mastery(job, part, states.read_part(tonight.folder, tonight.known, part))
         return Outcome(part, written, here, late)
@@ -292,23 +313,14 @@ def _bring_up(tonight: Tonight, history: Log | None, part: Part, new: IntArray) 
     return Outcome(*_written(tonight, part, changes, row), here, late)
 
 
-def _carried(job: Job, log: Log, number: IntArray, standing: Standing | None, *, anew: bool = False) -> tuple[pa.Table, IntArray]:
-    """The states after a log, and which row of the part each replaces; -1 where none.
-
-    ``number`` (n_students,) says who of tonight's students those of the log are.
-    """
-    if standing is None or not len(standing.row):
-        return plain(states_of(job.model, log)), np.full(len(log.rows.pair_skill), -1)
-    skill = encode(schema.combined(standing.table["skill"]))
-    place = schema.find(skill.dictionary, log.skills)[skill.indices.to_numpy()]
-    owner = np.repeat(number, np.diff(log.rows.pair_start))
-    codes, wanted = standing.student * len(log.skills) + place, owner * len(log.skills) + log.rows.pair_skill
-    codes[place < 0] = -1
-    order = np.argsort(codes, kind="stable")
-    at = np.minimum(np.searchsorted(codes, wanted, sorter=order), len(order) - 1)
-    found = np.where(codes[order[at]] == wanted, order[at], -1)
-    table = states_of(job.model, log, None if anew else Earlier(standing.table, found))
-    return plain(table), np.where(found >= 0, standing.row[found], -1)
+def _carried(job: Job, log: Log, students: IntArray, standing: Standing, *, anew: bool = False) -> tuple[pa.Table, IntArray]:
+    """The states after some students of a log, in their order, and which row of the part each replaces; -1 where none."""
+    place = np.full(len(log.rows.pair_skill), -1)
+    place[standing.pair] = np.arange(len(standing.pair))
+    mine = place[spread_out(log.rows.pair_start, students)]
+    earlier = None if anew or not len(standing.pair) else Earlier(standing.table, mine)
+    row = np.append(standing.row, -1)[mine]
+    return plain(states_of(job.model, log.of_students(students), earlier)), row
 
 
 def _written(tonight: Tonight, part: Part, changes: pa.Table, row: IntArray) -> tuple[Part, int]:
@@ -328,5 +340,5 @@ def _written(tonight: Tonight, part: Part, changes: pa.Table, row: IntArray) -> 
 
 
 def _write_mastery(job: Job, part: Part, table: pa.Table) -> int:
-    states.write_part(mastery_of(job.model, table, job.at), job.work.parts / part.base[5:])
+    states.write_part(mastery_of(job.model, table, job.at), job.work.parts / part.base[5:], compression="snappy")
     return len(table)

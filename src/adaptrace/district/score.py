@@ -103,7 +103,7 @@ class Job:
             mastery = mastery_of(self.model, table, self.at)
         else:
             mastery = self.model.score(log)
-        states.write_part(mastery, self.work.parts / f"{name}.parquet")
+        states.write_part(mastery, self.work.parts / f"{name}.parquet", compression="snappy")
         return {"file": file, "rows": len(mastery), "responses": len(log)}
 
 

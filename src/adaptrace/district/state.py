@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from adaptrace.files import replacing, told
 
 MANIFEST = "_manifest.json"
 STATE = "state"  # what the manifest calls it
-GROUP_ROWS = 131_072  # of a row group: what is looked through at once stays in the cache
+GROUP_ROWS = 1 << 17  # of a row group: what is looked through at once stays in the cache
 ROW = "row"  # of a later file: which row of the part it replaces, or adds
 
 
@@ -159,9 +159,9 @@ def save(folder: Path, state: State) -> None:
 # ---- parts ------------------------------------------------------------------
 
 
-def write_part(table: pa.Table, path: Path) -> None:
-    """Write states or mastery, whole or not at all: names as codes, so that they are quick to read, and no time on fractions."""
-    squeezed = {kind.name: "none" if pa.types.is_float64(kind.type) else "snappy" for kind in table.schema}
+def write_part(table: pa.Table, path: Path, *, compression: str = "none") -> None:
+    """Write states or mastery, whole or not at all: names as codes, and by default nothing compressed, to be read quickly."""
+    squeezed = {kind.name: "none" if pa.types.is_floating(kind.type) else compression for kind in table.schema}
     with replacing(path) as temporary:
         pyarrow.parquet.write_table(
             table,
@@ -182,18 +182,29 @@ def read_part(folder: Path, state: State, part: Part) -> pa.Table:
     return replaced(whole, pa.concat_tables(table.drop_columns([ROW]) for table in later), rows)
 
 
-def groups(folder: Path, state: State, part: Part) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
-    """The row groups of a part and the rows of the part that they hold; what is in a later one counts more."""
+class Group(NamedTuple):
+    """A row group of a part."""
+
+    table: pa.Table
+    first: int  # row of the base that it begins with
+    later: NDArray[np.int64] | None = None  # (n_rows,) of a later file: the row of the part that each replaces
+
+    def rows(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which rows of the part some of its rows are."""
+        return self.first + at if self.later is None else self.later[at]
+
+
+def groups(folder: Path, state: State, part: Part) -> Iterator[Group]:
+    """The row groups of a part; what is in a later one counts more."""
     for name in part.files:
         first = 0
-        with told(folder / name), (folder / name).open("rb") as file:
-            opened = pyarrow.parquet.ParquetFile(file, read_dictionary=list(state.texts))
+        with told(folder / name), _open(folder / name, state.texts) as opened:
             for number in range(opened.num_row_groups):
                 table = opened.read_row_group(number, use_threads=False)
                 if name == part.base:
-                    yield table, np.arange(first, first + len(table))
+                    yield Group(table, first)
                 else:
-                    yield table.drop_columns([ROW]), table[ROW].to_numpy()
+                    yield Group(table.drop_columns([ROW]), first, table[ROW].to_numpy())
                 first += len(table)
 
 
@@ -213,8 +224,12 @@ def plain(table: pa.Table) -> pa.Table:
 
 
 def _read(path: Path, texts: Sequence[str]) -> pa.Table:
-    with told(path), path.open("rb") as file, pyarrow.parquet.ParquetFile(file, read_dictionary=list(texts)) as opened:
+    with told(path), _open(path, texts) as opened:
         return opened.read(use_threads=False).combine_chunks()
+
+
+def _open(path: Path, texts: Sequence[str]) -> pyarrow.parquet.ParquetFile:
+    return pyarrow.parquet.ParquetFile(path, read_dictionary=list(texts), memory_map=True)
 
 
 def runs_of(names: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:

@@ -186,7 +186,7 @@ def scoring(folder: str) -> Work:
 
     def write(job: Job, log: Log, part: int) -> Written:
         scored = _scored(job, log)
-        write_part(scored, Path(folder) / PARTS.replace("*", f"{part:05d}"))
+        write_part(scored, Path(folder) / PARTS.replace("*", f"{part:05d}"), compression="snappy")
         return Written(len(scored), 1)
 
     return Work(write, lambda all_of_it: Written(*map(sum, zip(*all_of_it, strict=True))))

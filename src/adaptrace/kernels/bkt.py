@@ -76,7 +76,7 @@ class Carried(NamedTuple):
     """What is carried of each pair from response to response."""
 
     odds: FloatArray  # (n_pairs,) of mastery
-    slope: FloatArray  # (n_pairs, 5) of their logarithm, in the logits of the parameters
+    slope: NDArray[np.float32]  # (n_pairs, 5) of their logarithm, in the logits of the parameters: good to seven digits
     responses: CodeArray  # (n_pairs,) so far
     row: NDArray[np.int64]  # (n_pairs,) of the last one
 
@@ -248,7 +248,7 @@ def turns(told: float, weight: float, rest: float, g: float, s: float) -> tuple[
 
 
 @kernel
-def lean(slope: FloatArray, known: float, by_guess: float, by_slip: float, t: float, f: float) -> None:
+def lean(slope: NDArray[np.float32], known: float, by_guess: float, by_slip: float, t: float, f: float) -> None:
     """Carry the slopes (5,) of the log-odds, in the logits of the parameters, over one :func:`update`."""
     top, bottom = known * (1.0 - f) + t, known * f + (1.0 - t)
     share = 1.0 / (top * bottom)
@@ -315,7 +315,7 @@ def carry_plain(rows: Rows, cells: Cells, parameters: Parameters, first: int, la
 
 
 @kernel
-def quadratic(matrix: FloatArray, vector: FloatArray) -> float:
+def quadratic(matrix: FloatArray, vector: NDArray[np.float32]) -> float:
     """The quadratic form of a covariance, never negative."""
     total = 0.0
     for a in range(len(vector)):
@@ -325,7 +325,7 @@ def quadratic(matrix: FloatArray, vector: FloatArray) -> float:
 
 
 @kernel
-def spread(covariance: FloatArray, skill: CodeArray, slope: FloatArray, out: FloatArray) -> None:
+def spread(covariance: FloatArray, skill: CodeArray, slope: NDArray[np.float32], out: FloatArray) -> None:
     """Standard deviation of each pair's log-odds of mastery, by the delta method.
 
     ``covariance`` (n_skills, 5, 5) is of the logits of the skills' parameters, ``slope`` as :func:`carry` left it.

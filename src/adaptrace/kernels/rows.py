@@ -209,6 +209,27 @@ def number_pairs(rows: Rows, skill: CodeArray, n_skills: int, first: int, last: 
 
 
 @kernel
+def match(start: IntArray, student: IntArray, skill: IntArray, rows: Rows, at: IntArray, pair: IntArray) -> int:
+    """Which rows of a table are of a pair of a log; write their places and pairs, and return how many there are.
+
+    Rows ``[start[run], start[run + 1])`` of the table are of the log's student ``student[run]``, -1 if of none, and ``skill``
+    says the log's skill of each row.
+    """
+    found = 0
+    for run in range(len(student)):
+        if student[run] < 0:
+            continue
+        first, last = rows.pair_start[student[run]], rows.pair_start[student[run] + 1]
+        for row in range(start[run], start[run + 1]):
+            for mine in range(first, last):
+                if rows.pair_skill[mine] == skill[row]:
+                    at[found], pair[found] = row, mine
+                    found += 1
+                    break
+    return found
+
+
+@kernel
 def gaps(rows: Rows, time: IntArray, unit: float, first: int, last: int, out: FloatArray) -> None:
     """Time since the pair's last response, in units, of every entry of students [first, last); 0 for the first."""
     begin = rows.pair_start[first]

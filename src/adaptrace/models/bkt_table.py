@@ -76,7 +76,7 @@ def states(model: BKT, log: Log, earlier: Earlier | None = None) -> pa.Table:
 
 
 def _begin(layout: Layout, n_pairs: int) -> Carried:
-    slope, row = space(5 * n_pairs, np.float64).reshape(n_pairs, 5), space(n_pairs, np.int64)
+    slope, row = space(5 * n_pairs, np.float32).reshape(n_pairs, 5), space(n_pairs, np.int64)
     carried = Carried(space(n_pairs, np.float64), slope, np.zeros(n_pairs, np.int32), row)
     kernels.begin(layout.cells, layout.parameters.prior, carried.odds)
     carried.slope[:] = [1.0, 0.0, 0.0, 0.0, 0.0]
