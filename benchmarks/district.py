@@ -35,6 +35,7 @@ import pyarrow.parquet as pq
 
 import adaptrace as at
 from adaptrace import parallel
+from adaptrace.files import plain_columns
 
 COLUMNS = ["student", "skill", "correct", "time"]
 FILE_ROWS, PER_STUDENT, BLOCK, SKILLS, MET = 2_000_000, 240, 12, 200, 20
@@ -235,7 +236,7 @@ def night(folder: Path, rows: int, names: str, rounds: int) -> list[dict[str, An
         mine[last, -PER_STUDENT // 10 :] = True
         tonight.append(table.filter(pa.array(mine.ravel())))
         pq.write_table(table.filter(pa.array(~mine.ravel())), before / file.name)
-    pq.write_table(pa.concat_tables(tonight).combine_chunks(), today / "zz-today.parquet")
+    pq.write_table(plain_columns(pa.concat_tables(tonight)), today / "zz-today.parquet")
     state, kept, out = folder / "state", folder / "kept", folder / "out"
     fresh(out, state, kept)
     results: dict[str, list[float]] = {"anew": [], "changed": [], "complete": []}

@@ -205,6 +205,8 @@ def _give(table: pa.Table, output: Path | None, minimum: int) -> None:
     withheld = pc.sum(table["withheld"]).as_py() or 0
     shown = table.drop_columns(["withheld"])
     for place, name in enumerate(shown.column_names[: shown.column_names.index("students")]):
+        if len(shown) and shown[name].null_count == len(shown):
+            say(f"note: the roster has the {name} of no student: are they named there as here, e.g. both by pseudonyms?")
         shown = shown.set_column(place, name, pc.fill_null(shown[name], NOBODY))
     write_or_show(table, output, _as_text(shown, minimum))
     if withheld:

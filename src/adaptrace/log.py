@@ -175,7 +175,8 @@ class Log:
     @property
     def skills(self) -> pa.Array:
         """Names of the skills, sorted as text."""
-        return self._skill_entries[1].dictionary
+        column = self.table[self.skill_column].chunk(0)
+        return (column.values if pa.types.is_list(column.type) else column).dictionary
 
     @property
     def skill_column(self) -> str:

@@ -81,6 +81,13 @@ def test_a_night_without_rows_changes_nothing(tmp_path: Path) -> None:
     assert folders.mastery(tmp_path / "out").equals(before)
 
 
+def test_a_night_on_which_nothing_changed_writes_an_empty_table(tmp_path: Path) -> None:
+    log, model = folders.write(folders.responses(4), tmp_path / "log", 4), folders.model()
+    at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)
+    at.score_dataset(log, tmp_path / "moved", model, tmp_path / "state", changed=True, workers=2)
+    assert pq.read_table(tmp_path / "moved").num_rows == 0
+
+
 def test_changed_writes_the_rows_that_moved(tmp_path: Path) -> None:
     table, model = folders.responses(5), folders.model()
     add(tmp_path / "log", 0, table.slice(0, 1900))

@@ -228,3 +228,10 @@ def test_help_waits_for_no_heavy_import(command: str) -> None:
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Usage:" in outcome.stdout
     assert outcome.stderr == "[]\n"
+
+
+def test_a_roster_of_other_names_is_noted(report, here: Path) -> None:
+    (here / "real.csv").write_text("student,class\nAda Lovelace,6A\n")
+    outcome = report("mastery MASTERY --roster real.csv --by class")
+    assert outcome.code == 0
+    assert "note: the roster has the class of no student: are they named there as here" in outcome.stderr

@@ -121,6 +121,7 @@ class Outcome(NamedTuple):
     written: int  # rows of the output
     here: IntArray  # tonight's students who stand in it, by number
     late: IntArray  # of these, who have rows no later than their state
+    changes: pa.Table | None = None  # states that are still to be written as mastery: all parts' together
 
 
 def score(tonight: Tonight, progress: Callable[[float], None] | None) -> tuple[int, int]:
@@ -147,10 +148,9 @@ def score(tonight: Tonight, progress: Callable[[float], None] | None) -> tuple[i
         outcomes.append(_bring_up(tonight, None, Part(f"{job.night:04d}-new.parquet", (), 0), new))
     seen = {each.name: each for each in (*known.seen, *states.seen(tonight.fresh.files))}
     parts = tuple(outcome.part for outcome in outcomes)
-    written = sum(outcome.written for outcome in outcomes)
-    job.work.finish(
-        {"model": known.model, "rows": written}, State(known.model, job.night, tuple(seen.values()), parts, known.texts)
-    )
+    written = _write_changes(tonight, outcomes) if tonight.changed else sum(outcome.written for outcome in outcomes)
+    state = State(known.model, job.night, tuple(seen.values()), parts, known.texts)
+    job.work.finish({"model": known.model, "rows": written}, state)
     return written, len(late)
 
 
@@ -306,11 +306,13 @@ def _bring_up(tonight: Tonight, history: Answers | None, part: Part, new: IntArr
         theirs = np.sort(history.students.find(answers.log.students.take(pa.array(late))))
         updates.append(_carried(job, history.log, theirs, _standing(tonight, part, history), anew=True))
     if not updates:
-        written = 0 if tonight.changed else _write_mastery(job, part, states.read_part(tonight.folder, tonight.known, part))
-        return Outcome(part, written, here, late)
+        return Outcome(part, 0 if tonight.changed else _write_whole(tonight, part), here, late)
     changes, row = pa.concat_tables([each for each, _ in updates]), np.concatenate([row for _, row in updates])
     row[row < 0] = part.rows + np.arange((row < 0).sum())
-    return Outcome(*_written(tonight, part, changes, row), here, late)
+    part, whole = _written(tonight, part, changes, row)
+    if tonight.changed:
+        return Outcome(part, 0, here, late, changes)
+    return Outcome(part, _write_mastery(job, part.base[5:], whole), here, late)
 
 
 def _carried(job: Job, log: Log, students: IntArray, standing: Standing, *, anew: bool = False) -> tuple[pa.Table, IntArray]:
@@ -323,9 +325,9 @@ def _carried(job: Job, log: Log, students: IntArray, standing: Standing, *, anew
     return plain(states_of(job.model, log.of_students(students), earlier)), row
 
 
-def _written(tonight: Tonight, part: Part, changes: pa.Table, row: IntArray) -> tuple[Part, int]:
-    """Write what changed in a part, or all of it after many nights, and its mastery."""
-    job, place, name = tonight.job, tonight.job.work.states, f"{tonight.job.night:04d}{part.base[4:]}"
+def _written(tonight: Tonight, part: Part, changes: pa.Table, row: IntArray) -> tuple[Part, pa.Table | None]:
+    """Write what changed in a part, or all of it after many nights; all of its states, where they are needed."""
+    place, name = tonight.job.work.states, f"{tonight.job.night:04d}{part.base[4:]}"
     whole = changes if not part.rows else None
     if part.rows and (len(part.later) >= MOST_LATER or not tonight.changed):
         whole = replaced(states.read_part(tonight.folder, tonight.known, part), changes, row)
@@ -336,9 +338,22 @@ def _written(tonight: Tonight, part: Part, changes: pa.Table, row: IntArray) -> 
     else:
         part = Part(part.base, (*part.later, name), rows)
         states.write_part(changes.append_column(ROW, pa.array(row)), place / name)
-    return part, _write_mastery(job, part, changes if tonight.changed else whole)
+    return part, whole
 
 
-def _write_mastery(job: Job, part: Part, table: pa.Table) -> int:
-    states.write_part(mastery_of(job.model, table, job.at), job.work.parts / part.base[5:], compression="snappy")
+def _write_changes(tonight: Tonight, outcomes: Sequence[Outcome]) -> int:
+    """Write the mastery of all that changed, if only an empty table."""
+    changes = [outcome.changes for outcome in outcomes if outcome.changes is not None]
+    if not changes:
+        changes = [states.read_part(tonight.folder, tonight.known, part).slice(0, 0) for part in tonight.known.parts[:1]]
+    return _write_mastery(tonight.job, "changed.parquet", pa.concat_tables(changes).unify_dictionaries())
+
+
+def _write_whole(tonight: Tonight, part: Part) -> int:
+    """Write the mastery of a part where nothing changed."""
+    return _write_mastery(tonight.job, part.base[5:], states.read_part(tonight.folder, tonight.known, part))
+
+
+def _write_mastery(job: Job, name: str, table: pa.Table) -> int:
+    states.write_part(mastery_of(job.model, table, job.at), job.work.parts / name, compression="snappy")
     return len(table)

@@ -188,7 +188,7 @@ def score_dataset(
         work.check()
         known = states.load(work.state, model.fingerprint) if work.state is not None else None
         dataset, problems = survey(source, Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model)))
-        rows = budget(memory, workers, dataset.types)
+        rows = budget(memory, workers, dataset)
         job = Job(model, work, rows, workers, at, moment, known.night + 1 if known is not None else 1)
         _check_columns(dataset, job)
         scored = _score_good(dataset, problems, job, known, changed=changed, skip_bad=skip_bad, progress=progress)

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -30,30 +30,25 @@ from adaptrace.kernels.rows import group, segment_starts
 from adaptrace.log import Log, Reading, encode
 
 MOST_ROWS, FEWEST_ROWS = 4_000_000, 50_000  # of a piece
+SHARES, ENOUGH_ROWS = 4, 2_000_000  # pieces for each worker, so that all end together, unless they are small
 ROW_BYTES, ID_BYTES = 150, 350  # what a row takes at most while it is worked on, and what the id of its event does
 BASE_BYTES = 400_000_000  # what the process takes by itself
 UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
-def budget(memory: str | int, workers: int, columns: Collection[str]) -> int:
-    """Rows of a piece, so that as many pieces as there are workers fit into the memory.
-
-    Examples
-    --------
-    >>> budget("2GB", 2, ["student", "skill", "correct", "time"])
-    4000000
-    """
+def budget(memory: str | int, workers: int, dataset: Dataset) -> int:
+    """Rows of a piece, so that as many pieces as there are workers fit into the memory, and the work is shared."""
     text = str(memory).strip().lower()
     unit = next((unit for unit in UNITS if text.endswith(unit)), "")
     number = text.removesuffix(unit).strip()
     if not number.replace(".", "", 1).isdecimal():
         raise ValueError(f"memory: got {memory!r}; expected a size, e.g. '2GB'")
-    each = ROW_BYTES + ID_BYTES * ("event_id" in columns)
+    each = ROW_BYTES + ID_BYTES * ("event_id" in dataset.types)
     rows = int((float(number) * UNITS.get(unit, 1) - BASE_BYTES) / each / workers)
     if rows < FEWEST_ROWS:
         least = (BASE_BYTES + FEWEST_ROWS * each * workers) / 1e6
         raise ValueError(f"memory: got {memory!r}; expected at least '{least:.0f}MB' for {workers} workers")
-    return min(rows, MOST_ROWS)
+    return min(rows, MOST_ROWS, max(ENOUGH_ROWS, dataset.rows // (SHARES * workers)))
 
 
 def each_log(
@@ -89,7 +84,7 @@ def each_log(
     dataset, problems = survey(source, layout)
     if problems:
         raise DataError(dataset.source, problems)
-    rows = budget(memory, workers, dataset.types)
+    rows = budget(memory, workers, dataset)
     pieces = dataset.pieces(rows)
     with tempfile.TemporaryDirectory(prefix="adaptrace-") as work:
         sweep = Sweep(dataset, pieces, split_of(dataset, pieces, rows, workers), rows, Path(work), workers)
