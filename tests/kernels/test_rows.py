@@ -81,3 +81,33 @@ def test_how_many_end_at_each_node_sums_up_to_how_many_pass_through_it() -> None
     trie = kernels.Trie(np.array([0, 4]), parent, np.zeros(4, np.int32), ends.copy())
     kernels.sum_up(trie, 0, 1)
     assert trie.students.tolist() == [6.75, 2.25, 2.0, 3.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS, asked=ROWS)
+def test_rows_of_a_table_find_their_pair_in_a_log(rows: list[tuple[int, set[int], float, int]], asked) -> None:
+    log, table = log_of(asked), sorted((student, skill) for student, skills, *_ in rows for skill in skills)
+    names = log.students.to_pylist()
+    students, starts = np.unique([student for student, _ in table], return_index=True)
+    number = np.array([names.index(each) if each in names else -1 for each in students.tolist()])
+    skill = np.array([log.skills.to_pylist().index(each) if each in log.skills.to_pylist() else -1 for _, each in table])
+    at_row, pair = np.empty(len(table), np.int64), np.empty(len(table), np.int64)
+    found = kernels.match(np.append(starts, len(table)), number, skill, log.rows, at_row, pair)
+    owner = np.repeat(names, np.diff(log.rows.pair_start)).tolist()
+    pairs = list(zip(owner, log.skills.take(pa.array(log.rows.pair_skill)).to_pylist(), strict=True))
+    expected = [(row, pairs.index(each)) for row, each in enumerate(table) if each in pairs]
+    assert list(zip(at_row[:found].tolist(), pair[:found].tolist(), strict=True)) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS, minimum=st.integers(1, 4))
+def test_no_sequence_of_a_thinned_trie_is_of_few(rows: list[tuple[int, set[int], float, int]], minimum: int) -> None:
+    stats = at.BKT().stats(log_of(rows))
+    thin, loss = stats.suppressed(minimum)
+    ends = thin.trie._replace(students=thin.trie.students.copy())
+    kernels.take_apart(ends, 0, len(thin.skills))
+    assert all(each == 0 or each >= minimum for each in ends.students.tolist())
+    kernels.sum_up(ends, 0, len(thin.skills))
+    np.testing.assert_array_equal(ends.students, thin.trie.students)
+    assert loss.kept == thin.responses.sum() <= stats.responses.sum()
+    assert thin == stats or minimum > 1
