@@ -72,6 +72,23 @@ def test_todays_folder_alone_is_enough(tmp_path: Path) -> None:
     assert folders.mastery(tmp_path / "out").equals(anew(whole, model, tmp_path / "anew"))
 
 
+def test_tonights_file_may_be_called_like_last_nights_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    table, model = folders.responses(3, 900), folders.model()
+    for number in range(3):
+        add(tmp_path / f"day-{number}", 0, table.slice(300 * number, 300))
+        at.score_dataset(tmp_path / f"day-{number}", tmp_path / "out", model, tmp_path / "state", workers=2)
+    assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table))))
+
+
+def test_a_file_that_grew_is_not_counted_twice(tmp_path: Path) -> None:
+    table, model = folders.responses(3, 600), folders.model()
+    add(tmp_path / "log", 0, table.slice(0, 300))
+    at.score_dataset(tmp_path / "log", tmp_path / "out", model, tmp_path / "state", workers=2)
+    add(tmp_path / "log", 0, table)
+    with pytest.raises(at.DataError, match=r"1 files are not there, e\.g\. night-00\.parquet"):
+        at.score_dataset(tmp_path / "log", tmp_path / "out", model, tmp_path / "state", workers=2)
+
+
 def test_a_night_without_rows_changes_nothing(tmp_path: Path) -> None:
     log, model = folders.write(folders.responses(4), tmp_path / "log", 4), folders.model()
     at.score_dataset(log, tmp_path / "out", model, tmp_path / "state", workers=2)

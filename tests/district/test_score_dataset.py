@@ -44,6 +44,21 @@ def test_a_row_group_larger_than_a_piece_is_read_bit_by_bit(tmp_path: Path) -> N
     assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
 
 
+def test_rows_of_one_moment_keep_their_order_also_in_a_large_row_group(tmp_path: Path) -> None:
+    table = folders.responses(2, 6000)
+    table = table.set_column(3, "time", pa.array([table["time"][0].as_py()] * len(table), table.schema.field("time").type))
+    log, model = folders.write(table, tmp_path / "log", 1, row_group_size=6000), folders.model()
+    at.score_dataset(log, tmp_path / "out", model, workers=2)
+    assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
+
+
+def test_before_needs_a_clock(tmp_path: Path) -> None:
+    table = folders.responses(2, 100)
+    log = folders.write(table.set_column(3, "time", pa.array(range(100))), tmp_path / "log", 1)
+    with pytest.raises(at.DataError, match="got whole numbers in column 'time'; expected timestamps, which before needs"):
+        at.score_dataset(log, tmp_path / "out", folders.model(), before=table["time"][5].as_py())
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_what_varies_and_events_of_several_skills_are_no_different(order: str, tmp_path: Path) -> None:
     log = folders.write(ORDERS[order](folders.responses(3, several=True)), tmp_path / "log", 5)

@@ -146,10 +146,10 @@ def score(tonight: Tonight, progress: Callable[[float], None] | None) -> tuple[i
             new = np.setdiff1d(new, joins)
     if len(new):
         outcomes.append(_bring_up(tonight, None, Part(f"{job.night:04d}-new.parquet", (), 0), new))
-    seen = {each.name: each for each in (*known.seen, *states.seen(tonight.fresh.files))}
+    seen = (*known.seen, *states.seen(tonight.fresh.files))
     parts = tuple(outcome.part for outcome in outcomes)
     written = _write_changes(tonight, outcomes) if tonight.changed else sum(outcome.written for outcome in outcomes)
-    state = State(known.model, job.night, tuple(seen.values()), parts, known.texts)
+    state = State(known.model, job.night, seen, parts, known.texts)
     job.work.finish({"model": known.model, "rows": written}, state)
     return written, len(late)
 

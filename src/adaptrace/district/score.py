@@ -294,6 +294,9 @@ def _check(model: Any, work: Work, source: Any, before: int | None, changed: boo
 
 def _check_columns(dataset: Dataset, job: Job) -> None:
     names = {"time"} if job.before is not None else {"time", "order"} if job.work.state is not None else set()
+    if job.before is not None and "time" in dataset.types and sort_of(dataset.types["time"]) != "times":
+        got = f"{sort_of(dataset.types['time'])} in column 'time'"
+        raise DataError(dataset.source, [Problem(got, "timestamps, which before needs", "convert the column")])
     if names and not names & dataset.types.keys():
         got, why = f"the columns {', '.join(dataset.types)}", "before" if job.before is not None else "a state"
         expected = f"column {' or '.join(sorted(names, reverse=True))}, which {why} needs"

@@ -103,7 +103,7 @@ class State:
         parts = tuple(Part(base, tuple(later), rows) for base, later, rows in content["parts"])
         return cls(content["model"], content["night"], seen, parts, tuple(content["texts"]))
 
-    def fresh(self, files: Iterable[File], source: str) -> list[File]:
+    def fresh(self, files: Sequence[File], source: str) -> list[File]:
         """The files that it has not seen.
 
         Raises
@@ -111,13 +111,15 @@ class State:
         DataError
             If a file that it has seen has changed since.
         """
-        known = {each.name: each.identity for each in self.seen}
-        changed = [file for file in files if known.get(file.name, file.identity) != file.identity]
+        known, names = {(each.name, each.identity) for each in self.seen}, {each.name for each in self.seen}
+        fresh = [file for file in files if (file.name, file.identity) not in known]
+        # a folder of tonight's files alone may use names again
+        changed = [file for file in fresh if file.name in names] if len(fresh) < len(files) else []
         if changed:
             remedy = "put new rows into new files, or start a new state in another folder from the whole log"
             expected = "files that the state has seen to stay as they were"
             raise DataError(source, [Problem("a file that changed", expected, remedy, file=file.name) for file in changed])
-        return [file for file in files if file.name not in known]
+        return fresh
 
 
 def seen(files: Iterable[File]) -> tuple[Seen, ...]:

@@ -199,7 +199,7 @@ class Sweep:
                     table = complete(part.table)
                     if self._is_split:
                         reading_of(self.dataset).check(table)  # here rows have their numbers still
-                        table = self._put_aside(f"{name}-{number}", table)
+                        table = self._put_aside(f"{name}-{number:06d}", table)
                     if len(table):
                         results.append(use(name, log_of(self.dataset, table)))
         return results
