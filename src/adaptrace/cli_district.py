@@ -68,8 +68,8 @@ def score(
 ) -> None:
     """Mastery of every student on every skill they met.
 
-    With a folder as output (a name without an ending such as .parquet), and with --state, Parquet of any size is scored piece
-    by piece in bounded memory; a run that was killed goes on where it was.
+    With a folder as output (-o mastery/), and with --state, Parquet of any size is scored in bounded memory;
+    a run that was killed goes on where it was.
     """
     fitted, moment = load(model), {} if at is None else {"at": at}
     is_folder = output is not None and _is_folder(output)
