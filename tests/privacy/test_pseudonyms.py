@@ -201,7 +201,7 @@ def test_every_file_without_the_column_is_listed_and_nothing_is_written(key: Pat
     csv_file("student,item", "Ada,q1", name="in/c.csv")
     message = refused(key.parent / "in", key.parent / "out", key)
     assert "2 problems" in message
-    assert all(f"{name}.csv, column 'student': got the columns pupil, item; expected one of student," in message for name in "ab")
+    assert "a.csv, b.csv, column 'student': got the columns pupil, item; expected one of student," in message.replace("in/", "")
     assert sorted(os.listdir(key.parent)) == ["in", "key"]
 
 
