@@ -282,7 +282,8 @@ def _among(answers: Answers, group: Group, last: IntArray) -> tuple[IntArray, In
     mine = student >= 0
     if mine.any():
         np.maximum.at(last, student[mine], np.maximum.reduceat(_moments(group.table, "last_"), start[:-1])[mine])
-    skill = encode(schema.combined(group.table["skill"]))
+    skill = schema.combined(group.table["skill"])
+    skill = skill if pa.types.is_dictionary(skill.type) else encode(skill)
     known = schema.find(skill.dictionary, answers.log.skills)[skill.indices.to_numpy()]
     at, pair = space(len(known), np.int64), space(len(known), np.int64)
     found = match(start, student, known, answers.log.rows, at, pair)
