@@ -88,8 +88,8 @@ def test_a_null_in_a_dictionary_is_a_null(key: Path, tmp_path: Path) -> None:
 
 
 def test_a_dictionary_stays_a_dictionary_and_anything_else_becomes_text(key: Path) -> None:
-    kind = pa.dictionary(pa.int8(), pa.string())
-    assert column_after(log_of(pa.array(NAMES).cast(kind)), key).type == kind
+    kept = column_after(log_of(pa.array(NAMES).dictionary_encode()), key).type
+    assert kept == pa.dictionary(pa.int32(), pa.string())
     (key.parent / "out.parquet").unlink()
     assert column_after(log_of(pa.array([1, 2])), key).type == pa.string()
 
