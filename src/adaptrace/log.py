@@ -489,6 +489,11 @@ def encode(array: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(codes, names)
 
 
+def coded(array: pa.Array) -> pa.DictionaryArray:
+    """Keys as codes, in any order: as they are if they are codes already."""
+    return array if pa.types.is_dictionary(array.type) else encode(array)
+
+
 def _sorted_names(array: pa.DictionaryArray) -> pa.DictionaryArray:
     rank = pc.sort_indices(schema.as_text(array.dictionary)).to_numpy()
     label = np.empty(len(rank), np.int32)

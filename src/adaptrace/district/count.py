@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from adaptrace.district.dataset import Layout, reads_of
+from adaptrace.district.dataset import Layout
 from adaptrace.district.sweep import each_log
 from adaptrace.log import Log
 from adaptrace.models.bkt import BKT
@@ -50,7 +50,7 @@ def stats_dataset(
     >>> stats_dataset(sample_path("responses.parquet"), at.BKT())
     Stats(24 skills, 25,169 responses in 5,620 prefixes)
     """
-    layout = Layout(columns, time_unit, model.levels, reads_of(model))
+    layout = Layout.of(model, columns, time_unit)
     return added(each_log(source, model.stats, layout, memory=memory, workers=workers, progress=progress))
 
 
@@ -90,5 +90,5 @@ def logs_of(
     >>> [len(log) for log in logs_of(sample_path("responses.parquet"), at.BKT())]
     [23550]
     """
-    layout = Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model))
+    layout = Layout.of(model, columns, time_unit)
     return each_log(source, lambda log: log, layout, memory=memory, progress=progress)

@@ -109,6 +109,11 @@ class Layout:
     levels: Mapping[str, int] | None = None
     reads: tuple[str, ...] = tuple(column.name for column in schema.RESPONSES)
 
+    @classmethod
+    def of(cls, model: Any, columns: Mapping[str, str] | None, time_unit: str | None) -> Layout:
+        """What a model looks at; all columns where it does not say."""
+        return cls(columns, time_unit, getattr(model, "levels", None), getattr(model, "reads", cls.reads))
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -170,6 +175,10 @@ class Dataset:
         for table in self._tables(part, list(self.types), rows):
             yield Source(self.source, table, (self.label(part.file),), (part.file.rows,), np.arange(first, first + len(table)))
             first += len(table)
+
+    def read_file(self, file: File, names: Sequence[str] | None = None) -> Source:
+        """As :meth:`read`, of a whole file."""
+        return self.read(Piece((Slice(file, 0, len(file.groups)),)), names)
 
     def read(self, piece: Piece, names: Sequence[str] | None = None) -> Source:
         """The canonical columns of a piece, by default all that the layout reads, under their canonical names."""
@@ -327,8 +336,3 @@ def _together(types: Sequence[pa.DataType]) -> pa.DataType:
     if sort == "lists":
         return pa.list_(_together([kind.value_type for kind in real]))
     return pa.int64() if {sort_of(kind) for kind in real} == {"whole numbers"} else pa.float64()
-
-
-def reads_of(model: Any) -> tuple[str, ...]:
-    """The columns that a model looks at when it scores; all of them where it does not say."""
-    return getattr(model, "reads", Layout.reads)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from adaptrace import parallel, schema
 from adaptrace.arrays import space
 from adaptrace.district import state as states
-from adaptrace.district.dataset import NAMES, Dataset, File, Piece, Slice, sort_of
+from adaptrace.district.dataset import NAMES, Dataset, File, sort_of
 from adaptrace.district.state import ROW, Group, Part, State, plain, replaced, runs_of
 from adaptrace.district.students import Names
 from adaptrace.district.sweep import log_of
@@ -24,7 +24,7 @@ from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source
 from adaptrace.fit import Progress
 from adaptrace.kernels.rows import match
-from adaptrace.log import Log, encode, spread_out
+from adaptrace.log import Log, coded, spread_out
 from adaptrace.models.bkt_table import LAST, Earlier, mastery_of
 from adaptrace.models.bkt_table import states as states_of
 
@@ -180,7 +180,7 @@ def _each(workers: int, work: Callable[[T], R], things: Sequence[T], progress: P
 
 def _read(dataset: Dataset) -> Log:
     """All rows of a dataset."""
-    tables = [dataset.read(Piece((Slice(file, 0, len(file.groups)),))) for file in dataset.files]
+    tables = [dataset.read_file(file) for file in dataset.files]
     with_rows = pa.concat_tables([each.table for each in tables]) if tables else _nothing(dataset)
     names, sizes = tuple(map(dataset.label, dataset.files)), tuple(file.rows for file in dataset.files)
     whole = Source(dataset.source, with_rows, names, sizes)
@@ -218,8 +218,9 @@ def _history(tonight: Tonight, names: pa.Array) -> Log:
         return log_of(tonight.whole, pa.concat_tables(each.table for each in found))
     except DataError:  # tonight's rows do not agree with what was there: say where they are
         found.sort(key=lambda each: each.file in tonight.fresh.files)
-        with _source_of(tonight.whole, found).located():
-            log_of(tonight.whole, pa.concat_tables(each.table for each in found))
+        source = _source_of(tonight.whole, found)
+        with source.located():
+            log_of(tonight.whole, source.table)
         raise
 
 
@@ -282,8 +283,7 @@ def _among(answers: Answers, group: Group, last: IntArray) -> tuple[IntArray, In
     mine = student >= 0
     if mine.any():
         np.maximum.at(last, student[mine], np.maximum.reduceat(_moments(group.table, "last_"), start[:-1])[mine])
-    skill = schema.combined(group.table["skill"])
-    skill = skill if pa.types.is_dictionary(skill.type) else encode(skill)
+    skill = coded(schema.combined(group.table["skill"]))
     known = schema.find(skill.dictionary, answers.log.skills)[skill.indices.to_numpy()]
     at, pair = space(len(known), np.int64), space(len(known), np.int64)
     found = match(start, student, known, answers.log.rows, at, pair)
@@ -313,7 +313,7 @@ def _bring_up(tonight: Tonight, history: Answers | None, part: Part, new: IntArr
     part, whole = _written(tonight, part, changes, row)
     if tonight.changed:
         return Outcome(part, 0, here, late, changes)
-    return Outcome(part, _write_mastery(job, part.base[5:], whole), here, late)
+    return Outcome(part, _write_mastery(job, part.name, whole), here, late)
 
 
 def _carried(job: Job, log: Log, students: IntArray, standing: Standing, *, anew: bool = False) -> tuple[pa.Table, IntArray]:
@@ -328,7 +328,7 @@ def _carried(job: Job, log: Log, students: IntArray, standing: Standing, *, anew
 
 def _written(tonight: Tonight, part: Part, changes: pa.Table, row: IntArray) -> tuple[Part, pa.Table | None]:
     """Write what changed in a part, or all of it after many nights; all of its states, where they are needed."""
-    place, name = tonight.job.work.states, f"{tonight.job.night:04d}{part.base[4:]}"
+    place, name = tonight.job.work.states, f"{tonight.job.night:04d}-{part.name}"
     whole = changes if not part.rows else None
     if part.rows and (len(part.later) >= MOST_LATER or not tonight.changed):
         whole = replaced(states.read_part(tonight.folder, tonight.known, part), changes, row)
@@ -352,7 +352,7 @@ def _write_changes(tonight: Tonight, outcomes: Sequence[Outcome]) -> int:
 
 def _write_whole(tonight: Tonight, part: Part) -> int:
     """Write the mastery of a part where nothing changed."""
-    return _write_mastery(tonight.job, part.base[5:], states.read_part(tonight.folder, tonight.known, part))
+    return _write_mastery(tonight.job, part.name, states.read_part(tonight.folder, tonight.known, part))
 
 
 def _write_mastery(job: Job, name: str, table: pa.Table) -> int:

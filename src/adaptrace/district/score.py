@@ -15,7 +15,7 @@ import pyarrow as pa
 from adaptrace import parallel, schema
 from adaptrace.district import night as nights
 from adaptrace.district import state as states
-from adaptrace.district.dataset import Dataset, Layout, reads_of, sort_of, survey
+from adaptrace.district.dataset import Dataset, Layout, sort_of, survey
 from adaptrace.district.state import Part, State
 from adaptrace.district.students import split_of
 from adaptrace.district.sweep import Sweep, budget
@@ -96,15 +96,19 @@ class Job:
     def use(self, name: str, log: Log) -> dict[str, Any]:
         """Score one log and write the parts of it."""
         file = f"{self.night:04d}-{name}.parquet"
-        if isinstance(self.model, BKT):
-            table = states_of(self.model, log)
-            if self.work.state is not None:
-                states.write_part(table, self.work.states / file)
-            mastery = mastery_of(self.model, table, self.at)
-        else:
-            mastery = self.model.score(log)
+        known, mastery = scored(self.model, log, self.at)
+        if self.work.state is not None and known is not None:
+            states.write_part(known, self.work.states / file)
         states.write_part(mastery, self.work.parts / f"{name}.parquet", compression="snappy")
         return {"file": file, "rows": len(mastery), "responses": len(log)}
+
+
+def scored(model: Any, log: Log, at: datetime.datetime | None) -> tuple[pa.Table | None, pa.Table]:
+    """The states after a log, of a model that has them, and the mastery that is read off them."""
+    if not isinstance(model, BKT):
+        return None, model.score(log)
+    known = states_of(model, log)
+    return known, mastery_of(model, known, at)
 
 
 def score_dataset(
@@ -187,13 +191,13 @@ def score_dataset(
         work.recover()
         work.check()
         known = states.load(work.state, model.fingerprint) if work.state is not None else None
-        dataset, problems = survey(source, Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model)))
+        dataset, problems = survey(source, Layout.of(model, columns, time_unit))
         rows = budget(memory, workers, dataset)
         job = Job(model, work, rows, workers, at, moment, known.night + 1 if known is not None else 1)
         _check_columns(dataset, job)
-        scored = _score_good(dataset, problems, job, known, changed=changed, skip_bad=skip_bad, progress=progress)
-        _list_skipped(scored.skipped, work.out)
-    return scored
+        done = _score_good(dataset, problems, job, known, changed=changed, skip_bad=skip_bad, progress=progress)
+        _list_skipped(done.skipped, work.out)
+    return done
 
 
 def _score_good(

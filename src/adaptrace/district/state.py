@@ -22,6 +22,7 @@ from adaptrace import codec, schema
 from adaptrace.district.dataset import File, sort_of
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.files import replacing, told
+from adaptrace.log import encode
 
 MANIFEST = "_manifest.json"
 STATE = "state"  # what the manifest calls it
@@ -46,6 +47,11 @@ class Part:
     base: str
     later: tuple[str, ...]
     rows: int
+
+    @property
+    def name(self) -> str:
+        """What it is called whatever the night: its base without the number of its night."""
+        return self.base.split("-", 1)[1]
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -266,7 +272,7 @@ def without(folder: Path, student: str, renamed: Mapping[str, str]) -> int:
             part = Part(f"{state.night:04d}-without-{number:04d}-{left}.parquet", (), left)
             kept = table.filter(pa.array(keep))
             if "student" in state.texts:  # a dictionary would still hold the name
-                kept = kept.set_column(0, "student", schema.combined(kept["student"]).dictionary_decode().dictionary_encode())
+                kept = kept.set_column(0, "student", encode(schema.combined(kept["student"])))
             write_part(kept, folder / part.base)
         parts.append(part)
     seen = tuple(replace(each, identity=renamed.get(each.identity, each.identity)) for each in state.seen)

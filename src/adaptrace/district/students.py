@@ -14,6 +14,8 @@ from adaptrace import parallel
 from adaptrace.arrays import space
 from adaptrace.district.dataset import LARGE, Dataset, Piece, sort_of
 from adaptrace.kernels import keys as kernels
+from adaptrace.kernels.rows import group, segment_starts
+from adaptrace.log import encode
 
 KeyArray = NDArray[np.uint64]
 
@@ -80,10 +82,31 @@ class Split(NamedTuple):
         return np.ones(len(keys), bool) if self.everyone else np.isin(keys, self.keys)
 
 
+EVERYONE, NOBODY = (Split(each, np.empty(0, np.uint64)) for each in (True, False))
+
+
+def parted(students: pa.Array, shares: int, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows by share of the students, each in its order, those of who is not split last.
+
+    Returns
+    -------
+    ndarray
+        Where each share begins, (shares + 2,): the last but one is where the others do.
+    ndarray
+        The rows, (n,).
+    """
+    coded = encode(students)
+    keys = keys_of(coded.dictionary)
+    share = np.where(split.has(keys), (keys % np.uint64(shares)).astype(np.int32), shares)[coded.indices.to_numpy()]
+    start, order = segment_starts(share, shares + 1), np.empty(len(students), np.int64)
+    group(share, start, order)
+    return start, order
+
+
 def split_of(dataset: Dataset, pieces: list[Piece], rows: int, workers: int) -> Split:
     """Who has rows in several pieces, or in one that is larger than a piece should be."""
     if len(pieces) == 1 and pieces[0].rows <= LARGE * rows:
-        return Split(False, np.empty(0, np.uint64))
+        return NOBODY
     many: list[KeyArray] = []
     with ThreadPoolExecutor(workers) as pool:
         for number, keys in enumerate(pool.map(lambda piece: _students_of(dataset, piece), pieces)):

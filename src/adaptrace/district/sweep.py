@@ -23,11 +23,10 @@ import pyarrow.compute as pc
 
 from adaptrace import parallel, schema
 from adaptrace.district.dataset import Dataset, Layout, Piece, survey
-from adaptrace.district.students import Split, keys_of, split_of
+from adaptrace.district.students import Split, parted, split_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source, replacing
-from adaptrace.kernels.rows import group, segment_starts
-from adaptrace.log import Log, Reading, encode
+from adaptrace.log import Log, Reading
 
 MOST_ROWS, FEWEST_ROWS = 4_000_000, 50_000  # of a piece
 SHARES, ENOUGH_ROWS = 4, 2_000_000  # pieces for each worker, so that all end together, unless they are small
@@ -232,13 +231,8 @@ class Sweep:
 
     def _put_aside(self, name: str, table: pa.Table) -> pa.Table:
         """Put the rows of split students into buckets, in one file; return the others."""
-        coded = encode(schema.combined(table["student"]))
-        keys, codes = keys_of(coded.dictionary), coded.indices.to_numpy()
-        split = self.split.has(keys)
-        bucket = np.where(split, (keys % np.uint64(self.buckets)).astype(np.int32), self.buckets)[codes]
-        start, order = segment_starts(bucket, self.buckets + 1), np.empty(len(table), np.int64)
-        group(bucket, start, order)
-        rest = table.take(pa.array(np.sort(order[start[-2] :])))
+        start, order = parted(schema.combined(table["student"]), self.buckets, self.split)
+        rest = table.take(pa.array(order[start[-2] :]))
         aside = table.take(pa.array(order[: start[-2]])).combine_chunks().unify_dictionaries()
         if len(aside):
             with replacing(self.work / f"{name}.arrow") as path, pa.ipc.new_file(path, aside.schema) as file:

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from adaptrace import parallel
-from adaptrace.district.dataset import Dataset, Layout, reads_of, survey
+from adaptrace.district.dataset import Dataset, Layout, survey
 from adaptrace.district.sweep import MOST_ROWS
 from adaptrace.engines import tasks
 from adaptrace.engines.tasks import Bundle, Job, Outcome, Work
@@ -163,7 +163,7 @@ def _check_able(model: Any, what: str) -> None:
 
 
 def _surveyed(source: str | os.PathLike[str], columns: Mapping[str, str] | None, time_unit: str | None, model: Any) -> Dataset:
-    dataset, problems = survey(source, Layout(columns, time_unit, getattr(model, "levels", None), reads_of(model)))
+    dataset, problems = survey(source, Layout.of(model, columns, time_unit))
     if problems:
         raise DataError(dataset.source, problems)
     return dataset

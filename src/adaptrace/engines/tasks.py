@@ -17,15 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from adaptrace import parallel, schema
-from adaptrace.district.dataset import Dataset, File, Piece, Slice
+from adaptrace.district.dataset import Dataset
+from adaptrace.district.score import scored
 from adaptrace.district.state import write_part
-from adaptrace.district.students import KeyArray, keys_of
+from adaptrace.district.students import EVERYONE, KeyArray, keys_of, parted
 from adaptrace.district.sweep import complete, log_of, reading_of
 from adaptrace.errors import AdaptraceError, DataError, Problem
-from adaptrace.kernels.rows import group, segment_starts
 from adaptrace.log import Log, encode
-from adaptrace.models.bkt import BKT
-from adaptrace.models.bkt_table import mastery_of, states
 from adaptrace.stats import added
 
 NO_FILE = -1
@@ -93,17 +91,13 @@ def _attempt(use: Callable[[], Any], rows: int, file: str | None = None) -> Outc
 def whole(job: Job, number: int, work: Work) -> Outcome:
     """Work on a whole file."""
     file = job.dataset.files[number]
-    return _attempt(lambda: work.use(job, log_of(job.dataset, _read(job.dataset, file)), number), file.rows, file.name)
-
-
-def _read(dataset: Dataset, file: File, names: Sequence[str] | None = None) -> pa.Table:
-    return dataset.read(Piece((Slice(file, 0, len(file.groups)),)), names).table
+    return _attempt(lambda: work.use(job, log_of(job.dataset, job.dataset.read_file(file).table), number), file.rows, file.name)
 
 
 def students(dataset: Dataset, number: int) -> KeyArray:
     """Keys of the students of a file, (n,), each once; none of a damaged file: the work will say so."""
     try:
-        names = schema.combined(_read(dataset, dataset.files[number], ["student"])["student"])
+        names = schema.combined(dataset.read_file(dataset.files[number], ["student"]).table["student"])
     except DataError:
         return np.empty(0, np.uint64)
     return keys_of(encode(names.drop_null()).dictionary)
@@ -131,16 +125,13 @@ def split(job: Job, number: int, shares: int) -> list[Bundle]:
 
 
 def _split(dataset: Dataset, number: int, shares: int) -> Iterator[Bundle]:
-    table = _read(dataset, dataset.files[number])
+    table = dataset.read_file(dataset.files[number]).table
     reading_of(dataset).check(complete(table))  # here rows have their numbers still
-    student = encode(schema.combined(table["student"]))
-    share = (keys_of(student.dictionary) % np.uint64(shares)).astype(np.int32)[student.indices.to_numpy()]
-    start, order = segment_starts(share, shares), np.empty(len(table), np.int64)
-    group(share, start, order)
+    start, order = parted(schema.combined(table["student"]), shares, EVERYONE)
     columns = {name: schema.combined(table[name]) for name in table.column_names}
     plain = {name: each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for name, each in columns.items()}
     table = pa.table(plain).take(pa.array(order))
-    for each, (first, last) in enumerate(pairwise(start.tolist())):
+    for each, (first, last) in enumerate(pairwise(start[:-1].tolist())):
         if first < last:
             yield Bundle(each, number, _packed(table.slice(first, last - first)))
 
@@ -185,19 +176,11 @@ def scoring(folder: str) -> Work:
     """Write the scores of a part; a second attempt at a part replaces what the first wrote by the same."""
 
     def write(job: Job, log: Log, part: int) -> Written:
-        scored = _scored(job, log)
-        write_part(scored, Path(folder) / PARTS.replace("*", f"{part:05d}"), compression="snappy")
-        return Written(len(scored), 1)
+        _, mastery = scored(job.model, log, job.at)
+        write_part(mastery, Path(folder) / PARTS.replace("*", f"{part:05d}"), compression="snappy")
+        return Written(len(mastery), 1)
 
     return Work(write, lambda all_of_it: Written(*map(sum, zip(*all_of_it, strict=True))))
-
-
-def _scored(job: Job, log: Log) -> pa.Table:
-    """The very thing that :func:`adaptrace.score_dataset` does."""
-    if isinstance(job.model, BKT):
-        return mastery_of(job.model, states(job.model, log), job.at)
-    scored: pa.Table = job.model.score(log)
-    return scored
 
 
 COUNTING = Work(lambda job, log, part: job.model.stats(log), added)

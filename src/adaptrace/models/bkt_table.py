@@ -18,7 +18,7 @@ from adaptrace.arrays import space
 from adaptrace.errors import ModelError
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Carried, Parameters
-from adaptrace.log import DAY, Log, encode
+from adaptrace.log import DAY, Log, coded
 from adaptrace.models.skills import Z90
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ def _carry(model: BKT, log: Log, layout: Layout, carried: Carried) -> None:
 
 def mastery_of(model: BKT, states: pa.Table, at: datetime.datetime | None = None) -> pa.Table:
     """The table of :meth:`BKT.score <adaptrace.BKT.score>`, read off the table of :func:`states`."""
-    skill = schema.combined(states["skill"])
-    skill = skill if pa.types.is_dictionary(skill.type) else encode(skill)
+    skill = coded(schema.combined(states["skill"]))
     place, code = model._fitted.index(skill.dictionary), skill.indices.to_numpy()
     odds = states["odds"].to_numpy()
     slope, spread = np.stack([states[name].to_numpy() for name in SLOPES], axis=1), space(len(odds), np.float64)
