@@ -195,7 +195,11 @@ def score_dataset(
         rows = budget(memory, workers, dataset)
         job = Job(model, work, rows, workers, at, moment, known.night + 1 if known is not None else 1)
         _check_columns(dataset, job)
-        done = _score_good(dataset, problems, job, known, changed=changed, skip_bad=skip_bad, progress=progress)
+        try:
+            done = _score_good(dataset, problems, job, known, changed=changed, skip_bad=skip_bad, progress=progress)
+        except DataError:  # once the files are mended, this is of no use
+            work.discard()
+            raise
         _list_skipped(done.skipped, work.out)
     return done
 
