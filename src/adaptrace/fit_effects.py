@@ -118,7 +118,7 @@ class Sequences:
         slopes[:, SLIP], slopes[:, GUESS] = -self.turn * out.known / known, self.turn * out.unknown / unknown
         of_theta = _sums(self.cell, slopes, len(theta))
         of_theta[self.cells.first, FORGET] = out.forget
-        fading = _sums(self.skill, (out.keep * told.keep * worn)[:, None], self.n_skills)[:, 0]
+        fading = _sums(self.skill, (out.keep * worn)[:, None], self.n_skills)[:, 0]
         counts = [self._level_counts(at, out) for at in range(len(self.levels))]
         return Gradient(
             float(out.value.sum()), of_theta, fading, counts, _sums(self.cell, np.stack([out.unknown, out.known], 1), len(theta))
@@ -156,7 +156,8 @@ class Responses:
             level[own] = self.offsets[-1] + self.skill[own] * n_levels + level_of(rows.correct[row][own], n_levels, kind)
             self.leveled.append(np.isin(np.arange(self.n_skills), self.skill[own]))
             self.offsets.append(self.offsets[-1] + self.n_skills * n_levels)
-        self.asked = Asked(cell.astype(np.int32), level, self.gap, np.empty(len(self.skill)))
+        space = np.empty((2, len(self.skill)))
+        self.asked = Asked(cell.astype(np.int32), level, self.gap, *space)
         self.pieces = parallel.spans(rows.student_start, EVENT_PIECES)
 
     def expect(self, theta: FloatArray, rows: Rows, half_life: FloatArray) -> Gradient:

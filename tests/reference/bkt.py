@@ -145,3 +145,46 @@ def _em_step(outcome: np.ndarray, there: np.ndarray, count: np.ndarray, theta: n
         ]
     )
     return value, np.clip(new, 1e-9, 1 - 1e-9)
+
+
+def in_logs(outcomes: Sequence, theta: tuple[float, ...]) -> tuple[np.longdouble, np.longdouble]:
+    """Log P(outcomes, unknown next) and log P(outcomes, known next), by the forward pass in logarithms.
+
+    It loses no digit, however long the history.
+    """
+    prior, learn, forget, guess, slip = np.array(theta, np.longdouble)
+    unknown, known = np.log1p(-prior), np.log(prior)
+    right, wrong = (np.log(guess), np.log1p(-slip)), (np.log1p(-guess), np.log(slip))
+    with np.errstate(divide="ignore"):  # P(forget) may be 0
+        stay_unknown, learned, forgotten, kept = np.log1p(-learn), np.log(learn), np.log(forget), np.log1p(-forget)
+    for correct in outcomes:
+        said = right if correct else wrong
+        unknown, known = unknown + said[0], known + said[1]
+        unknown, known = np.logaddexp(unknown + stay_unknown, known + forgotten), np.logaddexp(unknown + learned, known + kept)
+    return unknown, known
+
+
+def log_likelihood(outcomes: Sequence, theta: tuple[float, ...]) -> np.longdouble:
+    """Log P(outcomes)."""
+    return np.logaddexp(*in_logs(outcomes, theta))
+
+
+def hindsight_in_logs(outcomes: Sequence, theta: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`in_hindsight` by forward-backward in logarithms: P(known at t | all), P(learned right after t | all)."""
+    prior, learn, forget, guess, slip = np.array(theta, np.longdouble)
+    with np.errstate(divide="ignore"):  # P(forget) may be 0
+        move = np.log(np.array([[1 - learn, learn], [forget, 1 - forget]]))
+    right, wrong = [np.log(guess), np.log1p(-slip)], [np.log1p(-guess), np.log(slip)]
+    says = np.array([right if each else wrong for each in outcomes])
+    forward, backward = np.empty_like(says), np.empty_like(says)
+    state = np.array([np.log1p(-prior), np.log(prior)])
+    for t, said in enumerate(says):
+        forward[t] = state + said
+        state = np.logaddexp(forward[t, 0] + move[0], forward[t, 1] + move[1])
+    total, ahead = np.logaddexp(*state), np.zeros(2)  # of what follows, given the state right after t
+    learned = np.empty(len(outcomes))
+    for t in range(len(outcomes) - 1, -1, -1):
+        learned[t] = np.exp(forward[t, 0] + move[0, 1] + ahead[1] - total)
+        backward[t] = np.logaddexp(move[:, 0] + ahead[0], move[:, 1] + ahead[1])
+        ahead = backward[t] + says[t]
+    return np.exp(forward[:, 1] + backward[:, 1] - total).astype(float), learned

@@ -2,7 +2,10 @@
 
 A skill is *known* or *unknown*. The state of one student on one skill is a
 single number, the odds of mastery ``odds = P(known) / P(unknown)``: odds keep
-their precision however close to certainty a student comes.
+their precision however close to certainty a student comes. Above
+:data:`MAX_ODDS`, where a thousand right answers lead if nothing is forgotten,
+the number goes on as their logarithm, see :func:`from_log`. A gap takes it to
+:data:`MIN_ODDS` at the lowest: P(learn) is at least 1e-9, so nothing is lost.
 
     P(correct)  = P(known) (1 - slip) + P(unknown) guess             :func:`chance`
     odds'       = odds * P(outcome | known) / P(outcome | unknown)   :func:`evidence`, Bayes
@@ -27,7 +30,9 @@ from adaptrace.kernels.rows import Rows
 FloatArray = NDArray[np.float64]
 CodeArray = NDArray[np.int32]
 
-MIN_ODDS, MAX_ODDS = 1e-200, 1e200  # far from overflow after any one multiplication
+MIN_ODDS, MAX_ODDS = 1e-200, 1e200
+LOG_MAX = math.log(MAX_ODDS)
+NONE = -math.inf  # the logarithm of no probability at all
 MAX_MASTERY = 1.0 - 2.0**-53  # the largest float below one
 CONJUNCTIVE, MEAN, MIN, WEAKEST_FIRST = range(4)  # how the skills of one event combine
 NOTHING = np.empty(0)
@@ -70,6 +75,7 @@ class Traced(NamedTuple):
     odds: FloatArray  # (n_pairs,) of mastery: before the pair's first response, then after its last
     credit: Credit  # of each skill of each response
     mastery: FloatArray = NOTHING  # (n_entries,), or empty: do not keep it; P(known) after each response
+    wrong: FloatArray = NOTHING  # (n_rows,), or empty: do not keep it; 1 - predicted, with all its digits
 
 
 class Carried(NamedTuple):
@@ -107,6 +113,12 @@ def chance(odds: float, guess: float, slip: float) -> float:
 
 
 @kernel
+def chance_wrong(odds: float, guess: float, slip: float) -> float:
+    """P(wrong) on one skill: 1 - :func:`chance`, with all its digits."""
+    return (odds * slip + (1.0 - guess)) / (odds + 1.0)
+
+
+@kernel
 def blend(correct: float, right: float) -> float:
     """P(outcome) where P(right) = right and the outcome is right with probability ``correct``."""
     return correct * right + (1.0 - correct) * (1.0 - right)
@@ -115,7 +127,9 @@ def blend(correct: float, right: float) -> float:
 @kernel
 def evidence(correct: float, weight: float, rest: float, guess: float, slip: float) -> float:
     """P(outcome | known) / P(outcome | unknown), given the skill's credit."""
-    return blend(correct, weight * (1.0 - slip) + rest) / blend(correct, weight * guess + rest)
+    else_wrong = 1.0 - weight - rest
+    known = correct * (weight * (1.0 - slip) + rest) + (1.0 - correct) * (weight * slip + else_wrong)
+    return known / (correct * (weight * guess + rest) + (1.0 - correct) * (weight * (1.0 - guess) + else_wrong))
 
 
 @kernel
@@ -123,7 +137,9 @@ def update(odds: float, ratio: float, learn: float, forget: float) -> float:
     """The step: weigh the evidence, then learn and forget once."""
     known = odds * ratio
     moved = (known * (1.0 - forget) + learn) / (known * forget + (1.0 - learn))
-    return min(max(moved, MIN_ODDS), MAX_ODDS)
+    if max(odds, moved) <= MAX_ODDS:
+        return moved
+    return from_log(to_log(odds) + math.log(ratio) - math.log1p(-learn))
 
 
 @kernel
@@ -131,6 +147,36 @@ def fade(odds: float, days: float, half_life: float) -> float:
     """Odds after some days without practice: P(known) halves in every half-life (Ebbinghaus, 1885; Settles & Meeder, 2016)."""
     keep = math.exp(-math.log(2.0) * days / half_life)
     return max(odds * keep / (1.0 + odds * (1.0 - keep)), MIN_ODDS)
+
+
+@kernel
+def from_log(log_odds: float) -> float:
+    """The number that stands for odds: up to :data:`MAX_ODDS` the odds; above, it grows as their logarithm does.
+
+    It rises with the odds, so :func:`chance` and :func:`mastery` need not know.
+    """
+    if log_odds > LOG_MAX:
+        return MAX_ODDS * (1.0 + (log_odds - LOG_MAX))
+    return max(math.exp(log_odds), MIN_ODDS)
+
+
+@kernel
+def to_log(odds: float) -> float:
+    """Log-odds, from the number that :func:`from_log` gives."""
+    return LOG_MAX + (odds / MAX_ODDS - 1.0) if odds > MAX_ODDS else math.log(odds)
+
+
+@kernel
+def log_or_none(probability: float) -> float:
+    """The logarithm, also of 0."""
+    return math.log(probability) if probability > 0.0 else NONE
+
+
+@kernel
+def log_sum(a: float, b: float) -> float:
+    """Logarithm of exp(a) + exp(b)."""
+    high = max(a, b)
+    return high if high == NONE else high + math.log1p(math.exp(min(a, b) - high))
 
 
 @kernel
@@ -187,6 +233,13 @@ def note(path: FloatArray, at: int, odds: float) -> None:
 
 
 @kernel
+def note_wrong(wrong: FloatArray, row: int, chance: float) -> None:
+    """Keep P(wrong), if that is wanted."""
+    if len(wrong) > 0:
+        wrong[row] = chance
+
+
+@kernel
 def trace(rows: Rows, cells: Cells, parameters: Parameters, rule: int, first: int, last: int, out: Traced) -> None:
     """Forward pass over students [first, last): predict each event, then update its skills.
 
@@ -195,7 +248,7 @@ def trace(rows: Rows, cells: Cells, parameters: Parameters, rule: int, first: in
     _, learn, forget, guess, slip = parameters
     odds = out.odds
     by_entry, by_level, timed = len(cells.entry) > 0, len(cells.level) > 0, len(cells.gap) > 0
-    plain = not (by_entry or by_level or timed or len(out.mastery) > 0)
+    plain = not (by_entry or by_level or timed or len(out.mastery) > 0 or len(out.wrong) > 0)
     for row in range(rows.student_start[first], rows.student_start[last]):
         begin, end = rows.skill_start[row], rows.skill_start[row + 1]
         if plain and end - begin == 1:  # what the general case below comes to, three times as fast
@@ -204,7 +257,7 @@ def trace(rows: Rows, cells: Cells, parameters: Parameters, rule: int, first: in
             out.predicted[row] = chance(odds[pair], guess[cell], slip[cell])
             odds[pair] = update(odds[pair], evidence(correct, 1.0, 0.0, guess[cell], slip[cell]), learn[cell], forget[cell])
             continue
-        product, total, least, weakest = 1.0, 0.0, 2.0, begin
+        product, total, least, weakest, wrong = 1.0, 0.0, 2.0, begin, 0.0
         for at in range(begin, end):
             pair = rows.pair[at]
             cell = cells.entry[at] if by_entry else cells.pair[pair]
@@ -215,8 +268,10 @@ def trace(rows: Rows, cells: Cells, parameters: Parameters, rule: int, first: in
             total += own
             if own < least:
                 least, weakest = own, at
+            wrong = chance_wrong(odds[pair], guess[cell], slip[cell])
         predicted = joint(rule, product, total, least, end - begin)
         out.predicted[row] = predicted
+        note_wrong(out.wrong, row, wrong if end - begin == 1 else 1.0 - predicted)
         for at in range(begin, end):
             pair = rows.pair[at]
             cell = cells.entry[at] if by_entry else cells.pair[pair]
@@ -338,14 +393,14 @@ def spread(covariance: FloatArray, skill: CodeArray, slope: NDArray[np.float32],
 def smooth(rows: Rows, cells: Cells, parameters: Parameters, told: Credit, first: int, last: int, out: Smoothed) -> None:
     """Forward-backward over students [first, last) (Rabiner, 1989, sec. III.B), given the credit ``told`` by a trace.
 
-    The backward pass is one number too: P(outcomes from here on | known) / P(the same | unknown).
+    The backward pass is one number too: log P(outcomes from here on | known) - log P(the same | unknown).
     """
     prior, learn, forget, guess, slip = parameters
     by_entry, by_level, timed = len(cells.entry) > 0, len(cells.level) > 0, len(cells.gap) > 0
     begin = rows.skill_start[rows.student_start[first]]
     end = rows.skill_start[rows.student_start[last]]
     begin_pair, n_pairs = rows.pair_start[first], rows.pair_start[last] - rows.pair_start[first]
-    odds, ahead = np.empty(n_pairs), np.ones(n_pairs)
+    odds, ahead = np.empty(n_pairs), np.zeros(n_pairs)
     before, ratio = np.empty(end - begin), np.empty(end - begin)
     for place in range(n_pairs):
         odds[place] = initial(prior[cells.pair[begin_pair + place]])
@@ -360,19 +415,20 @@ def smooth(rows: Rows, cells: Cells, parameters: Parameters, told: Credit, first
                 weight, rest = told.weight[at], told.rest[at]
             if by_level and cells.level[at] >= 0:
                 correct, seen = 1.0, cells.level[at]
-            before[at - begin] = odds[place]
+            before[at - begin] = to_log(odds[place])
             ratio[at - begin] = evidence(correct, weight, rest, guess[seen], slip[seen])
             odds[place] = update(odds[place], ratio[at - begin], learn[cell], forget[cell])
     for at in range(end - 1, begin - 1, -1):
         place, pair = rows.pair[at] - begin_pair, rows.pair[at]
         cell = cells.entry[at] if by_entry else cells.pair[pair]
-        if_known = (1.0 - forget[cell]) * ahead[place] + forget[cell]
-        if_unknown = learn[cell] * ahead[place] + (1.0 - learn[cell])
-        known = before[at - begin] * ratio[at - begin] * if_known
-        out.known[at] = mastery(known / if_unknown)
-        out.learned[at] = learn[cell] * ahead[place] / (known + if_unknown)
-        ahead[place] = min(max(ratio[at - begin] * if_known / if_unknown, MIN_ODDS), MAX_ODDS)
+        if_known = log_sum(math.log1p(-forget[cell]) + ahead[place], log_or_none(forget[cell]))
+        if_unknown = log_sum(log_or_none(learn[cell]) + ahead[place], math.log1p(-learn[cell]))
+        said = math.log(ratio[at - begin]) + if_known
+        known = before[at - begin] + said
+        out.known[at] = mastery(from_log(known - if_unknown))
+        out.learned[at] = math.exp(log_or_none(learn[cell]) + ahead[place] - log_sum(known, if_unknown))
+        ahead[place] = said - if_unknown
         if timed:  # known before the gap is known after it, or was forgotten in it
             gap, half_life = cells.gap[at], cells.half_life[rows.pair_skill[pair]]
-            keep = math.exp(-math.log(2.0) * gap / half_life)
-            ahead[place] = ahead[place] * keep + (1.0 - keep)
+            log_keep = -math.log(2.0) * gap / half_life
+            ahead[place] = log_sum(ahead[place] + log_keep, log_or_none(1.0 - math.exp(log_keep)))

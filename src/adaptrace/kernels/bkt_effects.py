@@ -20,6 +20,8 @@ from adaptrace.kernels.rows import CodeArray, Rows, Trie
 FloatArray = NDArray[np.float64]
 
 PRIOR, LEARN, FORGET, GUESS, SLIP = range(5)
+MIN_ODDS, MAX_ODDS = 1e-200, 1e200  # as in :mod:`adaptrace.kernels.bkt`
+LOG_MAX = math.log(MAX_ODDS)
 CONJUNCTIVE, MEAN, MIN, WEAKEST_FIRST = range(4)  # as in :mod:`adaptrace.kernels.bkt`
 
 
@@ -41,7 +43,7 @@ class Expected(NamedTuple):
     unknown: FloatArray  # (n_told,) and while unknown
     prior: FloatArray  # (n_told,) gradient in `prior`
     learn: FloatArray  # (n_told,) in `learn`
-    keep: FloatArray  # (n_told,) in `keep`
+    keep: FloatArray  # (n_told,) in the logarithm of `keep`
     forget: FloatArray  # (n_skills,) in P(forget)
 
 
@@ -51,7 +53,8 @@ class Asked(NamedTuple):
     cell: CodeArray  # (n_entries,) the cell of each skill of each event
     level: CodeArray  # (n_entries,) which row of the levels' chances an outcome stands for; -1: `correct` tells all
     worn: FloatArray  # (n_entries,) half-lives since the pair's last response, times log 2
-    before: FloatArray  # (n_entries,) working space: P(known) before each response
+    before: FloatArray  # (n_entries,) working space: odds of mastery before each response
+    left: FloatArray  # (n_entries,) working space: after the last response on the skill, before the gap
 
 
 class Events(NamedTuple):
@@ -90,6 +93,37 @@ def settle(x: FloatArray, squeeze: FloatArray, low: FloatArray, high: FloatArray
         )
 
 
+# ---- one response -----------------------------------------------------------
+
+
+@kernel
+def update(odds: float, ratio: float, learn: float, forget: float) -> float:
+    """The step, as in :mod:`adaptrace.kernels.bkt` (Numba's cache needs it in this file)."""
+    known = odds * ratio
+    moved = (known * (1.0 - forget) + learn) / (known * forget + (1.0 - learn))
+    if max(odds, moved) <= MAX_ODDS:
+        return moved
+    log_odds = math.log(odds) if odds <= MAX_ODDS else LOG_MAX + (odds / MAX_ODDS - 1.0)
+    return MAX_ODDS * (1.0 + (log_odds + math.log(ratio) - math.log1p(-learn) - LOG_MAX))
+
+
+@kernel
+def fade(odds: float, keep: float) -> float:
+    """Odds after a gap that a known skill outlives with probability ``keep``."""
+    return max(odds * keep / (1.0 + odds * (1.0 - keep)), MIN_ODDS)
+
+
+@kernel
+def turns(known: float, learn: float, forget: float) -> tuple[float, float, float]:
+    """Derivatives of the log-odds after learning and forgetting: in those right after the response, in learn and in forget.
+
+    ``known`` are the odds right after the response.
+    """
+    top, bottom = known * (1.0 - forget) + learn, known * forget + (1.0 - learn)
+    both = 1.0 / top + 1.0 / bottom
+    return known * (1.0 - forget - learn) / top / bottom, both, -known * both
+
+
 # ---- counts -----------------------------------------------------------------
 
 
@@ -98,33 +132,29 @@ def expected(trie: Trie, symbol: CodeArray, told: Told, forget: FloatArray, firs
     """Log-likelihood and gradients of skills [first, last), added to what ``out`` holds; ``symbol`` indexes ``told``."""
     for skill in range(first, last):
         begin, nodes = trie.start[skill], trie.start[skill + 1] - trie.start[skill]
-        before, after, ahead = np.empty(nodes), np.empty(nodes), np.zeros(nodes)
+        before, after, ahead = np.empty(nodes), np.empty(nodes), np.zeros(nodes)  # odds; gradient in their logarithm
         f, total, forgotten = forget[skill], 0.0, 0.0
         for node in range(nodes):
             above, c = trie.parent[begin + node], symbol[begin + node]
-            p = told.prior[c] if above < 0 else after[above] * told.keep[c]
-            outcome = p * told.known[c] + (1.0 - p) * told.unknown[c]
-            total += trie.students[begin + node] * math.log(outcome)
-            posterior = p * told.known[c] / outcome
-            before[node] = p
-            after[node] = posterior * (1.0 - f) + (1.0 - posterior) * told.learn[c]
+            odds = told.prior[c] / (1.0 - told.prior[c]) if above < 0 else fade(after[above], told.keep[c])
+            total += trie.students[begin + node] * math.log((odds * told.known[c] + told.unknown[c]) / (1.0 + odds))
+            before[node], after[node] = odds, update(odds, told.known[c] / told.unknown[c], told.learn[c], f)
         for node in range(nodes - 1, -1, -1):
             above, c = trie.parent[begin + node], symbol[begin + node]
-            p, known, unknown, count = before[node], told.known[c], told.unknown[c], trie.students[begin + node]
-            over = 1.0 / (p * known + (1.0 - p) * unknown)
-            posterior = p * known * over
-            out.learn[c] += ahead[node] * (1.0 - posterior)
-            forgotten -= ahead[node] * posterior
-            turn = ahead[node] * (1.0 - f - told.learn[c]) * over  # d value / d posterior, over the outcome
-            spread = p * (1.0 - p) * known * unknown * over
-            out.known[c] += count * posterior + turn * spread
-            out.unknown[c] += count * (1.0 - posterior) - turn * spread
-            slope = (count * (known - unknown) + turn * known * unknown) * over
+            odds, known, unknown, count = before[node], told.known[c], told.unknown[c], trie.students[begin + node]
+            over = 1.0 / (odds * known + unknown)
+            by_odds, by_learn, by_forget = turns(odds * known / unknown, told.learn[c], f)
+            turn = ahead[node] * by_odds
+            out.learn[c] += ahead[node] * by_learn
+            forgotten += ahead[node] * by_forget
+            out.known[c] += count * odds * known * over + turn
+            out.unknown[c] += count * unknown * over - turn
+            slope = count * odds / (1.0 + odds) * (known - unknown) * over + turn
             if above < 0:
-                out.prior[c] += slope
-            else:
-                ahead[above] += slope * told.keep[c]
-                out.keep[c] += slope * after[above]
+                out.prior[c] += slope / (told.prior[c] * (1.0 - told.prior[c]))
+            else:  # d log-odds / d log P(known) is 1 / P(unknown)
+                ahead[above] += slope * (1.0 + odds) / (1.0 + after[above])
+                out.keep[c] += slope * (1.0 + odds)
         out.value[skill], out.forget[skill] = total, forgotten
 
 
@@ -177,9 +207,20 @@ def combine(rule: int, theta: FloatArray, asked: Asked, begin: int, end: int) ->
 @kernel
 def chance(theta: FloatArray, asked: Asked, at: int) -> float:
     """P(correct) on one skill of an event alone."""
-    c, p = asked.cell[at], asked.before[at]
-    right: float = p * (1.0 - theta[c, SLIP]) + (1.0 - p) * theta[c, GUESS]
+    c, odds = asked.cell[at], asked.before[at]
+    right: float = (odds * (1.0 - theta[c, SLIP]) + theta[c, GUESS]) / (1.0 + odds)
     return right
+
+
+@kernel
+def chance_of(rule: int, correct: float, theta: FloatArray, asked: Asked, begin: int, end: int, predicted: float) -> float:
+    """P(outcome) of an event, with all its digits where it has one skill."""
+    if end - begin > 1:
+        return blend(correct, predicted)
+    c, odds = asked.cell[begin], asked.before[begin]
+    wrong = (odds * theta[c, SLIP] + (1.0 - theta[c, GUESS])) / (1.0 + odds)
+    outcome: float = correct * predicted + (1.0 - correct) * wrong
+    return outcome
 
 
 @kernel
@@ -200,7 +241,10 @@ def said(
     c, weight, rest = asked.cell[at], 1.0, 0.0
     if several > 1:
         weight, rest = credit(rule, correct, chance(theta, asked, at), predicted, several, at == weakest)
-    return blend(correct, weight * (1.0 - theta[c, SLIP]) + rest), blend(correct, weight * theta[c, GUESS] + rest), weight
+    else_wrong = 1.0 - weight - rest
+    known = correct * (weight * (1.0 - theta[c, SLIP]) + rest) + (1.0 - correct) * (weight * theta[c, SLIP] + else_wrong)
+    unknown = correct * (weight * theta[c, GUESS] + rest) + (1.0 - correct) * (weight * (1.0 - theta[c, GUESS]) + else_wrong)
+    return known, unknown, weight
 
 
 @kernel
@@ -219,25 +263,26 @@ def of_chance(
 
 @kernel
 def ahead_of(rows: Rows, asked: Asked, rule: int, theta: FloatArray, levels: FloatArray, first: int, last: int) -> float:
-    """Forward pass over students [first, last): P(known) before each response into ``asked.before``; return the value."""
+    """Forward pass over students [first, last): odds before each response into ``asked.before``; return the value."""
     begin_pair, total = rows.pair_start[first], 0.0
     state = np.empty(rows.pair_start[last] - begin_pair)
     for row in range(rows.student_start[first], rows.student_start[last]):
         begin, end, correct = rows.skill_start[row], rows.skill_start[row + 1], rows.correct[row]
         for at in range(begin, end):
-            faded = state[rows.pair[at] - begin_pair] * math.exp(-asked.worn[at]) if rows.opportunity[at] > 1 else 0.0
-            asked.before[at] = faded if rows.opportunity[at] > 1 else theta[asked.cell[at], PRIOR]
+            if rows.opportunity[at] > 1:
+                asked.left[at] = state[rows.pair[at] - begin_pair]
+                asked.before[at] = fade(asked.left[at], math.exp(-asked.worn[at]))
+            else:
+                asked.before[at] = theta[asked.cell[at], PRIOR] / (1.0 - theta[asked.cell[at], PRIOR])
         predicted, weakest = combine(rule, theta, asked, begin, end)
         if asked.level[begin] < 0:
-            total += math.log(blend(correct, predicted))
+            total += math.log(chance_of(rule, correct, theta, asked, begin, end, predicted))
         for at in range(begin, end):
-            c, p = asked.cell[at], asked.before[at]
+            c, odds = asked.cell[at], asked.before[at]
             known, unknown, _ = said(rule, correct, theta, levels, asked, at, end - begin, predicted, weakest)
-            outcome = p * known + (1.0 - p) * unknown
             if asked.level[at] >= 0:
-                total += math.log(outcome)
-            posterior = p * known / outcome
-            state[rows.pair[at] - begin_pair] = posterior * (1.0 - theta[c, FORGET]) + (1.0 - posterior) * theta[c, LEARN]
+                total += math.log((odds * known + unknown) / (1.0 + odds))
+            state[rows.pair[at] - begin_pair] = update(odds, known / unknown, theta[c, LEARN], theta[c, FORGET])
     return total
 
 
@@ -253,7 +298,7 @@ def expected_events(
     """
     out.value[0] += ahead_of(rows, asked, rule, theta, levels, first, last)
     begin_pair = rows.pair_start[first]
-    ahead = np.zeros(rows.pair_start[last] - begin_pair)  # gradient in P(known) after the response
+    ahead = np.zeros(rows.pair_start[last] - begin_pair)  # gradient in the log-odds after the response
     of_before, of_credit = np.empty(1), np.empty(1)
     for row in range(rows.student_start[last] - 1, rows.student_start[first] - 1, -1):
         begin, end, correct = rows.skill_start[row], rows.skill_start[row + 1], rows.correct[row]
@@ -263,21 +308,21 @@ def expected_events(
         predicted, weakest = combine(rule, theta, asked, begin, end)
         of_credits = 0.0
         for at in range(begin, end):
-            c, p, back = asked.cell[at], asked.before[at], ahead[rows.pair[at] - begin_pair]
+            c, odds, back = asked.cell[at], asked.before[at], ahead[rows.pair[at] - begin_pair]
             known, unknown, weight = said(rule, correct, theta, levels, asked, at, several, predicted, weakest)
-            over = 1.0 / (p * known + (1.0 - p) * unknown)
-            posterior = p * known * over
-            out.seen[c, 0] += 1.0 - posterior
-            out.seen[c, 1] += posterior
-            out.theta[c, LEARN] += back * (1.0 - posterior)
-            out.theta[c, FORGET] -= back * posterior
-            of_posterior = back * (1.0 - theta[c, FORGET] - theta[c, LEARN]) * over * over
-            of_known, of_unknown = of_posterior * p * (1.0 - p) * unknown, -of_posterior * p * (1.0 - p) * known
-            of_before[at - begin] = of_posterior * known * unknown
+            over = 1.0 / (odds * known + unknown)
+            by_odds, by_learn, by_forget = turns(odds * known / unknown, theta[c, LEARN], theta[c, FORGET])
+            out.seen[c, 0] += unknown * over
+            out.seen[c, 1] += odds * known * over
+            out.theta[c, LEARN] += back * by_learn
+            out.theta[c, FORGET] += back * by_forget
+            of_odds = back * by_odds
+            of_known, of_unknown = of_odds / known, -of_odds / unknown
+            of_before[at - begin] = of_odds
             if asked.level[at] >= 0:
-                of_before[at - begin] += (known - unknown) * over
-                out.levels[asked.level[at], 1] += known * (of_known + p * over)
-                out.levels[asked.level[at], 0] += unknown * (of_unknown + (1.0 - p) * over)
+                of_before[at - begin] += odds / (1.0 + odds) * (known - unknown) * over
+                out.levels[asked.level[at], 1] += of_odds + odds * known * over
+                out.levels[asked.level[at], 0] += unknown * over - of_odds
             else:
                 out.theta[c, SLIP] -= of_known * turn * weight
                 out.theta[c, GUESS] += of_unknown * turn * weight
@@ -285,15 +330,17 @@ def expected_events(
             of_credit[at - begin] = turn * (share if rule == CONJUNCTIVE else of_known + of_unknown)
             of_credits += of_credit[at - begin]
         for at in range(begin, end):
-            c, p, slope = asked.cell[at], asked.before[at], of_before[at - begin]
+            c, odds, slope = asked.cell[at], asked.before[at], of_before[at - begin]
+            p = odds / (1.0 + odds)
             if asked.level[at] < 0:
-                of_predicted, others = turn / blend(correct, predicted), of_credits - of_credit[at - begin]
+                of_predicted = turn / chance_of(rule, correct, theta, asked, begin, end, predicted)
+                others = of_credits - of_credit[at - begin]
                 own = of_chance(rule, chance(theta, asked, at), predicted, several, at == weakest, of_predicted, others)
                 out.theta[c, SLIP] -= own * p
-                out.theta[c, GUESS] += own * (1.0 - p)
-                slope += own * (1.0 - theta[c, SLIP] - theta[c, GUESS])
+                out.theta[c, GUESS] += own / (1.0 + odds)
+                slope += own * (1.0 - theta[c, SLIP] - theta[c, GUESS]) * p / (1.0 + odds)
             if rows.opportunity[at] == 1:
-                out.theta[c, PRIOR] += slope
+                out.theta[c, PRIOR] += slope * (1.0 + odds) / p
             else:
-                ahead[rows.pair[at] - begin_pair] = slope * math.exp(-asked.worn[at])
-                out.worn[rows.pair_skill[rows.pair[at]]] += slope * p * asked.worn[at]
+                ahead[rows.pair[at] - begin_pair] = slope * (1.0 + odds) / (1.0 + asked.left[at])
+                out.worn[rows.pair_skill[rows.pair[at]]] += slope * (1.0 + odds) * asked.worn[at]

@@ -28,11 +28,14 @@ SIZE = 5
 
 TOLERANCE = 1e-10  # of the log-likelihood: the gain below which a further step is not worth taking
 ROUGH = 1e-9  # the same of a climb that only has to show where it leads
+ALIKE = 1e-7  # two climbs that end so close to one another found the same: the one from the likelier start is kept
 MOST_STEPS = 500
 NEAR = 1.0  # so small a gain of log-likelihood that the last step tells how the gradient goes on
 LEAST_CURVATURE = 0.05  # of the one expected, below which a step's curvature is not believed
 SNAP = 1e-12  # a step that ends this close to a bound ends on it
 SMALL = 1e-200  # of a product of outcomes' chances, so that one more does not take it to zero
+LEAST = 1e-200  # P(unknown) below it is carried as log-odds
+BEYOND = 2.0  # in the place of P(known): this node carries log-odds
 MARGIN = 1e-9  # how close to 0 and 1 the guess's share may come
 GLANCE = 512  # nodes by which the starts are ranked; a quarter of them on a large trie
 SHOWING = 0.2  # of the responses: how many of them, about, would show an event that never happened
@@ -59,28 +62,107 @@ class Problem(NamedTuple):
 class Space(NamedTuple):
     """Working space for one skill at a time."""
 
-    mastery: FloatArray  # (n_nodes,)
-    state: FloatArray  # (n_nodes, 6) P(known) before the next response, and its derivatives
+    known: FloatArray  # (n_nodes, 2) P(known) and P(unknown) before the next response
+    state: FloatArray  # (n_nodes, 7) the same two, then the derivatives of P(known) in theta; see `leave_range`
 
 
 # ---- the likelihood ---------------------------------------------------------
+#
+# P(known) and P(unknown) are both carried: one minus the other would lose the digits of the smaller. Below `LEAST` P(unknown)
+# no longer shows in what is predicted, but it still decides how many wrong answers it takes to doubt: from there on a node
+# carries the log-odds of mastery instead. Only a skill without forgetting gets there; P(known) never does, since P(learn) is
+# at least 1e-9 in a fit.
 
 
 @kernel
-def log_likelihood(theta: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, space: Space) -> float:
-    """Log-likelihood of nodes [begin, end)."""
+def rough_log_likelihood(theta: FloatArray, problem: Problem, trie: Trie, begin: int, end: int, space: Space) -> float:
+    """Log-likelihood of nodes [begin, end), good enough to rank starts: P(unknown) is never taken to be below `LEAST`."""
     prior, learn, forget, guess, slip = theta[0], theta[1], theta[2], theta[3], theta[4]
     total = 0.0
     for node in range(end - begin):
         above = trie.parent[begin + node]
-        p = prior if above < 0 else space.mastery[above]
+        p = prior if above < 0 else space.known[above, 0]
+        q = 1.0 - prior if above < 0 else space.known[above, 1]
         symbol = trie.symbol[begin + node]
         tilt, base = problem.symbols[symbol, 0], problem.symbols[symbol, 1]
-        known, unknown = base + tilt * (1.0 - slip), base + tilt * guess
-        outcome = p * known + (1.0 - p) * unknown
-        total += trie.students[begin + node] * math.log(outcome)
-        posterior = p * known / outcome
-        space.mastery[node] = posterior * (1.0 - forget) + (1.0 - posterior) * learn
+        known, unknown = p * ((base + tilt) - tilt * slip), q * (base + tilt * guess)
+        total += trie.students[begin + node] * math.log(known + unknown)
+        over = 1.0 / (known + unknown)
+        space.known[node, 0] = (known * (1.0 - forget) + unknown * learn) * over
+        space.known[node, 1] = max((known * forget + unknown * (1.0 - learn)) * over, LEAST)
+    return total
+
+
+@kernel
+def leave_range(state: FloatArray, node: int) -> None:
+    """Go over from P(known), P(unknown) and derivatives of P(known) to a mark, the log-odds and their derivatives."""
+    p, q = state[node, 0], state[node, 1]
+    state[node, 0], state[node, 1] = BEYOND, math.log(p) - math.log(q)
+    for a in range(SIZE):
+        state[node, 2 + a] /= p * q
+
+
+@kernel
+def enter_range(state: FloatArray, node: int) -> None:
+    """The way back of :func:`leave_range`."""
+    q = math.exp(-state[node, 1])
+    state[node, 0], state[node, 1] = 1.0, q
+    for a in range(SIZE):
+        state[node, 2 + a] *= q
+
+
+@kernel
+def move_beyond(state: FloatArray, above: int, node: int, known: float, unknown: float, tilt: float, learn: float) -> None:
+    """Carry the log-odds and their derivatives from a node over one response, without forgetting."""
+    for a in range(SIZE):
+        state[node, 2 + a] = state[above, 2 + a]
+    state[node, 2 + LEARN] += 1.0 / (1.0 - learn)
+    state[node, 2 + GUESS] -= tilt / unknown
+    state[node, 2 + SLIP] -= tilt / known
+    state[node, 0] = BEYOND
+    state[node, 1] = state[above, 1] + math.log(known / unknown) - math.log1p(-learn)
+    if state[node, 1] < -math.log(LEAST):
+        enter_range(state, node)
+
+
+@kernel
+def add_score(count: float, g0: float, g1: float, g2: float, g3: float, g4: float, slope: FloatArray, curve: FloatArray) -> None:
+    """Add a node's score to the gradient, and its outer product to the lower half of the information."""
+    w0, w1, w2, w3, w4 = count * g0, count * g1, count * g2, count * g3, count * g4
+    slope[0] += w0
+    slope[1] += w1
+    slope[2] += w2
+    slope[3] += w3
+    slope[4] += w4
+    curve[0, 0] += w0 * g0
+    curve[1, 0] += w1 * g0
+    curve[1, 1] += w1 * g1
+    curve[2, 0] += w2 * g0
+    curve[2, 1] += w2 * g1
+    curve[2, 2] += w2 * g2
+    curve[3, 0] += w3 * g0
+    curve[3, 1] += w3 * g1
+    curve[3, 2] += w3 * g2
+    curve[3, 3] += w3 * g3
+    curve[4, 0] += w4 * g0
+    curve[4, 1] += w4 * g1
+    curve[4, 2] += w4 * g2
+    curve[4, 3] += w4 * g3
+    curve[4, 4] += w4 * g4
+
+
+@kernel
+def add_smoothing(theta: FloatArray, problem: Problem, slope: FloatArray, curve: FloatArray) -> float:
+    """Log-density of the pseudo-counts, its gradient and information added; the information's upper half is filled in."""
+    total = 0.0
+    for a in range(SIZE):
+        for b in range(a):
+            curve[b, a] = curve[a, b]
+        with_it, without = problem.smoothing[a, 0], problem.smoothing[a, 1]
+        if with_it + without > 0.0:
+            total += with_it * math.log(theta[a]) + without * math.log(1.0 - theta[a])
+            slope[a] += with_it / theta[a] - without / (1.0 - theta[a])
+            curve[a, a] += with_it / theta[a] ** 2 + without / (1.0 - theta[a]) ** 2
     return total
 
 
@@ -95,27 +177,29 @@ def score(
     slope: FloatArray,
     curve: FloatArray,
 ) -> float:
-    """Smoothed log-likelihood of nodes [begin, end), with its gradient (5,) and information (5, 5) in theta."""
+    """Smoothed log-likelihood of nodes [begin, end), with its gradient (5,) and information (5, 5) in theta.
+
+    Those in a fixed P(forget) are 0: where there is none, they have no bounds.
+    """
     prior, learn, forget, guess, slip = theta[0], theta[1], theta[2], theta[3], theta[4]
-    state = space.state
-    for a in range(SIZE):
-        slope[a] = 0.0
-        for b in range(SIZE):
-            curve[a, b] = 0.0
-    stay = 1.0 - learn - forget
+    state, stay, fixed = space.state, 1.0 - learn - forget, problem.low[FORGET] == problem.high[FORGET]
+    slope[:], curve[:] = 0.0, 0.0
     total, product = 0.0, 1.0
     for node in range(end - begin):
-        above = trie.parent[begin + node]
-        if above < 0:
-            p, p0, p1, p2, p3, p4 = prior, 1.0, 0.0, 0.0, 0.0, 0.0
-        else:
-            p, p0, p1 = state[above, 0], state[above, 1], state[above, 2]
-            p2, p3, p4 = state[above, 3], state[above, 4], state[above, 5]
-        symbol = trie.symbol[begin + node]
+        above, symbol, count = trie.parent[begin + node], trie.symbol[begin + node], trie.students[begin + node]
         tilt, base = problem.symbols[symbol, 0], problem.symbols[symbol, 1]
-        known, unknown = base + tilt * (1.0 - slip), base + tilt * guess
-        outcome = p * known + (1.0 - p) * unknown
-        count = trie.students[begin + node]
+        known, unknown = (base + tilt) - tilt * slip, base + tilt * guess
+        if above < 0:
+            p, q, p0, p1, p2, p3, p4 = prior, 1.0 - prior, 1.0, 0.0, 0.0, 0.0, 0.0
+        elif state[above, 0] == BEYOND:
+            total += count * math.log(known)
+            add_score(count, 0.0, 0.0, 0.0, 0.0, -tilt / known, slope, curve)  # in the rest it is below 1e-180
+            move_beyond(state, above, node, known, unknown, tilt, learn)
+            continue
+        else:
+            p, q, p0, p1 = state[above, 0], state[above, 1], state[above, 2], state[above, 3]
+            p2, p3, p4 = state[above, 4], state[above, 5], state[above, 6]
+        outcome = p * known + q * unknown
         if count == 1.0:  # most nodes: one logarithm for many
             product *= outcome
             if product < SMALL:
@@ -126,53 +210,22 @@ def score(
 
         # the node's score: d log P(outcome | prefix) / d theta
         over = 1.0 / outcome
-        gap = (known - unknown) * over
-        turn = tilt * over  # how guess moves `unknown`, and -slip moves `known`
-        g0, g1, g2 = p0 * gap, p1 * gap, p2 * gap
-        g3 = p3 * gap + (1.0 - p) * turn
-        g4 = p4 * gap - p * turn
+        gap, turn = (known - unknown) * over, tilt * over  # how guess moves `unknown`, and -slip moves `known`
+        add_score(count, p0 * gap, p1 * gap, p2 * gap, p3 * gap + q * turn, p4 * gap - p * turn, slope, curve)
 
-        # P(known) after the response, and d P(known) / d theta
-        known *= over
-        posterior = p * known
-        state[node, 0] = posterior * (1.0 - forget) + (1.0 - posterior) * learn
-        state[node, 1] = stay * (p0 * known - posterior * g0)
-        state[node, 2] = stay * (p1 * known - posterior * g1) + (1.0 - posterior)
-        state[node, 3] = stay * (p2 * known - posterior * g2) - posterior
-        state[node, 4] = stay * (p3 * known - posterior * g3)
-        state[node, 5] = stay * (p4 * known - posterior * g4 - p * turn)
-
-        w0, w1, w2, w3, w4 = count * g0, count * g1, count * g2, count * g3, count * g4
-        slope[0] += w0
-        slope[1] += w1
-        slope[2] += w2
-        slope[3] += w3
-        slope[4] += w4
-        curve[0, 0] += w0 * g0
-        curve[1, 0] += w1 * g0
-        curve[1, 1] += w1 * g1
-        curve[2, 0] += w2 * g0
-        curve[2, 1] += w2 * g1
-        curve[2, 2] += w2 * g2
-        curve[3, 0] += w3 * g0
-        curve[3, 1] += w3 * g1
-        curve[3, 2] += w3 * g2
-        curve[3, 3] += w3 * g3
-        curve[4, 0] += w4 * g0
-        curve[4, 1] += w4 * g1
-        curve[4, 2] += w4 * g2
-        curve[4, 3] += w4 * g3
-        curve[4, 4] += w4 * g4
-    total += math.log(product)
-    for a in range(SIZE):
-        for b in range(a):
-            curve[b, a] = curve[a, b]
-        with_it, without = problem.smoothing[a, 0], problem.smoothing[a, 1]
-        if with_it + without > 0.0:
-            total += with_it * math.log(theta[a]) + without * math.log(1.0 - theta[a])
-            slope[a] += with_it / theta[a] - without / (1.0 - theta[a])
-            curve[a, a] += with_it / theta[a] ** 2 + without / (1.0 - theta[a]) ** 2
-    return total
+        # after the response: P(known), P(unknown), and d P(known) / d theta
+        if_known, if_unknown = p * known * over, q * unknown * over
+        bend, side = stay * known * unknown * over * over, stay * p * q * turn * over
+        state[node, 0] = if_known * (1.0 - forget) + if_unknown * learn
+        state[node, 1] = if_known * forget + if_unknown * (1.0 - learn)
+        state[node, 2] = bend * p0
+        state[node, 3] = bend * p1 + if_unknown
+        state[node, 4] = 0.0 if fixed else bend * p2 - if_known
+        state[node, 5] = bend * p3 - side * known
+        state[node, 6] = bend * p4 - side * unknown
+        if state[node, 1] < LEAST:
+            leave_range(state, node)
+    return total + math.log(product) + add_smoothing(theta, problem, slope, curve)
 
 
 # ---- the box ----------------------------------------------------------------
@@ -296,7 +349,10 @@ def box(problem: Problem, low: FloatArray, high: FloatArray) -> None:
 
 @kernel
 def advance(x: FloatArray, step: FloatArray, low: FloatArray, high: FloatArray, trial: FloatArray) -> None:
-    """Write x + step to ``trial``, cut short where it meets the box."""
+    """Write x + step to ``trial``, cut short where it meets the box.
+
+    Where the data do not decide, a climb so ends in the middle of what is possible rather than in a corner.
+    """
     share = 1.0
     for a in range(SIZE):
         if step[a] > 0.0:
@@ -338,6 +394,36 @@ def newton(slope: FloatArray, curve: FloatArray, free: NDArray[np.bool_], dampin
 
 
 @kernel
+def step_inside(
+    x: FloatArray,
+    slope: FloatArray,
+    curve: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    free: NDArray[np.bool_],
+    damping: float,
+    step: FloatArray,
+) -> float:
+    """Newton's step over the parameters that may move; return the gain that it promises.
+
+    A parameter on a bound stays there if the gradient, or the step of all together, points out of the box (Bertsekas, 1982).
+    """
+    for a in range(SIZE):
+        free[a] = x[a] < high[a] if slope[a] > 0.0 else x[a] > low[a]
+    leaves = True
+    while leaves:
+        newton(slope, curve, free, damping, step)
+        leaves = False
+        for a in range(SIZE):
+            if free[a] and (x[a] >= high[a] if step[a] > 0.0 else step[a] < 0.0 and x[a] <= low[a]):
+                free[a], leaves = False, True
+    promise = 0.0
+    for a in range(SIZE):
+        promise += step[a] * slope[a]
+    return promise
+
+
+@kernel
 def learn_from(step: FloatArray, fall: FloatArray, curve: FloatArray) -> None:
     """Let the information explain how the gradient fell over the last step (Broyden, Fletcher, Goldfarb & Shanno, 1970)."""
     product, expected, seen = np.empty(SIZE), 0.0, 0.0
@@ -374,12 +460,7 @@ def climb(
     pull_back(x, wide, tilt, slope, curve)
     damping = 1e-3
     for _ in range(MOST_STEPS):
-        for a in range(SIZE):
-            free[a] = x[a] < high[a] if slope[a] > 0.0 else x[a] > low[a]
-        newton(slope, curve, free, damping, step)
-        promise = 0.0
-        for a in range(SIZE):
-            promise += step[a] * slope[a]
+        promise = step_inside(x, slope, curve, low, high, free, damping, step)
         if promise < tolerance * (1.0 - value) or damping > 1e15:
             break
         advance(x, step, low, high, trial)
@@ -415,14 +496,14 @@ def search(problem: Problem, trie: Trie, skill: int, space: Space, best: FloatAr
     x, theta, tilt, promise = np.empty(SIZE), np.empty(SIZE), np.empty(SIZE), np.empty(len(problem.starts))
     for index in range(len(promise)):
         place(problem.starts[index], problem, theta, tilt)
-        promise[index] = log_likelihood(theta, problem, trie, begin, min(shallow, begin + glance), space)
+        promise[index] = rough_log_likelihood(theta, problem, trie, begin, min(shallow, begin + glance), space)
     value = -np.inf
     for _ in range(min(climbs, len(promise))):
         index = int(np.argmax(promise))
         promise[index] = -np.inf
         copy(problem.starts[index], x)
         reached = climb(x, problem, trie, begin, shallow, space, ROUGH, information)
-        if reached > value:
+        if reached > value + ALIKE * (1.0 - reached):
             value = reached
             copy(x, best)
     return climb(best, problem, trie, begin, end, space, TOLERANCE, information)
@@ -453,7 +534,7 @@ def fit_skills(problem: Problem, trie: Trie, small: int, thetas: FloatArray, cur
     largest = 0
     for skill in range(len(thetas)):
         largest = max(largest, trie.start[skill + 1] - trie.start[skill])
-    space = Space(np.empty(largest), np.empty((largest, 6)))
+    space = Space(np.empty((largest, 2)), np.empty((largest, 7)))
     x, tilt = np.empty(SIZE), np.empty(SIZE)
     for skill in range(len(thetas)):
         begin, end = trie.start[skill], trie.start[skill + 1]

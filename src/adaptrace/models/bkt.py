@@ -292,9 +292,9 @@ class BKT(Kept):
         number = np.repeat(np.arange(draws), len(table))
         return pa.table({"draw": number, "skill": pa.array(table.names.to_pylist() * draws, pa.string()), **columns})
 
-    def _limits(self) -> Limits:
-        """The options as arrays, checked."""
-        options = {"bounds": self.bounds, "fixed": self.fixed, "smoothing": self.smoothing}
+    def _check_shapes(self) -> None:
+        """Refuse options whose values are no numbers."""
+        options = {"bounds": self.bounds, "smoothing": self.smoothing}
         shapes = [
             f"{option} of {name}: got {value!r}; expected {shape}"
             for option, count, shape in (("bounds", 2, "(lowest, highest)"), ("smoothing", 2, "two counts, 0 or more"))
@@ -306,6 +306,11 @@ class BKT(Kept):
                 shapes.append(f"fixed {name}: got {value!r}; expected a probability")
         if shapes:
             raise ModelError("; ".join(shapes))
+
+    def _limits(self) -> Limits:
+        """The options as arrays, checked."""
+        self._check_shapes()
+        options = {"bounds": self.bounds, "fixed": self.fixed, "smoothing": self.smoothing}
         known = Parameters._fields
         problems = [
             f"{option}: got '{name}'; expected one of {', '.join(known)}"
@@ -328,7 +333,8 @@ class BKT(Kept):
             raise ModelError("; ".join(problems))
         edges = np.array([limits.get(name, (0.0, 1.0)) for name in known], float)
         low, high = np.clip(edges, SMALLEST, 1.0 - 2.0 * SMALLEST).T
-        low[2], high[2] = edges[2]  # forgetting may be none at all
+        if edges[2, 1] == 0.0:  # forgetting may be none at all
+            low[2] = high[2] = 0.0
         smoothing = np.array([self.smoothing.get(name, (0.0, 0.0)) for name in known], float)
         return Limits(low, high, smoothing, self.pooling, self.plausible)
 
@@ -401,6 +407,15 @@ class BKT(Kept):
             float64 (n_rows,), in the order of ``log.table``; strictly inside (0, 1).
         """
         return self._trace(log).predicted
+
+    def log_likelihood(self, log: Log) -> float:
+        """Natural logarithm of the likelihood of the log's outcomes, summed over responses.
+
+        What the fit raises, as far as it is not pulled by ``smoothing`` and ``pooling``: where a wrong answer is nearly
+        impossible its probability is not one minus a rounded one.
+        """
+        traced, correct = self._trace(log, outcomes=True), log.rows.correct
+        return float(np.log(correct * traced.predicted + (1.0 - correct) * traced.wrong).sum())
 
     def score(self, log: Log, *, at: datetime.datetime | None = None) -> pa.Table:
         """Mastery of every student on every skill they met, after their last response.
@@ -646,8 +661,19 @@ class BKT(Kept):
         parameters = Parameters(*(values[skill] for values in self.parameters))
         return Layout(Cells(log.rows.pair_skill, nothing, nothing, never, never), parameters)
 
-    def _trace(self, log: Log, layout: Layout | None = None, *, odds: FloatArray | None = None, kept: bool = False) -> Traced:
-        """The forward pass; ``odds``: that students come with, changed; ``kept``: also mastery after each response."""
+    def _trace(
+        self,
+        log: Log,
+        layout: Layout | None = None,
+        *,
+        odds: FloatArray | None = None,
+        kept: bool = False,
+        outcomes: bool = False,
+    ) -> Traced:
+        """The forward pass over a log.
+
+        ``odds``: that students come with, changed; ``kept``: also mastery after each response; ``outcomes``: also P(wrong).
+        """
         rows, (cells, parameters) = log.rows, layout or self._layout(log)
         if odds is None:
             odds = space(len(rows.pair_skill), np.float64)
@@ -655,7 +681,8 @@ class BKT(Kept):
         several = len(rows.pair) if log.has_several_skills else 0
         credit = Credit(np.ones(several), np.zeros(several))
         mastery = space(len(rows.pair), np.float64) if kept else kernels.NOTHING
-        traced = Traced(space(len(log), np.float64), odds, credit, mastery)
+        wrong = space(len(log), np.float64) if outcomes else kernels.NOTHING
+        traced = Traced(space(len(log), np.float64), odds, credit, mastery, wrong)
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
         rule = RULES[self.combine]
         parallel.run(kernels.trace, [(rows, cells, parameters, rule, *piece, traced) for piece in pieces])
