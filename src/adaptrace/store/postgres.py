@@ -1,7 +1,8 @@
 """A store in PostgreSQL: many processes, on many machines, share one event log.
 
 A write is one call of a function that is kept in the database: one round trip, so that no lock waits for a client. It locks
-students by name, then adds events by id, so that writers wait for each other but never in a circle.
+students by name, then adds events by id, so that writers wait for each other but never in a circle. Forgetting a student is
+one call too: it locks the student's row, or makes one to lock, so that a writer of a first event waits as well.
 """
 
 from __future__ import annotations
@@ -120,11 +121,25 @@ MIGRATIONS = (
         UPDATE adaptrace_exposed SET total = total + cardinality(items);
     END $$;
     """,
+    """
+    CREATE FUNCTION adaptrace_forget(name text) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+    DECLARE
+        left_version bigint;
+        removed bigint;
+    BEGIN
+        -- a student without a row gets one until the end: whoever writes a first event waits at its key
+        INSERT INTO adaptrace_students AS s VALUES (name, 0, '', '')
+            ON CONFLICT (student) DO UPDATE SET version = s.version RETURNING s.version INTO left_version;
+        UPDATE adaptrace_store SET first_version = 1 + left_version WHERE first_version <= left_version;
+        DELETE FROM adaptrace_events WHERE student = name;
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        DELETE FROM adaptrace_decisions WHERE student = name;
+        DELETE FROM adaptrace_students WHERE student = name;
+        RETURN removed;
+    END $$;
+    """,
 )
 
-_LEAVE_VERSIONS = """
-    UPDATE adaptrace_store AS a SET first_version = greatest(a.first_version, 1 + s.version)
-    FROM adaptrace_students AS s WHERE s.student = %s"""
 _ADD_DECISIONS = """
     INSERT INTO adaptrace_decisions SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_decisions, %s::jsonb)
     ON CONFLICT DO NOTHING"""
@@ -228,17 +243,9 @@ class PostgresStore:
 
         The server's files, and its backups, hold their bytes until it has vacuumed the tables and written over the log.
         """
-
-        def remove(connection: Connection) -> int:
-            with connection.transaction():
-                connection.execute("SELECT FROM adaptrace_students WHERE student = %s FOR UPDATE", [student])
-                connection.execute(_LEAVE_VERSIONS, [student])
-                removed = connection.execute("DELETE FROM adaptrace_events WHERE student = %s", [student]).rowcount
-                connection.execute("DELETE FROM adaptrace_decisions WHERE student = %s", [student])
-                connection.execute("DELETE FROM adaptrace_students WHERE student = %s", [student])
-            return removed
-
-        return self._again(remove)
+        query = b"SELECT adaptrace_forget(%s)"
+        ((removed,),) = self._again(lambda connection: connection.execute(query, [student]).fetchall())
+        return int(removed)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
         """Keep decisions; of two with one id, the first."""
