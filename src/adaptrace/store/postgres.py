@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
 from adaptrace.parallel import batches
-from adaptrace.store.base import Change, Decision, Event, Kept
+from adaptrace.store.base import Change, Decision, Event, Kept, event_of, skills_of
 from adaptrace.store.sqlite import copy
 
 try:
@@ -213,16 +213,18 @@ class PostgresStore:
 
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
         """Those of the events that are stored, retracted ones too."""
-        events = (_event(row) for some in batches(event_ids, PAGE) for row in self._rows(_EVENTS + "event_id = ANY(%s)", some))
+        events = (
+            self._event(row) for some in batches(event_ids, PAGE) for row in self._rows(_EVENTS + "event_id = ANY(%s)", some)
+        )
         return {event.event_id: event for event in events}
 
     def events(self, student: str | None = None) -> Iterator[Event]:
         """Events that count, of one student or of all: by student, moment and event_id; in bounded memory."""
-        return map(_event, self._pages(_EVENTS + "NOT retracted", "student, moment, event_id", student))
+        return map(self._event, self._pages(_EVENTS + "NOT retracted", "student, moment, event_id", student))
 
     def retracted(self) -> Iterator[Event]:
         """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
-        return map(_event, self._pages(_EVENTS + "retracted", "student, moment, event_id"))
+        return map(self._event, self._pages(_EVENTS + "retracted", "student, moment, event_id"))
 
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """Apply all changes in one transaction, or none.
@@ -294,7 +296,7 @@ class PostgresStore:
         """
         with self._connected() as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            copy(_Frozen(connection), path)
+            copy(_Frozen(connection, self._place), path)
 
     def close(self) -> None:
         """Let go of the connections; a second call does nothing."""
@@ -352,6 +354,9 @@ class PostgresStore:
         with self._connected() as connection:
             return connection.execute(query.encode(), values).fetchall()
 
+    def _event(self, row: tuple[Any, ...]) -> Event:
+        return event_of(row, skills_of(row[4]), self._place)
+
     def _pages(self, select: str, order: str, student: str | None = None) -> Iterator[tuple[Any, ...]]:
         """All rows in this order, of which they show the columns first; no connection is held between the pages."""
         keys = order.count(",") + 1
@@ -368,8 +373,8 @@ class PostgresStore:
 class _Frozen(PostgresStore):
     """The store as one transaction sees it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, place: str) -> None:
+        self._connection, self._place = connection, place
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -397,11 +402,6 @@ def _understood(url: str) -> tuple[str, str]:
         "tcp_user_timeout": 30_000,
     }
     return f"postgresql://{host}{port and ':' + port}/{database}", make_conninfo(url, **{**usual, **parts})
-
-
-def _event(row: tuple[Any, ...]) -> Event:
-    student, moment, event_id, item, skills, kind, correct, group, decision, retracted = row
-    return Event(event_id, student, item, tuple(skills), kind, correct, moment, group, decision, retracted)
 
 
 def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
