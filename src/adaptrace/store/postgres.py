@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,11 +18,23 @@ from adaptrace.errors import StoreError
 from adaptrace.parallel import batches
 from adaptrace.store.base import Change, Decision, Event, Kept, event_of, skills_of
 from adaptrace.store.sqlite import copy
+from adaptrace.store.urls import hide, libpq_url, redacted
 
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+    class _Connection(psycopg.Connection[tuple[Any, ...]]):
+        """What connects, for the pool as well: its errors, which the pool logs, show no password."""
+
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> _Connection:
+            try:
+                return super().connect(conninfo, **options)
+            except Exception as error:
+                hide(error, _secrets(conninfo))
+                raise
 except ImportError:  # an extra: told when a store is opened
     INSTALLED = False
 else:
@@ -153,7 +166,8 @@ class PostgresStore:
     Parameters
     ----------
     url
-        ``postgresql://user@host:port/database``; the tables are made where its ``search_path`` says, so that
+        ``postgresql://user@host:port/database``, as libpq reads it, or ``host=... dbname=...``; a driver that is named as in
+        ``postgresql+psycopg://`` is passed over. The tables are made where its ``search_path`` says, so that
         ``?options=-csearch_path%3Dname`` gives a schema of its own.
 
     Raises
@@ -170,15 +184,11 @@ class PostgresStore:
         if not INSTALLED:
             raise StoreError('PostgreSQL needs psycopg: pip install "adaptrace[postgres]"')
         (self._place, conninfo), self._process = _understood(url), os.getpid()
-        options: dict[str, Any] = {"autocommit": True}
-        try:
-            with psycopg.connect(conninfo, **options) as connection:
-                self._migrate(connection)
-        except psycopg.Error as error:
-            raise self._failure(error) from error
+        self._prepare(conninfo)
         self._pool = ConnectionPool(
             conninfo,
-            kwargs=options,
+            connection_class=_Connection,
+            kwargs={"autocommit": True},
             min_size=1,
             max_size=CONNECTIONS,
             open=True,
@@ -303,6 +313,13 @@ class PostgresStore:
         if self._process == os.getpid():
             self._pool.close()
 
+    def _prepare(self, conninfo: str) -> None:
+        try:
+            with _Connection.connect(conninfo, autocommit=True) as connection:
+                self._migrate(connection)
+        except psycopg.Error as error:
+            raise self._failure(error) from error
+
     def _migrate(self, connection: Connection) -> None:
         """Bring the tables to this version's schema, one process at a time."""
         with connection.transaction():
@@ -383,14 +400,14 @@ class _Frozen(PostgresStore):
 
 def _understood(url: str) -> tuple[str, str]:
     """How messages call the database, and how to connect to it."""
+    url = libpq_url(url)
+    parts = _parts(url)
     expected = "expected postgresql://user:password@host:port/database, signs such as @ and / in the password written %40, %2F"
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.Error:
-        raise StoreError(f"not a PostgreSQL URL; {expected}") from None  # its message may show the password
-    host, port, database = (str(parts.get(name, "")) for name in ("host", "port", "dbname"))
-    if "@" in host + port + database:
-        raise StoreError(f"not a PostgreSQL URL: an @ too many; {expected}")
+    if parts is None:
+        raise StoreError(f"not a PostgreSQL URL; {expected}")
+    host, port, database = (redacted(str(parts.get(name, ""))) for name in ("host", "port", "dbname"))
+    if "@" in host + port + database or not re.fullmatch(r"[\d,\s]*", port):
+        raise StoreError(f"not a PostgreSQL URL: an @ too many, or a port that is no number; {expected}")
     usual: dict[str, Any] = {
         "connect_timeout": WAIT_S,
         "client_encoding": "utf8",
@@ -401,7 +418,24 @@ def _understood(url: str) -> tuple[str, str]:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
     }
-    return f"postgresql://{host}{port and ':' + port}/{database}", make_conninfo(url, **{**usual, **parts})
+    is_sure = not re.match(r"postgresql://[^@]*/.*@", url, re.DOTALL)  # else the host may be a part of the password
+    place = f"postgresql://{host}{port and ':' + port}/{database}" if is_sure else "postgresql://..."
+    return place, make_conninfo(**{**usual, **parts})
+
+
+def _parts(url: str) -> dict[str, Any] | None:
+    """The parameters of libpq; None if it cannot read them: its message may show the password."""
+    try:
+        parts = dict(conninfo_to_dict(url))
+        "".join(map(str, parts.values())).encode()
+    except (psycopg.Error, ValueError):
+        return None
+    return parts
+
+
+def _secrets(conninfo: str) -> list[str]:
+    parts = _parts(conninfo) or {}
+    return [str(value) for name, value in parts.items() if value and redacted(f"{name}=") != f"{name}="]
 
 
 def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:

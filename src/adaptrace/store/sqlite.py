@@ -22,6 +22,7 @@ from adaptrace.errors import OutputError, StoreError
 from adaptrace.files import replacing
 from adaptrace.store.base import Change, Decision, Event, Kept, event_of, skills_of
 from adaptrace.store.commits import Commits, Job
+from adaptrace.store.urls import file_of
 
 APPLICATION = 0x41545243  # "ATRC", in the header of every store
 MIGRATIONS = (
@@ -266,7 +267,7 @@ class SQLiteStore:
     def __init__(self, path: str | os.PathLike[str], durability: Literal["normal", "full"] = "normal") -> None:
         if durability not in ("normal", "full"):
             raise ValueError(f"durability: got {durability!r}; expected 'normal' or 'full'")
-        self.path, self._process, self._is_closed = os.path.abspath(path), os.getpid(), False
+        self.path, self._process, self._is_closed = os.path.abspath(file_of(path)), os.getpid(), False
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._commits = Commits(self._run, PATIENCE if durability == "full" else 0.0)
         with contextlib.ExitStack() as opened:
@@ -594,6 +595,7 @@ def copy(contents: Contents, path: str | os.PathLike[str]) -> None:
 @contextlib.contextmanager
 def _new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary file for SQLite to write, which is at the path when the block has ended well."""
+    path = file_of(path, OutputError)
     if Path(path).exists():
         raise OutputError(f"{path}: there is a file already; a snapshot overwrites nothing: choose another path")
     with replacing(path) as temporary:
