@@ -1,4 +1,4 @@
-"""Events: folded into a student, told as a story, and as tables."""
+"""Events: folded into a student, whose state can be stored; told as a story, and as tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from adaptrace import schema
 from adaptrace.catalog import Catalog
 from adaptrace.criterion import Criterion
+from adaptrace.errors import ModelError
 from adaptrace.log import Log
 from adaptrace.models.base import Model, Response
 from adaptrace.store.base import Decision, Event
@@ -41,6 +43,33 @@ def fold(model: Model, catalog: Catalog, name: str, events: Iterable[Event]) -> 
         take(student, event)
         last = key_of(event)
     return student, last
+
+
+# ---- stored states -----------------------------------------------------------
+
+_SUM = ',"sum":'  # of all before it; the last entry of a stored state
+
+
+def state_text(student: Student, last: Key | None) -> str:
+    """A student's state as it is stored, with the key of the latest event and a sum that shows any damage."""
+    text = json.dumps({**student.to_dict(), "last": last}, separators=(",", ":"))[:-1]
+    return f"{text}{_SUM}{crc32(text.encode())}}}"
+
+
+def state_of(text: str, model: Model, catalog: Catalog, name: str) -> tuple[Student, Key | None] | None:
+    """What :func:`state_text` wrote of the student of that name; None if it cannot be read, for whatever reason."""
+    content, _, found = text.rpartition(_SUM)
+    if found != f"{crc32(content.encode(errors='replace'))}}}":
+        return None
+    try:
+        parts = json.loads(content + "}")
+        student, last = Student.from_dict(parts, model, catalog), parts["last"]
+    except (ModelError, AttributeError, LookupError, TypeError, ValueError):  # whole, but of a version that writes other states
+        return None
+    return (student, last and (last[0], last[1])) if student.name == name else None
+
+
+# ---- events for people -------------------------------------------------------
 
 
 def same(first: Event, event: Event) -> bool:

@@ -29,7 +29,7 @@ from adaptrace.catalog import Catalog
 from adaptrace.constraints import Constraints
 from adaptrace.criterion import WHEEL_SPINNING, Criterion, Stop, when_to_stop
 from adaptrace.errors import ConflictError, DataError, ModelError, StoreError
-from adaptrace.events import MASTERY, Key, events_of, fold, key_of, log_of, same, table_of, take, tell, told
+from adaptrace.events import MASTERY, Key, events_of, fold, key_of, log_of, same, state_of, state_text, table_of, take, tell, told
 from adaptrace.fit import Progress
 from adaptrace.knowledge import tracing_of
 from adaptrace.log import Log
@@ -502,11 +502,11 @@ class Tutor:
     def _loaded(self, name: str, kept: Kept | None) -> _Entry:
         if kept is None:
             return _Entry(0, Student(self.model, self.catalog, name), None)
-        if kept.model != self.model.fingerprint:
-            return _Entry(kept.version, *fold(self.model, self.catalog, name, self.store.events(name)))
-        content = json.loads(kept.state)
-        last = content.pop("last")
-        return _Entry(kept.version, Student.from_dict(content, self.model, self.catalog), last and (last[0], last[1]))
+        is_ours = kept.model == self.model.fingerprint
+        found = state_of(kept.state, self.model, self.catalog, name) if is_ours else None
+        if found is None:  # of another model, damaged, or of another version: the events tell all
+            found = fold(self.model, self.catalog, name, self.store.events(name))
+        return _Entry(kept.version, *found)
 
     def _known(self, students: Iterable[object] | None) -> Iterator[Student]:
         """Students as the store has them, in the order of their names."""
@@ -577,7 +577,7 @@ class Tutor:
             for event in sorted(events, key=key_of):
                 take(entry.student, event)
                 entry.last = key_of(event)
-        made = (self.model.fingerprint, _text(entry)) if self.store.keeps_states else ("", "")
+        made = (self.model.fingerprint, state_text(entry.student, entry.last)) if self.store.keeps_states else ("", "")
         return Change(name, entry.version, *made, tuple(events), tuple(retracted)), entry
 
     def _news(self, events: Sequence[Event], retracted: Sequence[str]) -> tuple[list[Event], list[str]]:
@@ -708,11 +708,6 @@ class Tutor:
                 f"time: got {time}, which is in the future; expected at most {latest} (now and {self._tolerance}); "
                 "set the sender's clock, or open the tutor with a larger tolerance"
             )
-
-
-def _text(entry: _Entry) -> str:
-    """A student's state as it is stored."""
-    return json.dumps({**entry.student.to_dict(), "last": entry.last}, separators=(",", ":"))
 
 
 def _now() -> datetime.datetime:

@@ -246,7 +246,7 @@ def test_changes_of_one_call_follow_from_each_other(store: PostgresStore) -> Non
 def test_a_store_of_a_newer_schema_is_refused(url: str, store: PostgresStore, sql: Callable[..., list]) -> None:
     sql("UPDATE adaptrace_store SET schema = 7")
     sql("COMMIT")
-    with pytest.raises(StoreError, match=r"^postgresql://\S+: schema 7, this version reads up to 1; upgrade adaptrace$"):
+    with pytest.raises(StoreError, match=r"^postgresql://\S+: schema 7, this version reads up to 2; upgrade adaptrace$"):
         PostgresStore(url)
 
 

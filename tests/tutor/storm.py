@@ -25,9 +25,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import adaptrace as at
-from adaptrace.events import fold
+from adaptrace.events import fold, state_text
 from adaptrace.store.base import Event
-from adaptrace.tutor import _Entry, _text
 
 START = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
@@ -160,11 +159,17 @@ def _is(event: Event, sent: tuple[str, str, float, datetime.datetime]) -> bool:
     return event[1:7] == what
 
 
+def text_of(tutor: at.Tutor, name: str) -> str:
+    """A student's state in memory, as it would be stored."""
+    entry = tutor._entry(name, fresh=True)
+    return state_text(entry.student, entry.last)
+
+
 def is_replay(tutor: at.Tutor, name: str) -> bool:
     """Whether a student's state, as stored and in memory, is a clean replay of the events, bit for bit."""
-    clean = _text(_Entry(0, *fold(tutor.model, tutor.catalog, name, tutor.store.events(name))))
+    clean = state_text(*fold(tutor.model, tutor.catalog, name, tutor.store.events(name)))
     kept = tutor.store.load(name)
-    in_memory = _text(tutor._entry(name, fresh=True)) == clean
+    in_memory = text_of(tutor, name) == clean
     return in_memory and (not tutor.store.keeps_states or (kept is not None and kept.state == clean))
 
 

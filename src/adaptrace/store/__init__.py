@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from adaptrace.errors import StoreError
 from adaptrace.store.base import Change, Decision, Event, Kept, Store
 from adaptrace.store.memory import MemoryStore
 from adaptrace.store.sqlite import SQLiteStore
+from adaptrace.store.urls import is_server
 
 __all__ = ["Change", "Decision", "Event", "Kept", "MemoryStore", "SQLiteStore", "Store", "open_store"]
 
@@ -19,14 +19,15 @@ def open_store(url: str | os.PathLike[str], durability: Literal["normal", "full"
     Parameters
     ----------
     url
-        A path or ``sqlite:///path``: a file; ``memory:``: nothing durable; ``postgresql://...``: a server's database.
+        A path or ``sqlite:///path``: a file; ``memory:``: nothing durable; ``postgresql://...``, also as SQLAlchemy
+        (``postgresql+psycopg://...``) or libpq (``host=... dbname=...``) write it: a server's database.
     durability
         Of a file: ``"normal"``, what was written survives the end of the process; ``"full"``, also a power cut.
 
     Raises
     ------
     StoreError
-        If the URL is none of these, or the store cannot be opened.
+        If the URL is none of these, or the store cannot be opened. No message shows a password.
 
     Examples
     --------
@@ -38,12 +39,9 @@ def open_store(url: str | os.PathLike[str], durability: Literal["normal", "full"
     place = os.fspath(url)
     if place in ("memory:", ":memory:"):
         return MemoryStore()
-    if place.startswith(("postgresql://", "postgres://")):
+    if is_server(place):
         from adaptrace.store.postgres import PostgresStore
 
         store: Store = PostgresStore(place)
         return store
-    place = place.removeprefix("sqlite:///")
-    if "://" in place:
-        raise StoreError(f"{place}: unknown kind of store; expected a path, sqlite:///path, postgresql://server/name or memory:")
     return SQLiteStore(place, durability)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from adaptrace.errors import StoreError
 
 
 class Event(NamedTuple):
@@ -28,6 +30,26 @@ class Event(NamedTuple):
     group: str = ""  # the student's class or school then
     decision: str = ""  # the id of the decision that it answers, if any
     retracted: bool = False  # kept so that a second delivery is known, but counts no more
+
+
+def event_of(row: Sequence[Any], skills: tuple[str, ...], place: str) -> Event:
+    """The event of a durable store's row, in the order of its index: student, moment, event_id, item, skills, kind, ...
+
+    Raises
+    ------
+    StoreError
+        If something else stands where a text, a number or names should be; it names the event.
+    """
+    student, moment, event_id, item, _, kind, correct, group, decision, retracted = row
+    are_texts = type(student) is type(event_id) is type(item) is type(kind) is type(group) is type(decision) is str
+    if not (are_texts and skills and type(moment) is int and type(correct) is float and 0.0 <= correct <= 1.0):
+        raise StoreError(f"{place}: event_id '{event_id}': cannot be read: its row is damaged; restore a snapshot")
+    return Event(event_id, student, item, skills, kind, correct, moment, group, decision, bool(retracted))
+
+
+def skills_of(found: object) -> tuple[str, ...]:
+    """The names of an event's skills, as a durable store read them; none if they are anything else."""
+    return tuple(found) if isinstance(found, list) and all(isinstance(name, str) for name in found) else ()
 
 
 class Kept(NamedTuple):

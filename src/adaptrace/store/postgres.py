@@ -1,7 +1,8 @@
 """A store in PostgreSQL: many processes, on many machines, share one event log.
 
 A write is one call of a function that is kept in the database: one round trip, so that no lock waits for a client. It locks
-students by name, then adds events by id, so that writers wait for each other but never in a circle.
+students by name, then adds events by id, so that writers wait for each other but never in a circle. Forgetting a student is
+one call too: it locks the student's row, or makes one to lock, so that a writer of a first event waits as well.
 """
 
 from __future__ import annotations
@@ -9,18 +10,31 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
 from adaptrace.parallel import batches
-from adaptrace.store.base import Change, Decision, Event, Kept
+from adaptrace.store.base import Change, Decision, Event, Kept, event_of, skills_of
 from adaptrace.store.sqlite import copy
+from adaptrace.store.urls import hide, libpq_url, redacted
 
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+    class _Connection(psycopg.Connection[tuple[Any, ...]]):
+        """What connects, for the pool as well: its errors, which the pool logs, show no password."""
+
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> _Connection:
+            try:
+                return super().connect(conninfo, **options)
+            except Exception as error:
+                hide(error, _secrets(conninfo))
+                raise
 except ImportError:  # an extra: told when a store is opened
     INSTALLED = False
 else:
@@ -120,11 +134,25 @@ MIGRATIONS = (
         UPDATE adaptrace_exposed SET total = total + cardinality(items);
     END $$;
     """,
+    """
+    CREATE FUNCTION adaptrace_forget(name text) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+    DECLARE
+        left_version bigint;
+        removed bigint;
+    BEGIN
+        -- a student without a row gets one until the end: whoever writes a first event waits at its key
+        INSERT INTO adaptrace_students AS s VALUES (name, 0, '', '')
+            ON CONFLICT (student) DO UPDATE SET version = s.version RETURNING s.version INTO left_version;
+        UPDATE adaptrace_store SET first_version = 1 + left_version WHERE first_version <= left_version;
+        DELETE FROM adaptrace_events WHERE student = name;
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        DELETE FROM adaptrace_decisions WHERE student = name;
+        DELETE FROM adaptrace_students WHERE student = name;
+        RETURN removed;
+    END $$;
+    """,
 )
 
-_LEAVE_VERSIONS = """
-    UPDATE adaptrace_store AS a SET first_version = greatest(a.first_version, 1 + s.version)
-    FROM adaptrace_students AS s WHERE s.student = %s"""
 _ADD_DECISIONS = """
     INSERT INTO adaptrace_decisions SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_decisions, %s::jsonb)
     ON CONFLICT DO NOTHING"""
@@ -138,7 +166,8 @@ class PostgresStore:
     Parameters
     ----------
     url
-        ``postgresql://user@host:port/database``; the tables are made where its ``search_path`` says, so that
+        ``postgresql://user@host:port/database``, as libpq reads it, or ``host=... dbname=...``; a driver that is named as in
+        ``postgresql+psycopg://`` is passed over. The tables are made where its ``search_path`` says, so that
         ``?options=-csearch_path%3Dname`` gives a schema of its own.
 
     Raises
@@ -155,15 +184,11 @@ class PostgresStore:
         if not INSTALLED:
             raise StoreError('PostgreSQL needs psycopg: pip install "adaptrace[postgres]"')
         (self._place, conninfo), self._process = _understood(url), os.getpid()
-        options: dict[str, Any] = {"autocommit": True}
-        try:
-            with psycopg.connect(conninfo, **options) as connection:
-                self._migrate(connection)
-        except psycopg.Error as error:
-            raise self._failure(error) from error
+        self._prepare(conninfo)
         self._pool = ConnectionPool(
             conninfo,
-            kwargs=options,
+            connection_class=_Connection,
+            kwargs={"autocommit": True},
             min_size=1,
             max_size=CONNECTIONS,
             open=True,
@@ -198,16 +223,18 @@ class PostgresStore:
 
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
         """Those of the events that are stored, retracted ones too."""
-        events = (_event(row) for some in batches(event_ids, PAGE) for row in self._rows(_EVENTS + "event_id = ANY(%s)", some))
+        events = (
+            self._event(row) for some in batches(event_ids, PAGE) for row in self._rows(_EVENTS + "event_id = ANY(%s)", some)
+        )
         return {event.event_id: event for event in events}
 
     def events(self, student: str | None = None) -> Iterator[Event]:
         """Events that count, of one student or of all: by student, moment and event_id; in bounded memory."""
-        return map(_event, self._pages(_EVENTS + "NOT retracted", "student, moment, event_id", student))
+        return map(self._event, self._pages(_EVENTS + "NOT retracted", "student, moment, event_id", student))
 
     def retracted(self) -> Iterator[Event]:
         """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
-        return map(_event, self._pages(_EVENTS + "retracted", "student, moment, event_id"))
+        return map(self._event, self._pages(_EVENTS + "retracted", "student, moment, event_id"))
 
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """Apply all changes in one transaction, or none.
@@ -228,17 +255,9 @@ class PostgresStore:
 
         The server's files, and its backups, hold their bytes until it has vacuumed the tables and written over the log.
         """
-
-        def remove(connection: Connection) -> int:
-            with connection.transaction():
-                connection.execute("SELECT FROM adaptrace_students WHERE student = %s FOR UPDATE", [student])
-                connection.execute(_LEAVE_VERSIONS, [student])
-                removed = connection.execute("DELETE FROM adaptrace_events WHERE student = %s", [student]).rowcount
-                connection.execute("DELETE FROM adaptrace_decisions WHERE student = %s", [student])
-                connection.execute("DELETE FROM adaptrace_students WHERE student = %s", [student])
-            return removed
-
-        return self._again(remove)
+        query = b"SELECT adaptrace_forget(%s)"
+        ((removed,),) = self._again(lambda connection: connection.execute(query, [student]).fetchall())
+        return int(removed)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
         """Keep decisions; of two with one id, the first."""
@@ -287,12 +306,19 @@ class PostgresStore:
         """
         with self._connected() as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            copy(_Frozen(connection), path)
+            copy(_Frozen(connection, self._place), path)
 
     def close(self) -> None:
         """Let go of the connections; a second call does nothing."""
         if self._process == os.getpid():
             self._pool.close()
+
+    def _prepare(self, conninfo: str) -> None:
+        try:
+            with _Connection.connect(conninfo, autocommit=True) as connection:
+                self._migrate(connection)
+        except psycopg.Error as error:
+            raise self._failure(error) from error
 
     def _migrate(self, connection: Connection) -> None:
         """Bring the tables to this version's schema, one process at a time."""
@@ -345,6 +371,9 @@ class PostgresStore:
         with self._connected() as connection:
             return connection.execute(query.encode(), values).fetchall()
 
+    def _event(self, row: tuple[Any, ...]) -> Event:
+        return event_of(row, skills_of(row[4]), self._place)
+
     def _pages(self, select: str, order: str, student: str | None = None) -> Iterator[tuple[Any, ...]]:
         """All rows in this order, of which they show the columns first; no connection is held between the pages."""
         keys = order.count(",") + 1
@@ -361,8 +390,8 @@ class PostgresStore:
 class _Frozen(PostgresStore):
     """The store as one transaction sees it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, place: str) -> None:
+        self._connection, self._place = connection, place
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -371,14 +400,14 @@ class _Frozen(PostgresStore):
 
 def _understood(url: str) -> tuple[str, str]:
     """How messages call the database, and how to connect to it."""
+    url = libpq_url(url)
+    parts = _parts(url)
     expected = "expected postgresql://user:password@host:port/database, signs such as @ and / in the password written %40, %2F"
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.Error:
-        raise StoreError(f"not a PostgreSQL URL; {expected}") from None  # its message may show the password
-    host, port, database = (str(parts.get(name, "")) for name in ("host", "port", "dbname"))
-    if "@" in host + port + database:
-        raise StoreError(f"not a PostgreSQL URL: an @ too many; {expected}")
+    if parts is None:
+        raise StoreError(f"not a PostgreSQL URL; {expected}")
+    host, port, database = (redacted(str(parts.get(name, ""))) for name in ("host", "port", "dbname"))
+    if "@" in host + port + database or not re.fullmatch(r"[\d,\s]*", port):
+        raise StoreError(f"not a PostgreSQL URL: an @ too many, or a port that is no number; {expected}")
     usual: dict[str, Any] = {
         "connect_timeout": WAIT_S,
         "client_encoding": "utf8",
@@ -389,12 +418,24 @@ def _understood(url: str) -> tuple[str, str]:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
     }
-    return f"postgresql://{host}{port and ':' + port}/{database}", make_conninfo(url, **{**usual, **parts})
+    is_sure = not re.match(r"postgresql://[^@]*/.*@", url, re.DOTALL)  # else the host may be a part of the password
+    place = f"postgresql://{host}{port and ':' + port}/{database}" if is_sure else "postgresql://..."
+    return place, make_conninfo(**{**usual, **parts})
 
 
-def _event(row: tuple[Any, ...]) -> Event:
-    student, moment, event_id, item, skills, kind, correct, group, decision, retracted = row
-    return Event(event_id, student, item, tuple(skills), kind, correct, moment, group, decision, retracted)
+def _parts(url: str) -> dict[str, Any] | None:
+    """The parameters of libpq; None if it cannot read them: its message may show the password."""
+    try:
+        parts = dict(conninfo_to_dict(url))
+        "".join(map(str, parts.values())).encode()
+    except (psycopg.Error, ValueError):
+        return None
+    return parts
+
+
+def _secrets(conninfo: str) -> list[str]:
+    parts = _parts(conninfo) or {}
+    return [str(value) for name, value in parts.items() if value and redacted(f"{name}=") != f"{name}="]
 
 
 def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:

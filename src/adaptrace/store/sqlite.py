@@ -20,8 +20,9 @@ from typing import Any, Literal, Protocol
 
 from adaptrace.errors import OutputError, StoreError
 from adaptrace.files import replacing
-from adaptrace.store.base import Change, Decision, Event, Kept
+from adaptrace.store.base import Change, Decision, Event, Kept, event_of, skills_of
 from adaptrace.store.commits import Commits, Job
+from adaptrace.store.urls import file_of
 
 APPLICATION = 0x41545243  # "ATRC", in the header of every store
 MIGRATIONS = (
@@ -81,6 +82,7 @@ _ADD_DECISION = "INSERT INTO decisions (decision_id, student, moment, content) V
 _EXPOSE = "INSERT INTO exposures VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 
 Values = Sequence[Any]
+_NAME = "a student's name"
 
 
 # ---- rows -------------------------------------------------------------------
@@ -91,7 +93,10 @@ _as_text = lru_cache(4096)(json.dumps)
 
 @lru_cache(4096)
 def _as_skills(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
+    try:
+        return skills_of(json.loads(text))
+    except (ValueError, RecursionError):
+        return ()
 
 
 def _row_of(event: Event) -> Values:
@@ -99,9 +104,31 @@ def _row_of(event: Event) -> Values:
     return student, moment, event_id, item, _as_text(skills), kind, correct, group, decision, int(retracted)
 
 
-def _event_of(row: Values) -> Event:
-    student, moment, event_id, item, skills, kind, correct, group, decision, retracted = row
-    return Event(event_id, student, item, _as_skills(skills), kind, correct, moment, group, decision, bool(retracted))
+def _text_or_bytes(found: bytes) -> str | bytes:
+    """A text; bytes that are no text as they are."""
+    try:
+        return found.decode()
+    except UnicodeDecodeError:
+        return found
+
+
+def _rows(connection: sqlite3.Connection, sql: str, values: Values) -> list[Any]:
+    try:
+        return connection.execute(sql, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if hasattr(error, "sqlite_errorcode"):
+            raise
+    connection.text_factory = _text_or_bytes  # the error was of Python's module: a text is not UTF-8
+    try:
+        return connection.execute(sql, values).fetchall()
+    finally:
+        connection.text_factory = str
+
+
+def _kept_of(row: Values) -> Kept:
+    """A stored state; what is no text is no state."""
+    version, model, state = row
+    return Kept(version, model if isinstance(model, str) else "", state if isinstance(state, str) else "")
 
 
 def _marks(values: Sequence[str]) -> str:
@@ -240,7 +267,7 @@ class SQLiteStore:
     def __init__(self, path: str | os.PathLike[str], durability: Literal["normal", "full"] = "normal") -> None:
         if durability not in ("normal", "full"):
             raise ValueError(f"durability: got {durability!r}; expected 'normal' or 'full'")
-        self.path, self._process, self._is_closed = os.path.abspath(path), os.getpid(), False
+        self.path, self._process, self._is_closed = os.path.abspath(file_of(path)), os.getpid(), False
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._commits = Commits(self._run, PATIENCE if durability == "full" else 0.0)
         with contextlib.ExitStack() as opened:
@@ -266,12 +293,12 @@ class SQLiteStore:
     def load(self, student: str) -> Kept | None:
         """The student's state, if the store knows the student."""
         rows = self._fetch("SELECT version, model, state FROM students WHERE student = ?", (student,))
-        return Kept(*rows[0]) if rows else None
+        return _kept_of(rows[0]) if rows else None
 
     def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, Kept]]:
         """The states of these students, as far as they are known, or of all; ordered by name, in bounded memory."""
         rows = self._states() if students is None else self._named(_STATES_OF, sorted(set(students)), STATES)
-        return ((name, Kept(*row)) for name, *row in rows)
+        return ((self._text(name, _NAME), _kept_of(row)) for name, *row in rows)
 
     def _states(self) -> Iterator[Values]:
         name = ""
@@ -281,30 +308,27 @@ class SQLiteStore:
 
     def students(self) -> list[str]:
         """Names of all students, sorted."""
-        return [name for (name,) in self._fetch("SELECT student FROM students ORDER BY 1")]
+        return [self._text(name, _NAME) for (name,) in self._fetch("SELECT student FROM students ORDER BY 1")]
 
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
         """Those of the events that are stored, retracted ones too."""
-        return {row[2]: _event_of(row) for row in self._named(_EVENTS_BY_ID, event_ids, NAMES)}
+        return {row[2]: self._event(row) for row in self._named(_EVENTS_BY_ID, event_ids, NAMES)}
 
     def events(self, student: str | None = None) -> Iterator[Event]:
         """Events that count, of one student or of all: by student, moment and event_id; in bounded memory."""
-        return map(_event_of, self._pages(_EVENTS if student is None else _EVENTS_OF, student))
+        return map(self._event, self._pages(_EVENTS if student is None else _EVENTS_OF, student))
 
     def retracted(self) -> Iterator[Event]:
         """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
-        return map(_event_of, self._pages(_RETRACTED))
+        return map(self._event, self._pages(_RETRACTED))
 
     def decided(self, decision_id: str) -> Decision | None:
         """The decision of that id, if it is kept."""
-        for student, moment, _, content in self._fetch(f"{_DECIDED} decision_id = ?", (decision_id,)):
-            return Decision(decision_id, student, moment, content)
-        return None
+        return next(map(self._decision, self._fetch(f"{_DECIDED} decision_id = ?", (decision_id,))), None)
 
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
         """Kept decisions, of one student or of all: by student, moment and id; in bounded memory."""
-        rows = self._pages(_DECISIONS if student is None else _DECISIONS_OF, student)
-        return (Decision(decision_id, name, moment, content) for name, moment, decision_id, content in rows)
+        return map(self._decision, self._pages(_DECISIONS if student is None else _DECISIONS_OF, student))
 
     def exposures(self) -> tuple[int, dict[str, int]]:
         """How many recommendations were counted, and how many of each item."""
@@ -324,11 +348,24 @@ class SQLiteStore:
             some = names[start : start + size]
             yield from self._fetch(f"{sql} ({_marks(some)}) ORDER BY student", some)
 
+    def _event(self, row: Values) -> Event:
+        return event_of(row, _as_skills(row[4]), self.path)
+
+    def _decision(self, row: Values) -> Decision:
+        student, moment, decision_id, content = row
+        return Decision(decision_id, student, moment, self._text(content, f"decision_id '{decision_id}'"))
+
+    def _text(self, found: object, what: str) -> str:
+        if not isinstance(found, str):
+            raise StoreError(f"{self.path}: {what} cannot be read: it is no text; restore a snapshot")
+        return found
+
     def _fetch(self, sql: str, values: Values = ()) -> list[Any]:
+        """Rows; a text that is damaged comes as bytes, and hides no other."""
         with self._reading:
             self._check_open()
             try:
-                return self._reader.execute(sql, values).fetchall()
+                return _rows(self._reader, sql, values)
             except (sqlite3.Error, OverflowError, UnicodeError) as error:
                 raise _store_error(self.path, "read", error) from error
 
@@ -558,6 +595,7 @@ def copy(contents: Contents, path: str | os.PathLike[str]) -> None:
 @contextlib.contextmanager
 def _new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary file for SQLite to write, which is at the path when the block has ended well."""
+    path = file_of(path, OutputError)
     if Path(path).exists():
         raise OutputError(f"{path}: there is a file already; a snapshot overwrites nothing: choose another path")
     with replacing(path) as temporary:

@@ -1,0 +1,214 @@
+"""Forgetting a student while somebody writes: an event is gone whole or there whole, whoever comes first.
+
+Each race is made, not waited for: one of the two stops in its midst, the other comes, then the first goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from adaptrace.store import Change, Decision, Event, MemoryStore, SQLiteStore, Store, open_store
+
+Make = Callable[..., Event]
+MakeChange = Callable[..., Change]
+Run = Callable[..., list[Any]]
+PATIENCE = 20.0  # seconds until a test gives up
+MOMENT = 0.3  # seconds in which a writer whom nothing holds up is done
+
+
+def until(is_so: Callable[[], object]) -> None:
+    """Return when it is so."""
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.005)
+
+
+def whole(store: Store, student: str = "Ada") -> bool:
+    """Whether a student is there with state and events (True), or gone with both (False)."""
+    there = {store.load(student) is not None, bool(list(store.events(student)))}
+    assert len(there) == 1, "half a student is left"
+    return there.pop()
+
+
+# ---- a forget that stops after it has removed the events ---------------------
+
+
+class _StopsAtPop(defaultdict[str, list[tuple[int, str]]]):
+    """The decisions of a memory store, which are removed after the events."""
+
+    def __init__(self, reached: threading.Event, go_on: threading.Event) -> None:
+        super().__init__(list)
+        self.reached, self.go_on = reached, go_on
+
+    def pop(self, *arguments: Any) -> Any:
+        self.reached.set()
+        assert self.go_on.wait(PATIENCE)
+        return super().pop(*arguments)
+
+
+@contextlib.contextmanager
+def stopped(store: Store) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """``forget`` sets the first event in its midst, and waits for the second."""
+    reached, go_on = threading.Event(), threading.Event()
+    if isinstance(store, MemoryStore):
+        store._decided = _StopsAtPop(reached, go_on)
+    else:
+        assert isinstance(store, SQLiteStore)
+
+        def stop(statement: str) -> None:
+            if statement.startswith("DELETE FROM events"):
+                reached.set()
+                go_on.wait(PATIENCE)
+
+        store._writer.set_trace_callback(stop)
+    yield reached, go_on
+    go_on.set()
+
+
+@pytest.mark.parametrize("place", ["memory", "sqlite"], indirect=True)
+def test_a_first_event_waits_for_a_forget_that_has_begun(place: str, store: Store, event: Make, change: MakeChange) -> None:
+    store.write([change("Bob", 0, event("b1", "Bob"))])
+    with contextlib.ExitStack() as opened, ThreadPoolExecutor(2) as pool:
+        other = store if isinstance(store, MemoryStore) else opened.enter_context(contextlib.closing(open_store(place)))
+        with stopped(store) as (reached, go_on):
+            forgetting = pool.submit(store.forget, "Ada")
+            assert reached.wait(PATIENCE)
+            writing = pool.submit(other.write, [change("Ada", 0, event("e1"))])
+            time.sleep(MOMENT)
+            assert not writing.done()
+            go_on.set()
+            assert forgetting.result(PATIENCE) == 0
+            assert writing.result(PATIENCE) == ()
+    assert whole(store)
+    assert whole(store, "Bob")
+
+
+# ---- the same on a server ----------------------------------------------------
+
+
+@pytest.fixture
+def server(postgres_url: str) -> Iterator[Run]:
+    """Run a statement on a connection of one's own, in a transaction that stays open until COMMIT or ROLLBACK."""
+    import psycopg
+
+    with psycopg.connect(postgres_url) as connection:
+
+        def run(statement: str, *values: object) -> list[Any]:
+            cursor = connection.execute(statement.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+        yield run
+
+
+def come_to_wait(server: Run, work: Future[Any], number: int) -> None:
+    """Return when that many sessions of the test's store wait for a lock, or the work is done."""
+
+    def waiting() -> int:
+        server("SELECT pg_stat_clear_snapshot()")
+        ((sessions,),) = server(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = current_schema() AND wait_event_type = 'Lock'"
+        )
+        return int(sessions)
+
+    until(lambda: work.done() or waiting() >= number)
+
+
+LEVELS = ["read%5C%20committed", "repeatable%5C%20read", "serializable"]
+
+
+@pytest.fixture(params=LEVELS, ids=["read committed", "repeatable read", "serializable"])
+def database(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[Store]:
+    """A store whose transactions are of that isolation by default."""
+    name = re.findall(r"adaptrace_\w+", postgres_url)[-1]
+    url = f"{postgres_url}%20-cdefault_transaction_isolation%3D{request.param}&application_name={name}"
+    with contextlib.closing(open_store(url)) as store:
+        yield store
+
+
+def test_a_first_event_waits_for_a_forget_of_the_server(database: Store, server: Run, event: Make, change: MakeChange) -> None:
+    """The forget is held up where it removes decisions, after the events and before the state."""
+    database.decide([Decision("d1", "Ada", 0, "{}")])
+    server("SELECT FROM adaptrace_decisions FOR UPDATE")
+    with ThreadPoolExecutor(2) as pool:
+        forgetting = pool.submit(database.forget, "Ada")
+        come_to_wait(server, forgetting, 1)
+        writing = pool.submit(database.write, [change("Ada", 0, event("e1"))])
+        come_to_wait(server, writing, 2)
+        server("COMMIT")
+        assert (forgetting.result(PATIENCE), writing.result(PATIENCE)) == (0, ())
+    assert whole(database)
+    assert list(database.decisions()) == []
+
+
+def test_a_forget_waits_for_a_first_event_that_is_being_written(
+    database: Store, server: Run, event: Make, change: MakeChange
+) -> None:
+    """The write is held up at its event, after the student; the forget that comes then removes both."""
+    assert database.write([change("Bob", 0, event("b1", "Bob"))]) == ()
+    server("INSERT INTO adaptrace_events VALUES ('e1', 'Cy', 'q', '[]', '', 1, 0, '', '', false)")
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(database.write, [change("Ada", 0, event("e1"))])
+        come_to_wait(server, writing, 1)
+        forgetting = pool.submit(database.forget, "Ada")
+        come_to_wait(server, forgetting, 2)
+        server("ROLLBACK")
+        assert (writing.result(PATIENCE), forgetting.result(PATIENCE)) == ((), 1)
+    assert not whole(database)
+    assert whole(database, "Bob")
+
+
+def test_a_later_event_waits_for_a_forget_and_is_then_refused(
+    database: Store, server: Run, event: Make, change: MakeChange
+) -> None:
+    assert database.write([change("Ada", 0, event("e1"))]) == ()
+    database.decide([Decision("d1", "Ada", 0, "{}")])
+    server("SELECT FROM adaptrace_decisions FOR UPDATE")
+    with ThreadPoolExecutor(2) as pool:
+        forgetting = pool.submit(database.forget, "Ada")
+        come_to_wait(server, forgetting, 1)
+        writing = pool.submit(database.write, [change("Ada", 1, event("e2"))])
+        come_to_wait(server, writing, 2)
+        server("COMMIT")
+        assert (forgetting.result(PATIENCE), writing.result(PATIENCE)) == (1, ("Ada",))
+    assert not whole(database)
+
+
+def test_a_student_who_comes_during_a_forget_has_no_version_of_before(
+    database: Store, server: Run, event: Make, change: MakeChange
+) -> None:
+    assert database.write([change("Ada", 0, event("e1"))]) == ()
+    assert database.write([change("Ada", 1, event("e2"))]) == ()
+    database.decide([Decision("d1", "Ada", 0, "{}")])
+    server("SELECT FROM adaptrace_decisions FOR UPDATE")
+    with ThreadPoolExecutor(2) as pool:
+        forgetting = pool.submit(database.forget, "Ada")
+        come_to_wait(server, forgetting, 1)
+        again = pool.submit(database.forget, "Ada")
+        come_to_wait(server, again, 2)
+        server("COMMIT")
+        assert (forgetting.result(PATIENCE), again.result(PATIENCE)) == (2, 0)
+    assert database.write([change("Ada", 0, event("e1"))]) == ()
+    assert database.version("Ada") == 3
+
+
+def test_a_database_of_an_older_schema_learns_to_forget(postgres_url: str, server: Run, event: Make, change: MakeChange) -> None:
+    """Its functions are brought up to date when it is opened; what it holds stays."""
+    with contextlib.closing(open_store(postgres_url)) as store:
+        assert store.write([change("Ada", 0, event("e1"))]) == ()
+    server("DROP FUNCTION adaptrace_forget")
+    server("UPDATE adaptrace_store SET schema = 1")
+    server("COMMIT")
+    with contextlib.closing(open_store(postgres_url)) as store:
+        assert whole(store)
+        assert store.forget("Ada") == 1
+        assert not whole(store)

@@ -1,0 +1,273 @@
+"""A stored state that cannot be read is no state: the student's events are replayed, and nobody is locked out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import adaptrace as at
+from adaptrace.errors import StoreError
+from store.postgres_server import MISSING, URL, fresh_schema
+from tutor import storm
+from tutor.conftest import MINUTE, NOW
+
+Edit = Callable[[Any], Any]
+NAMES = ("ana", "ben", "cy")
+
+
+def clean(url: object) -> None:
+    """Three students, each of whom answered a few times; Ben is in a class."""
+    with storm.opened(url) as tutor:
+        for number, (name, item, correct) in enumerate(
+            [("ana", "a1", 1), ("ben", "b1", 0), ("cy", "c1", 1), ("ana", "b1", 0), ("ben", "ab", 1), ("ana", "b1", 0.5)]
+        ):
+            group = "7b" if name == "ben" else None
+            tutor.observe(name, item, correct, event_id=f"e{number}", time=NOW + number * MINUTE, group=group)
+
+
+def answers(tutor: at.Tutor) -> list[object]:
+    """What a tutor says of all three."""
+    each = [[str(choice) for choice in tutor.recommend(name, k=3)] for name in NAMES]
+    tables = [tutor.recommend_all(k=2).to_pylist(), tutor.recommend_all(NAMES, k=2, reasons=True).to_pylist()]
+    return [each, tables, [tutor.mastery(name).to_pylist() for name in NAMES]]
+
+
+class Place:
+    """A store whose rows can be written past adaptrace."""
+
+    def __init__(self, url: str, run: Callable[..., list[Any]], mark: str) -> None:
+        self.url, self.run, self.students, self.events = url, run, f"{mark}students", f"{mark}events"
+
+    def state(self, name: str) -> Any:
+        return self.run(f"SELECT state FROM {self.students} WHERE student = '{name}'")[0][0]
+
+    def states(self) -> list[Any]:
+        return [self.state(name) for name in NAMES]
+
+    def set(self, column: str, value: str) -> None:
+        """Replace a column of Ana's row by an expression of SQL."""
+        self.run(f"UPDATE {self.students} SET {column} = {value} WHERE student = 'ana'")
+
+    def set_state(self, text: str) -> None:
+        self.set("state", "'" + text.replace("'", "''") + "'")
+
+
+@contextlib.contextmanager
+def in_sqlite(folder: Path) -> Iterator[Place]:
+    path = folder / "tutor.db"
+
+    def run(statement: str) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            return connection.execute(statement).fetchall()
+
+    clean(path)
+    yield Place(str(path), run, "")
+
+
+@contextlib.contextmanager
+def in_postgres() -> Iterator[Place]:
+    import psycopg
+
+    def run(statement: str) -> list[Any]:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+    with fresh_schema(URL) as url, psycopg.connect(url, autocommit=True) as connection:
+        clean(url)
+        yield Place(url, run, "adaptrace_")
+
+
+@pytest.fixture
+def sqlite_place(tmp_path: Path) -> Iterator[Place]:
+    with in_sqlite(tmp_path) as place:
+        yield place
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "postgres" and MISSING:
+        pytest.skip(MISSING)
+    with in_sqlite(tmp_path) if request.param == "sqlite" else in_postgres() as place:
+        yield place
+
+
+def leaves(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of all numbers, texts and nulls of plain data."""
+    if isinstance(content, dict | list):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from leaves(value, (*path, key))
+    else:
+        yield path
+
+
+def edited(text: str, path: tuple[Any, ...], value: Any) -> str:
+    """Stored plain data with another value at a path."""
+    content = json.loads(text)
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return json.dumps(content, separators=(",", ":"))
+
+
+def heals(place: Place, damage: Callable[[], None]) -> None:
+    """After the damage all is answered as before; rebuild, or an event, mends what is stored."""
+    with storm.opened(place.url) as tutor:
+        before, states = answers(tutor), place.states()
+    damage()
+    with storm.opened(place.url) as tutor:
+        assert answers(tutor) == before
+    with storm.opened(place.url) as tutor:
+        assert tutor.rebuild() == 3
+        assert storm.is_replay(tutor, "ana")
+    assert place.states() == states
+    damage()
+    with storm.opened(place.url) as tutor:
+        assert tutor.observe("ana", "a2", 1, event_id="new", time=NOW + 60 * MINUTE) is True
+        assert all(storm.is_replay(tutor, name) for name in NAMES)
+
+
+DAMAGE: dict[str, Edit] = {
+    "nothing": lambda text: "",
+    "garbage": lambda text: "\x01\x02 no JSON %s ?",
+    "half": lambda text: text[: len(text) // 2],
+    "all but the last sign": lambda text: text[:-1],
+    "null": lambda text: "null",
+    "a number": lambda text: "3",
+    "a text": lambda text: '"state"',
+    "a list": lambda text: "[]",
+    "an empty object": lambda text: "{}",
+    "an object of another shape": lambda text: '{"last":null,"schema":1,"state":{"odds":3}}',
+    "too deep": lambda text: "[" * 100_000,
+    "twice": lambda text: text + text,
+    "a newer schema": lambda text: edited(text, ("schema",), 99),
+    "no schema": lambda text: edited(text, ("schema",), None),
+    "no last event": lambda text: edited(text, ("last",), None),
+    "a last event of another shape": lambda text: edited(text, ("last",), [1]),
+    "no odds": lambda text: edited(text, ("state", "odds"), None),
+    "odds that are a list": lambda text: edited(text, ("state", "odds"), [0.5]),
+    "odds that are null": lambda text: edited(text, ("state", "odds", "a"), None),
+    "odds that are no number": lambda text: edited(text, ("state", "odds", "a"), float("nan")),
+    "odds without end": lambda text: edited(text, ("state", "odds", "a"), float("inf")),
+    "odds that are text": lambda text: edited(text, ("state", "odds", "a"), "0.5"),
+    "counts that are text": lambda text: edited(text, ("answered", "a1"), "1"),
+    "counts below 0": lambda text: edited(text, ("opportunities", "a"), -3),
+    "columns of other lengths": lambda text: edited(text, ("recent", 0), ["a1"]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_state_that_cannot_be_read_is_made_again_from_the_events(place: Place, damage: str) -> None:
+    heals(place, lambda: place.set_state(DAMAGE[damage](place.state("ana"))))
+
+
+def test_every_value_of_a_state_may_be_damaged(sqlite_place: Place) -> None:
+    place = sqlite_place
+    with storm.opened(place.url) as tutor:
+        before = [str(choice) for choice in tutor.recommend("ana")]
+    text, paths = place.state("ana"), list(leaves(json.loads(place.state("ana"))))
+    assert len(paths) > 20
+    for path in paths:
+        for value in (None, float("nan"), "x", [], 7.25):
+            place.set_state(edited(text, path, value))
+            with storm.opened(place.url) as tutor:
+                assert [str(choice) for choice in tutor.recommend("ana")] == before, (path, value)
+                assert storm.text_of(tutor, "ana") == text, (path, value)
+
+
+def test_the_state_of_another_student_is_no_state(place: Place) -> None:
+    heals(place, lambda: place.set_state(place.state("ben")))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x'00ff80'", "CAST(x'7b22ff80' AS TEXT)", "17", "1.5", "CAST(state AS BLOB)"],
+    ids=["blob", "no UTF-8", "int", "real", "bytes"],
+)
+@pytest.mark.parametrize("column", ["state", "model"])
+def test_a_state_of_another_type_is_made_again(sqlite_place: Place, column: str, value: str) -> None:
+    heals(sqlite_place, lambda: sqlite_place.set(column, value))
+
+
+def test_a_state_that_is_whole_is_read_and_not_made_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with storm.opened(place.url) as tutor:
+        before = answers(tutor)[0]
+    with storm.opened(place.url) as tutor:
+        monkeypatch.setattr(tutor.store, "events", lambda student=None: pytest.fail("the events were read"))
+        assert [[str(choice) for choice in tutor.recommend(name, k=3)] for name in NAMES] == before
+        tutor.recommend_all(k=1)
+
+
+def test_a_state_without_its_sum_is_made_again(place: Place) -> None:
+    """As it was written before there were sums."""
+    content = json.loads(place.state("ana"))
+    assert content.popitem()[0] == "sum"
+    heals(place, lambda: place.set_state(json.dumps(content, separators=(",", ":"))))
+
+
+# ---- events -------------------------------------------------------------------
+
+EVENT_DAMAGE = {
+    "skills": ["'[\"a\"'", "'null'", "'\"a\"'", "'[]'", "'[1]'", "'{}'"],
+    "correct": ["'much'", "7.5", "-1", "x'00'"],
+    "moment": ["'now'", "0.5"],
+    "item": ["x'ff'", "CAST(x'ff80' AS TEXT)"],
+    "kind": ["CAST(x'ff80' AS TEXT)"],
+    '"group"': ["x'00'"],
+}
+
+
+def refuses(tutor: at.Tutor) -> None:
+    """Every call that reads the event names it, and not the student."""
+    for call in (
+        lambda: tutor.recommend("ana"),
+        lambda: tutor.mastery("ana"),
+        lambda: tutor.history("ana"),
+        lambda: tutor.observe("ana", "a1", 1, time=NOW + 60 * MINUTE),
+        lambda: tutor.log(),
+        lambda: tutor.rebuild(),
+        lambda: tutor.retract("e3"),
+    ):
+        with pytest.raises(StoreError, match="event_id 'e3': cannot be read: ") as raised:
+            call()
+        assert not re.search(r"\bana\b", str(raised.value))
+    assert [str(choice) for choice in tutor.recommend("ben")]
+    assert tutor.observe("ben", "a1", 1, time=NOW + 60 * MINUTE) is True
+
+
+@pytest.mark.parametrize(("column", "value"), [(column, value) for column, values in EVENT_DAMAGE.items() for value in values])
+def test_an_event_that_cannot_be_read_is_named(sqlite_place: Place, column: str, value: str) -> None:
+    sqlite_place.set_state("damaged")
+    sqlite_place.run(f"UPDATE events SET {column} = {value} WHERE event_id = 'e3'")
+    with storm.opened(sqlite_place.url) as tutor:
+        refuses(tutor)
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING or "never")
+@pytest.mark.parametrize("value", ["skills = 'null'", "skills = '[1]'", "skills = '{}'", "correct = 'NaN'", "correct = 2"])
+def test_an_event_of_a_server_that_cannot_be_read_is_named(value: str) -> None:
+    with in_postgres() as place:
+        place.set_state("damaged")
+        place.run(f"UPDATE adaptrace_events SET {value} WHERE event_id = 'e3'")
+        with storm.opened(place.url) as tutor:
+            refuses(tutor)
+
+
+def test_a_name_or_a_decision_that_is_no_text_is_told_and_not_shown(sqlite_place: Place) -> None:
+    with storm.opened(sqlite_place.url) as tutor:
+        tutor.recommend("ben", decision_id="d1")
+        sqlite_place.run("UPDATE decisions SET content = CAST(x'7365637265ff' AS TEXT)")
+        with pytest.raises(StoreError, match=r"decision_id 'd1' cannot be read: it is no text; restore a snapshot$"):
+            tutor.log()
+        sqlite_place.run("UPDATE students SET student = CAST(x'616e61ff' AS TEXT) WHERE student = 'ana'")
+        for call in (lambda: tutor.rebuild(), lambda: tutor.recommend_all()):
+            with pytest.raises(StoreError, match=r"db: a student's name cannot be read: it is no text; restore a snapshot$"):
+                call()
+        assert tutor.recommend("ben")
