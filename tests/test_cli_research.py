@@ -215,10 +215,16 @@ def test_the_summary_of_other_families_is_what_they_found(run, path: Path, here:
 
 def test_what_a_family_does_not_know_is_one_message(run, path: Path, here: Path) -> None:
     run("fit", path, "--model", "constant", "-o", "model.json")
-    for arguments in (["score", path, "-m", "model.json"], ["summary", "-m", "model.json"]):
+    for arguments, told in (
+        (["score", path, "-m", "model.json"], "does not know mastery; expected a model of a family that does: bkt, blend\n"),
+        (
+            ["summary", "-m", "model.json"],
+            "has no summary; expected a model of a family that has: bkt, blend, irt, logistic\n",
+        ),
+    ):
         outcome = run(*arguments)
         assert (outcome.code, outcome.stdout) == (1, "")
-        assert outcome.stderr.endswith(f" has no {arguments[0]}; a bkt has\n")
+        assert outcome.stderr.endswith(told)
 
 
 @pytest.mark.parametrize("options", [["--no-forget"], ["--items", "guess"], ["--elapsed"], ["--combine", "mean"]], ids=" ".join)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shutil
@@ -9,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
@@ -366,3 +369,74 @@ def test_10_neither_threads_of_blas_nor_cores_change_a_bit() -> None:
         told.append(run("taskset", "-c", str(min(os.sched_getaffinity(0))), threads=2))
     assert len(told[0].split()) == 3
     assert set(told) == {told[0]}
+
+
+# ---- law 11 -----------------------------------------------------------------
+
+KNOW = ("bkt", "blend")  # the families whose models know mastery
+OF_MASTERY: dict[str, Callable[[Any, at.Log], Any]] = {
+    "pace": lambda model, log: at.pace(log, model, minimum=1),
+    "stuck": lambda model, log: at.stuck(log, model, opportunities=1),
+}
+
+
+def refused(told: str) -> bool:
+    """Whether it is one line that says which families know mastery."""
+    end = f" does not know mastery; expected a model of a family that does: {', '.join(KNOW)}"
+    return told.strip().count("\n") == 0 and told.strip().endswith(end)
+
+
+def two_classes(seed: int) -> pa.Table:
+    """A random table with a class for every student."""
+    table = random_table(seed)
+    return table.append_column("group", pa.array([f"class {student % 2}" for student in table["student"].to_pylist()]))
+
+
+@each_family
+@pytest.mark.parametrize("use", OF_MASTERY)
+def test_11_what_needs_mastery_works_or_names_the_families_that_know_it(name: str, use: str) -> None:
+    model, log = fitted(name), at.Log.from_arrow(random_table(1))
+    if model.family in KNOW:
+        assert len(OF_MASTERY[use](model, log)) > 0
+        return
+    with pytest.raises(at.ModelError) as error:
+        OF_MASTERY[use](model, log)
+    assert refused(str(error.value))
+
+
+@each_family
+def test_11_fairness_compares_practice_where_mastery_is_known_and_predictions_always(name: str) -> None:
+    result = at.fairness(fitted(name), at.Log.from_arrow(two_classes(1)), "group", draws=20)
+    assert result.metrics["group"].to_pylist() == ["class 0", "class 1"]
+    assert (result.practice is not None) == (fitted(name).family in KNOW)
+    assert ("reached" in result.gaps["measure"].to_pylist()) == (fitted(name).family in KNOW)
+
+
+@each_family
+@pytest.mark.parametrize("command", ["report pace", "report stuck", "score", "fairness"])
+def test_11_commands_that_need_mastery_work_or_name_the_families_that_know_it(
+    name: str, command: str, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    log, model = tmp_path / "log.parquet", tmp_path / "model.json"
+    pq.write_table(two_classes(1), log)
+    fitted(name).save(model)
+    outcome = run(*command.split(), log, "-m", model, *(("--by", "group", "--draws", "20") if command == "fairness" else ()))
+    if command == "fairness" or fitted(name).family in KNOW:
+        assert (outcome.code, bool(outcome.stdout)) == (0, True)
+    else:
+        assert (outcome.code, outcome.stdout, refused(outcome.stderr)) == (1, "", True)
+
+
+def test_11_a_folder_is_scored_by_those_who_know_mastery(tmp_path: Path) -> None:
+    pq.write_table(random_table(1), tmp_path / "log.parquet")
+    with pytest.raises(at.ModelError) as error:
+        at.score_dataset(tmp_path / "log.parquet", tmp_path / "mastery", fitted("rasch"))
+    assert refused(str(error.value))
+
+
+def test_11_mastery_of_a_blend_at_a_moment_is_that_of_its_knowledge_tracing() -> None:
+    log, moment = at.Log.from_arrow(random_table(1)), datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC)
+    with pytest.raises(at.ModelError, match=r"mastery does not fade"):
+        fitted("blend").score(log, at=moment)
+    tracing = at.BKT(elapsed=True).fit(at.Log.from_arrow(random_table(0)))
+    assert replace(fitted("blend"), bkt=tracing).score(log, at=moment).equals(tracing.score(log, at=moment))

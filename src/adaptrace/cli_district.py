@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from adaptrace.cli_models import able
 from adaptrace.cli_options import (
     At,
     Columns,
@@ -71,7 +70,9 @@ def score(
     With a folder as output (-o mastery/), and with --state, Parquet of any size is scored in bounded memory;
     a run that was killed goes on where it was.
     """
-    fitted, moment = load(model), {} if at is None else {"at": at}
+    from adaptrace.models import knowing_mastery
+
+    fitted, moment = knowing_mastery(load(model), "score"), {} if at is None else {"at": at}
     is_folder = output is not None and _is_folder(output)
     if state is not None and output is not None and not is_folder:
         raise typer.BadParameter(f"got the output '{output}' with --state; expected a folder: a name without an ending")
@@ -81,9 +82,8 @@ def score(
     if not folder:
         _refuse(before=before, changed=changed, skip_bad=skip_bad)
         responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
-        return write(able(fitted, "score")(responses, **moment), output)
+        return write(fitted.score(responses, **moment), output)
     _refuse(format=format, ordered=ordered, levels=levels)
-    able(fitted, "score")
     from adaptrace import district
 
     place = output or Path("mastery")

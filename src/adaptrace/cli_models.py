@@ -51,10 +51,13 @@ def able(model: Any, *names: str) -> Any:
     ModelError
         If its family has none of them.
     """
+    from adaptrace.models import FAMILIES
+
     for name in names:
         if hasattr(model, name):
             return getattr(model, name)
-    raise ModelError(f"{model!r} has no {names[0]}; a bkt has")
+    families = [each for each, family in FAMILIES.items() if any(hasattr(family, name) for name in names)]
+    raise ModelError(f"{model!r} has no {names[0]}; expected a model of a family that has: {', '.join(families)}")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

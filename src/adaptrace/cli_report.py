@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli_models import able
 from adaptrace.cli_options import (
     Columns,
     Format,
@@ -109,10 +108,11 @@ def pace(
 ) -> None:
     """Responses and days until mastery, who reached it, and who is stuck."""
     ready(output)
+    from adaptrace.models import knowing_mastery
     from adaptrace.report import courses
 
     fitted = load(model)
-    able(fitted, "trace")
+    knowing_mastery(fitted, "report pace")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
         table = courses.pace(responses, fitted, _split(by), roster=roster, at=at, minimum=min_students)
@@ -134,10 +134,11 @@ def stuck(
 ) -> None:
     """Students who spin their wheels: many opportunities on a skill, and never mastered. It names students."""
     ready(output)
+    from adaptrace.models import knowing_mastery
     from adaptrace.report import courses
 
     fitted = load(model)
-    able(fitted, "trace")
+    knowing_mastery(fitted, "report stuck")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
         table = courses.stuck(responses, fitted, opportunities=opportunities, at=at)

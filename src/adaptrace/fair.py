@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import metrics as kernels
 from adaptrace.log import Log
 from adaptrace.metrics import LEVEL, METRICS
-from adaptrace.models.base import Model
+from adaptrace.models.base import KnowsMastery, Model
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -46,12 +46,6 @@ FEWEST_AT_RISK = 10  # pairs that must still practise, short of mastery, for a s
 FEWEST_DRAWS = 20
 MOST_GROUPS = 100
 KEYS = ("skill", "group")
-
-
-class _Traces(Protocol):
-    """A model that knows mastery."""
-
-    def trace(self, log: Log) -> pa.Table: ...
 
 
 # ---- the result -------------------------------------------------------------
@@ -118,8 +112,8 @@ def fairness(
     Parameters
     ----------
     model
-        A fitted model. Unless its own options name the group, it never sees it. One without ``trace`` knows no mastery: only
-        predictions are compared.
+        A fitted model. Unless its own options name the group, it never sees it. Of one that knows no mastery (only BKT and
+        Blend do) predictions alone are compared.
     log
         Not changed.
     by
@@ -183,8 +177,8 @@ def fairness(
     names, measured = QUALITY, _quality(log.correct, model.predict(log) if predicted is None else predicted, groups, draw)
     sizes = {"group": groups.names, "n": np.bincount(groups.row), "students": groups.members}
     quality, practice = pa.table({**sizes, **_columns(QUALITY, measured)}), None
-    if hasattr(model, "trace"):
-        paths = _Paths.of(cast(_Traces, model).trace(log), log, groups, at)
+    if isinstance(model, KnowsMastery):
+        paths = _Paths.of(model.trace(log), log, groups, at)
         practised = _practice(paths, groups.members, draw)
         practice = _practice_of_groups(paths, groups, practised)
         if by_skill:

@@ -23,6 +23,7 @@ from adaptrace.district.work import Work
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.files import write_table
 from adaptrace.log import Log
+from adaptrace.models import knowing_mastery
 from adaptrace.models.bkt import BKT
 from adaptrace.models.bkt_table import mastery_of
 from adaptrace.models.bkt_table import states as states_of
@@ -283,8 +284,7 @@ def _plan(dataset: Dataset, job: Job) -> dict[str, Any]:
 
 
 def _check(model: Any, work: Work, source: Any, before: int | None, changed: bool) -> None:
-    if not hasattr(model, "score"):
-        raise ModelError(f"{type(model).__name__} does not know mastery; expected a model that scores, e.g. BKT")
+    knowing_mastery(model, "score")
     if work.state is not None and not isinstance(model, BKT):
         raise ModelError(f"a state of {type(model).__name__}: expected a BKT; score without a state")
     if work.state is not None and before is not None:

@@ -32,6 +32,7 @@ from adaptrace.district.sweep import MOST_ROWS
 from adaptrace.engines import tasks
 from adaptrace.engines.tasks import Bundle, Job, Outcome, Work
 from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError, Problem
+from adaptrace.models import knowing_mastery
 from adaptrace.stats import Stats
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def score(
     ModelError
         If the model cannot score.
     """
-    _check_able(model, "score")
+    knowing_mastery(model, "score")
     with _appearing(Path(out)) as folder:
         run = _Run(spark, _surveyed(source, columns, time_unit, model), partitions)
         outcome, as_files = run.go(Job(run.dataset, model, at), tasks.scoring(os.fspath(folder)), bucketed)
@@ -150,16 +151,11 @@ def stats(
     ModelError
         If the model does not fit from stats.
     """
-    _check_able(model, "stats")
+    if not hasattr(model, "stats"):
+        raise ModelError(f"stats: {model!r} has none; expected a model of a family that does: bkt")
     run = _Run(spark, _surveyed(source, columns, time_unit, model), partitions)
     counted: Stats = run.go(Job(run.dataset, model), tasks.COUNTING, bucketed)[0].value
     return counted
-
-
-def _check_able(model: Any, what: str) -> None:
-    if not hasattr(model, what):
-        family = getattr(model, "family", type(model).__name__)
-        raise ModelError(f"{what}: a {family} model has none; use one that does, e.g. bkt")
 
 
 def _surveyed(source: str | os.PathLike[str], columns: Mapping[str, str] | None, time_unit: str | None, model: Any) -> Dataset:

@@ -1,4 +1,4 @@
-"""The only place that talks to the compiler: one decorator, one way back.
+"""The only place that talks to the compiler: one decorator, its cache, one way back.
 
 ``fastmath`` and ``parallel`` stay off. The first would let the compiled step
 differ from the same step run as plain Python; the second aborts the process
@@ -6,6 +6,8 @@ when two Python threads enter a kernel, so kernels release the GIL instead and
 run under :mod:`concurrent.futures`.
 """
 
+import logging
+import pickle
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -13,13 +15,53 @@ from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
 
 Function = TypeVar("Function", bound=Callable[..., object])
+UNREADABLE = (OSError, EOFError, pickle.UnpicklingError)  # no rights, a full disk; a file that was cut short
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function at its first call and keep the machine code on disk."""
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    """Compile a function at its first call and keep the machine code on disk, where that can be done."""
+    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    if compiled is not function:  # not where the compiler is off
+        compiled._cache = Cache(function)
+    return cast(Function, compiled)
+
+
+class Cache(FunctionCache):  # type: ignore[misc]
+    """The machine code of one kernel on disk. Where it cannot be read or written, the kernel is compiled without it."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        try:
+            super().__init__(function)
+        except (RuntimeError, OSError):  # Numba found no folder to write to
+            self.disable()
+
+    def load_overload(self, sig: object, target_context: object) -> Any:
+        """The machine code for these argument types; None if it is not there or cannot be read."""
+        if not self._enabled:
+            return _say_uncached()
+        try:
+            return super().load_overload(sig, target_context)
+        except UNREADABLE:
+            return _say_uncached()
+
+    def save_overload(self, sig: object, data: object) -> None:
+        """Write the machine code for these argument types, if that can be done."""
+        try:
+            super().save_overload(sig, data)
+        except UNREADABLE:
+            _say_uncached()
+
+
+@cache
+def _say_uncached() -> None:
+    """Tell those who wait why they wait, once."""
+    logging.getLogger("adaptrace").warning(
+        "adaptrace: machine code cannot be kept on disk, so every process compiles it anew (up to a minute);"
+        " set NUMBA_CACHE_DIR to a folder that can be written"
+    )
 
 
 def plain(function: Function) -> Function:

@@ -8,7 +8,7 @@ from typing import Any
 
 from adaptrace import codec
 from adaptrace.errors import ModelError
-from adaptrace.models.base import Model
+from adaptrace.models.base import KnowsMastery, Model
 from adaptrace.models.bkt import BKT
 from adaptrace.models.blend import Blend
 from adaptrace.models.constant import Constant
@@ -51,13 +51,35 @@ __all__ = [
     "Constant",
     "Feature",
     "HalfLife",
+    "KnowsMastery",
     "Logistic",
     "Model",
     "Rasch",
     "Recency",
     "TwoPL",
+    "knowing_mastery",
     "load",
 ]
+
+
+def knowing_mastery(model: object, use: str) -> KnowsMastery:
+    """The model, if it knows mastery, which a use needs.
+
+    Raises
+    ------
+    ModelError
+        If it does not, saying which families do.
+
+    Examples
+    --------
+    >>> knowing_mastery(Constant(), "pace")
+    Traceback (most recent call last):
+    adaptrace.errors.ModelError: pace: Constant() does not know mastery; expected a model of a family that does: bkt, blend
+    """
+    if isinstance(model, KnowsMastery):
+        return model
+    families = ", ".join(name for name, family in FAMILIES.items() if issubclass(family, KnowsMastery))
+    raise ModelError(f"{use}: {model!r} does not know mastery; expected a model of a family that does: {families}")
 
 
 def load(path: str | os.PathLike[str]) -> Any:

@@ -7,13 +7,15 @@ each, gives the very numbers of :meth:`Model.predict` on the log.
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace import schema
@@ -87,6 +89,17 @@ class Model(Protocol):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as JSON."""
+
+
+@runtime_checkable
+class KnowsMastery(Protocol):
+    """A model that knows mastery, P(known); one that follows abilities has a ``trace`` of these, and no ``score``."""
+
+    def score(self, log: Log, *, at: datetime.datetime | None = None) -> pa.Table:
+        """Mastery of every student on every skill they met, after their last response or at a moment."""
+
+    def trace(self, log: Log) -> pa.Table:
+        """Mastery after every response: a row per response and skill, in the order of the log."""
 
 
 def check_needs(models: Mapping[str, Model], log: Log) -> None:

@@ -13,7 +13,7 @@ from adaptrace import schema
 from adaptrace.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.errors import DataError, Problem
 from adaptrace.log import DAY, Log
-from adaptrace.models.bkt import BKT
+from adaptrace.models import KnowsMastery, knowing_mastery
 from adaptrace.models.bkt_table import LAST
 from adaptrace.report.mastery_table import IntArray, Names
 from adaptrace.report.rollups import check, numbers_of
@@ -38,7 +38,7 @@ class Courses(NamedTuple):
     last_row: IntArray  # and of the last
 
 
-def courses(log: Log, model: BKT, at: float) -> Courses:
+def courses(log: Log, model: KnowsMastery, at: float) -> Courses:
     """How each student of a log fared on each skill they met."""
     rows, mastery = log.rows, model.trace(log)["mastery"].to_numpy()
     n_pairs, row = len(rows.pair_skill), np.repeat(np.arange(len(log)), np.diff(rows.skill_start))
@@ -65,7 +65,7 @@ def courses(log: Log, model: BKT, at: float) -> Courses:
 
 def pace(
     logs: Log | Iterable[Log],
-    model: BKT,
+    model: KnowsMastery,
     by: str | Sequence[str] = "skill",
     *,
     roster: Any = None,
@@ -84,7 +84,7 @@ def pace(
     logs
         A log, or logs that come one by one and share no student: only counts are kept of each.
     model
-        A fitted model.
+        A fitted model that knows mastery: a BKT or a Blend.
     by, roster, at, minimum
         As in :func:`~adaptrace.report.rollups.mastery_by`.
 
@@ -103,7 +103,7 @@ def pace(
     DataError
         If a student stands in two logs, or the roster lacks a column.
     ModelError
-        If the model is not fitted.
+        If the model is not fitted, or does not know mastery.
 
     Examples
     --------
@@ -114,6 +114,7 @@ def pace(
     [{'skill': 'halves', 'reached': 1.0, 'responses_median': 3.0}]
     """
     check(at, minimum)
+    knowing_mastery(model, "pace")
     tally, once = Tally(by, roster, "reached", "stuck"), Apart()
     values = {name: Sums(("cell", "value"), ("n",)) for name in ("responses", "days")}
     for log in [logs] if isinstance(logs, Log) else logs:
@@ -185,7 +186,9 @@ TEXT, REAL = pa.string(), pa.float64()
 NOBODY = {"student": TEXT, "skill": TEXT, "opportunities": pa.int64(), "best": REAL, "mastery": REAL}
 
 
-def stuck(logs: Log | Iterable[Log], model: BKT, *, opportunities: int = WHEEL_SPINNING, at: float = Criterion.at) -> pa.Table:
+def stuck(
+    logs: Log | Iterable[Log], model: KnowsMastery, *, opportunities: int = WHEEL_SPINNING, at: float = Criterion.at
+) -> pa.Table:
     """Students who spin their wheels: many opportunities on a skill, and never mastered (Beck & Gong, 2013).
 
     Parameters
@@ -193,7 +196,7 @@ def stuck(logs: Log | Iterable[Log], model: BKT, *, opportunities: int = WHEEL_S
     logs
         A log, or logs that come one by one and share no student.
     model
-        A fitted model.
+        A fitted model that knows mastery: a BKT or a Blend.
     opportunities
         How many are many.
     at
@@ -212,7 +215,7 @@ def stuck(logs: Log | Iterable[Log], model: BKT, *, opportunities: int = WHEEL_S
     DataError
         If a student stands in two logs.
     ModelError
-        If the model is not fitted.
+        If the model is not fitted, or does not know mastery.
 
     Examples
     --------
@@ -225,6 +228,7 @@ def stuck(logs: Log | Iterable[Log], model: BKT, *, opportunities: int = WHEEL_S
     check(at)
     if not opportunities >= 1:
         raise ValueError(f"opportunities: got {opportunities}; expected 1 or more")
+    knowing_mastery(model, "stuck")
     once, tables = Apart(), list[pa.Table]()
     for log in [logs] if isinstance(logs, Log) else logs:
         once.add(log)
