@@ -1,0 +1,1 @@
+"""Files of every release, how they are made and how they are read."""
