@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 import adaptrace as at
-from adaptrace import demonstration, plots
+from adaptrace import plots
+from adaptrace.cli import demo
 
 HERE = Path(__file__).parent
 
@@ -25,7 +26,7 @@ def draw_demo() -> None:
     log, catalog = at.sample_log(), at.sample_catalog()
     model = at.BKT().fit(log)
     console = Console(record=True, width=100, highlight=False, file=io.StringIO(), force_terminal=True)
-    demonstration.show(console, log, catalog, model, Path("mastery.parquet"))
+    demo.show(console, log, catalog, model, Path("mastery.parquet"))
     (HERE / "demo.svg").write_text(console.export_svg(title="adaptrace demo", unique_id="demo"))
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 import adaptrace as at
-from adaptrace.cli_options import Policies
+from adaptrace.cli.options import Policies
 from adaptrace.policy import NAMED
 from adaptrace.sample import sample_path
 

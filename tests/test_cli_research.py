@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import cli_models, cli_options, evaluate
+from adaptrace import evaluate
+from adaptrace.cli import models, options
 from adaptrace.models import MODELS
 from adaptrace.sample import sample_path
 
@@ -193,7 +194,7 @@ def test_students_of_any_family_are_taught_by_what_a_bkt_believes(run, path: Pat
 
 
 def test_the_names_in_the_help_are_those_of_the_models() -> None:
-    assert [name for name in cli_models.NAMES.split(", ") if name in MODELS] == list(MODELS)
+    assert [name for name in models.NAMES.split(", ") if name in MODELS] == list(MODELS)
 
 
 @pytest.mark.parametrize("name", ["constant", "bkt-classic", "pfa", "rasch", "das3h"])
@@ -352,7 +353,7 @@ def test_an_output_that_exists_stays_when_the_work_fails(run, path: Path, here: 
 
 
 def test_only_a_plain_value_error_is_a_matter_of_usage() -> None:
-    with pytest.raises(pa.ArrowInvalid), cli_options.usage():
+    with pytest.raises(pa.ArrowInvalid), options.usage():
         raise pa.ArrowInvalid("a bug")
 
 
@@ -363,7 +364,7 @@ def test_progress_is_for_terminals(monkeypatch: pytest.MonkeyPatch, wide: bool) 
             return wide
 
     monkeypatch.setattr("sys.stderr", Terminal())
-    with cli_options.fitting("comparing") as progress:
+    with options.fitting("comparing") as progress:
         assert (progress is not None) == wide
         if progress is not None:
             progress(0.5)

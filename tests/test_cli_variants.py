@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import adaptrace as at
-from adaptrace.cli import app
+from adaptrace.cli.app import app
 from adaptrace.errors import DataError, ModelError
 
 START = datetime.datetime(2026, 1, 5, tzinfo=datetime.UTC)

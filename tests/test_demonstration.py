@@ -7,13 +7,13 @@ from pathlib import Path
 from rich.console import Console
 
 import adaptrace as at
-from adaptrace import demonstration
+from adaptrace.cli import demo
 
 
 def printed(width: int) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
     log = at.sample_log()
-    demonstration.show(console, log, at.sample_catalog(), at.BKT().fit(log), Path("mastery.parquet"))
+    demo.show(console, log, at.sample_catalog(), at.BKT().fit(log), Path("mastery.parquet"))
     return console.file.getvalue()
 
 

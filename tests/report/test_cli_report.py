@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import cli_report
+from adaptrace.cli import report as cli_report
 from adaptrace.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.report import courses, rollups, teaching
 from adaptrace.sample import sample_path

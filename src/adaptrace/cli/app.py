@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adaptrace import cli_district, cli_privacy, cli_report, cli_research, cli_stats
-from adaptrace.cli_models import able, with_options
-from adaptrace.cli_options import (
+from adaptrace.cli import dataset, evaluate, privacy, report, stats
+from adaptrace.cli.models import able, with_options
+from adaptrace.cli.options import (
     At,
     CatalogPath,
     Columns,
@@ -37,7 +37,7 @@ from adaptrace.cli_options import (
     waiting,
     write,
 )
-from adaptrace.cli_stats import AnyLog, Base, Counts, Elapsed, Groups, Items, Kinds, Students, load_stats, varying
+from adaptrace.cli.stats import AnyLog, Base, Counts, Elapsed, Groups, Items, Kinds, Students, load_stats, varying
 
 if TYPE_CHECKING:
     from adaptrace.log import Log
@@ -81,7 +81,8 @@ def demo(
     """Fit the bundled school, show its classes and what three students should do next."""
     from rich.console import Console
 
-    from adaptrace import demonstration, models, sample
+    from adaptrace import models, sample
+    from adaptrace.cli import demo
     from adaptrace.files import write_table
 
     with waiting("reading the sample school"):
@@ -89,7 +90,7 @@ def demo(
     with fitting() as progress:
         model = models.BKT().fit(log, progress=progress)
     write_table(model.score(log), output)
-    demonstration.show(Console(highlight=False), log, catalog, model, output)
+    demo.show(Console(highlight=False), log, catalog, model, output)
 
 
 @app.command()
@@ -206,6 +207,6 @@ def recommend(
     write(pa.Table.from_pylist(rows), output)
 
 
-for command in (*cli_district.COMMANDS, *cli_research.COMMANDS, *cli_privacy.COMMANDS, *cli_stats.COMMANDS):
+for command in (*dataset.COMMANDS, *evaluate.COMMANDS, *privacy.COMMANDS, *stats.COMMANDS):
     app.command()(command)
-app.add_typer(cli_report.app, name="report")
+app.add_typer(report.app, name="report")

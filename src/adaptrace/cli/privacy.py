@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adaptrace.cli_options import Report, ready, say, waiting, write_or_show
+from adaptrace.cli.options import Report, ready, say, waiting, write_or_show
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adaptrace.cli_options import (
+from adaptrace.cli.options import (
     At,
     Columns,
     Format,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli_models import able, with_options
-from adaptrace.cli_options import (
+from adaptrace.cli.models import able, with_options
+from adaptrace.cli.options import (
     Columns,
     Format,
     Levels,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli_models import NAMES, named, with_options
-from adaptrace.cli_options import (
+from adaptrace.cli.models import NAMES, named, with_options
+from adaptrace.cli.options import (
     CatalogPath,
     Columns,
     Format,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli_options import (
+from adaptrace.cli.options import (
     Columns,
     Format,
     Levels,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli_models import NAMES
+from adaptrace.cli.models import NAMES
 
 if TYPE_CHECKING:  # at run time these are imported where they are used: --help must not wait for a compiler
     import pyarrow as pa
