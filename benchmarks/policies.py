@@ -33,7 +33,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import adaptrace as at
-from adaptrace.catalog import Item
+from adaptrace.data.catalog import Item
 from adaptrace.models.logistic import Weights
 from adaptrace.policy import Interleaved, Policy
 from adaptrace.simulation import START, HiddenKnowledge, OwnState, Pupil

@@ -19,8 +19,8 @@ import pytest
 import adaptrace as at
 from adaptrace import evaluate
 from adaptrace.cli import models, options
+from adaptrace.data.sample import sample_path
 from adaptrace.models import MODELS
-from adaptrace.sample import sample_path
 
 CATALOG = sample_path("catalog.json")
 STUDENTS = 24

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from adaptrace import schema
+from adaptrace.data import schema
 from adaptrace.errors import DataError
 
 NAN = float("nan")

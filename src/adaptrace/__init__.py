@@ -6,9 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptrace.catalog import Catalog, Item
     from adaptrace.constraints import Constraints
     from adaptrace.criterion import Criterion
+    from adaptrace.data.catalog import Catalog, Item
+    from adaptrace.data.log import Log
+    from adaptrace.data.sample import sample_catalog, sample_log
     from adaptrace.district import logs_of, score_dataset, stats_dataset
     from adaptrace.errors import (
         AdaptraceError,
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     )
     from adaptrace.evaluate import Comparison, Validation, compare, cross_validate, replay
     from adaptrace.fair import Fairness, fairness
-    from adaptrace.log import Log
     from adaptrace.matrix import policy_matrix
     from adaptrace.models import (
         AFM,
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from adaptrace.report.courses import pace, stuck
     from adaptrace.report.rollups import growth, mastery_by
     from adaptrace.report.teaching import small_groups
-    from adaptrace.sample import sample_catalog, sample_log
     from adaptrace.simulation import Taught, simulate, teach
     from adaptrace.stats import Stats
     from adaptrace.student import Student
@@ -76,7 +76,7 @@ _HOME = {
     "BKT": "models",
     "BestLR": "models",
     "Blend": "models",
-    "Catalog": "catalog",
+    "Catalog": "data.catalog",
     "Comparison": "evaluate",
     "ConflictError": "errors",
     "Constant": "models",
@@ -93,10 +93,10 @@ _HOME = {
     "InOrder": "policy",
     "Information": "policy",
     "Interleaved": "policy",
-    "Item": "catalog",
+    "Item": "data.catalog",
     "LearningGain": "policy",
     "LearningProgress": "policy",
-    "Log": "log",
+    "Log": "data.log",
     "Logistic": "models",
     "LowestMastery": "policy",
     "Mix": "policy",
@@ -135,8 +135,8 @@ _HOME = {
     "pseudonymize": "privacy.pseudonyms",
     "recommend": "recommendation",
     "replay": "evaluate",
-    "sample_catalog": "sample",
-    "sample_log": "sample",
+    "sample_catalog": "data.sample",
+    "sample_log": "data.sample",
     "score_dataset": "district",
     "simulate": "simulation",
     "stats_dataset": "district",

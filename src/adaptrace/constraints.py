@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace.catalog import Catalog
+from adaptrace.data.catalog import Catalog
 from adaptrace.shelf import FIELDS, Shelf
 from adaptrace.student import RECENT, Recent, Student
 from adaptrace.view import View

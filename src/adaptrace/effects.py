@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import schema
+from adaptrace.data import schema
+from adaptrace.data.log import Log
 from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import bkt_effects as kernels
 from adaptrace.kernels.bkt import Cells, Parameters
 from adaptrace.kernels.compile import plain
-from adaptrace.log import Log
 
 FloatArray = NDArray[np.float64]
 Row = tuple[float, float, float, float, float]

@@ -19,11 +19,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import metrics, schema, texts
+from adaptrace import metrics, texts
+from adaptrace.data import schema
+from adaptrace.data.log import Log
 from adaptrace.errors import AdaptraceError, ModelError
 from adaptrace.fit import Progress
 from adaptrace.folds import Plan, calendar, plan_of, refused, whole
-from adaptrace.log import Log
 from adaptrace.models.base import Model, check_needs
 from adaptrace.models.constant import Constant
 

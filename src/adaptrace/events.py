@@ -13,11 +13,11 @@ from zlib import crc32
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adaptrace import schema
-from adaptrace.catalog import Catalog
 from adaptrace.criterion import Criterion
+from adaptrace.data import schema
+from adaptrace.data.catalog import Catalog
+from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
-from adaptrace.log import Log
 from adaptrace.models.base import Model, Response
 from adaptrace.store.base import Decision, Event
 from adaptrace.student import Student, moment_of

@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
 from adaptrace import metrics, texts
+from adaptrace.data.log import Log
 from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import metrics as kernels
-from adaptrace.log import Log
 from adaptrace.metrics import LEVEL, METRICS
 from adaptrace.models.base import KnowsMastery, Model
 

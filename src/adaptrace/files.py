@@ -238,7 +238,7 @@ def identity(path: str | os.PathLike[str]) -> str:
 
     Examples
     --------
-    >>> from adaptrace.sample import sample_path
+    >>> from adaptrace.data.sample import sample_path
     >>> len(identity(sample_path("responses.parquet")))
     16
     """

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import schema
+from adaptrace.data import schema
+from adaptrace.data.log import Log
 from adaptrace.errors import DataError, Problem
-from adaptrace.log import Log
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

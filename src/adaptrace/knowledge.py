@@ -14,15 +14,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from adaptrace.data.log import DAY
+from adaptrace.data.schema import PRACTICE
 from adaptrace.effects import Effects
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.compile import plain
-from adaptrace.log import DAY
 from adaptrace.models import BKT
 from adaptrace.models.base import Model
 from adaptrace.models.bkt import RULES
 from adaptrace.models.bkt_state import BKTState
-from adaptrace.schema import PRACTICE
 from adaptrace.shelf import Shelf
 from adaptrace.student import Student
 

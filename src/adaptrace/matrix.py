@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from adaptrace.catalog import Catalog
+from adaptrace.data.catalog import Catalog
 from adaptrace.models.base import Model
 from adaptrace.policy import Policy
 from adaptrace.recommendation import Recommender

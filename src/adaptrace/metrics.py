@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from adaptrace import parallel, schema
+from adaptrace import parallel
+from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import metrics as kernels
 from adaptrace.kernels.metrics import Cells, Ranked

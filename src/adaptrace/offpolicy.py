@@ -25,10 +25,10 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-from adaptrace import schema
+from adaptrace.data import schema
+from adaptrace.data.log import Log
+from adaptrace.data.schema import Checked, Column
 from adaptrace.errors import DataError, Problem
-from adaptrace.log import Log
-from adaptrace.schema import Checked, Column
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace.catalog import Catalog, Item
 from adaptrace.constraints import Constraints, Rule
 from adaptrace.criterion import Criterion
+from adaptrace.data.catalog import Catalog, Item
 from adaptrace.errors import ConstraintError, ModelError
 from adaptrace.models.base import Model
 from adaptrace.parallel import batches

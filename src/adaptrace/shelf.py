@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace.catalog import Catalog, Item
+from adaptrace.data.catalog import Catalog, Item
+from adaptrace.data.schema import PRACTICE
 from adaptrace.models.base import Response
-from adaptrace.schema import PRACTICE
 
 CodeArray = NDArray[np.int64]
 FIELDS = ("item", "skill", "kind", "provider", "pathway")  # what constraints may speak of

@@ -14,19 +14,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace.catalog import Catalog, Item
 from adaptrace.constraints import Constraints
+from adaptrace.data.catalog import Catalog, Item
+from adaptrace.data.log import Log
+from adaptrace.data.schema import DECISION, EPOCH, MICROSECOND, PRACTICE
 from adaptrace.errors import ModelError
 from adaptrace.kernels.bkt import joint
 from adaptrace.kernels.compile import plain
-from adaptrace.log import Log
 from adaptrace.models import BKT
 from adaptrace.models.base import Model, Response
 from adaptrace.models.bkt import RULES
 from adaptrace.models.skills import Row
 from adaptrace.policy import Policy
 from adaptrace.recommendation import BLOCK, Recommender, propensities
-from adaptrace.schema import DECISION, EPOCH, MICROSECOND, PRACTICE
 from adaptrace.student import Student
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import parallel, schema, stats_file, suppression
+from adaptrace import parallel, stats_file, suppression
 from adaptrace.arrays import space
+from adaptrace.data import schema
+from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.kernels import rows as kernels
 from adaptrace.kernels.bkt import Credit
 from adaptrace.kernels.rows import Growth, Rows, Trie
-from adaptrace.log import Log
 from adaptrace.stats_file import OUTCOME, Content
 from adaptrace.suppression import Loss
 

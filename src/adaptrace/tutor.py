@@ -24,15 +24,15 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from adaptrace import schema
-from adaptrace.catalog import Catalog
 from adaptrace.constraints import Constraints
 from adaptrace.criterion import WHEEL_SPINNING, Criterion, Stop, when_to_stop
+from adaptrace.data import schema
+from adaptrace.data.catalog import Catalog
+from adaptrace.data.log import Log
 from adaptrace.errors import ConflictError, DataError, ModelError, StoreError
 from adaptrace.events import MASTERY, Key, events_of, fold, key_of, log_of, same, state_of, state_text, table_of, take, tell, told
 from adaptrace.fit import Progress
 from adaptrace.knowledge import tracing_of
-from adaptrace.log import Log
 from adaptrace.models.base import Model
 from adaptrace.parallel import batches
 from adaptrace.policy import Policy

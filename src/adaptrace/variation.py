@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import schema
+from adaptrace.data import schema
 from adaptrace.effects import Effect, Effects, Levels, level_rows
 from adaptrace.kernels.bkt import Parameters
 from adaptrace.stats import GAP

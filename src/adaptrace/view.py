@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace import schema
-from adaptrace.catalog import Catalog
 from adaptrace.criterion import Criterion
+from adaptrace.data import schema
+from adaptrace.data.catalog import Catalog
 from adaptrace.errors import ModelError
 from adaptrace.kernels.bkt import MAX_MASTERY
 from adaptrace.knowledge import ByAsking, Tracing, state_of, tells_items_apart, tracing_of

@@ -12,8 +12,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace import codec, files
+from adaptrace.data.sample import sample_path
 from adaptrace.privacy.pseudonyms import pseudonym_of, read_key
-from adaptrace.sample import sample_path
 
 NAME = "student-007"
 

@@ -163,7 +163,7 @@ def test_cells_of_a_csv_stay_as_they_are_written(key: Path, tmp_path: Path, csv_
 def test_the_log_that_was_pseudonymized_is_scored_like_the_log(
     key: Path, tmp_path: Path, sample_log: at.Log, sample_model: at.BKT
 ) -> None:
-    pseudonymize(at.sample.sample_path("responses.parquet"), tmp_path / "out.parquet", key)
+    pseudonymize(at.data.sample.sample_path("responses.parquet"), tmp_path / "out.parquet", key)
     make = pseudonym_of(read_key(key), "student")
     expected = {
         (make(row["student"].encode()), row["skill"]): row["mastery"] for row in sample_model.score(sample_log).to_pylist()

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 import adaptrace as at
-from adaptrace.catalog import Item
+from adaptrace.data.catalog import Item
 from adaptrace.student import Recent
 
 SKILLS = "abcdef"  # the model knows a to e

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace.catalog import Catalog
+from adaptrace.data.catalog import Catalog
 from adaptrace.report import mastery_table, spool
 from adaptrace.report.teaching import HELPERS, elected, small_groups
 

@@ -40,7 +40,7 @@ from adaptrace.cli.options import (
 from adaptrace.cli.stats import AnyLog, Base, Counts, Elapsed, Groups, Items, Kinds, Students, load_stats, varying
 
 if TYPE_CHECKING:
-    from adaptrace.log import Log
+    from adaptrace.data.log import Log
     from adaptrace.stats import Stats
 
 app = typer.Typer(
@@ -81,8 +81,9 @@ def demo(
     """Fit the bundled school, show its classes and what three students should do next."""
     from rich.console import Console
 
-    from adaptrace import models, sample
+    from adaptrace import models
     from adaptrace.cli import demo
+    from adaptrace.data import sample
     from adaptrace.files import write_table
 
     with waiting("reading the sample school"):
@@ -192,7 +193,7 @@ def recommend(
     import pyarrow as pa
 
     from adaptrace import recommendation
-    from adaptrace.catalog import Catalog
+    from adaptrace.data.catalog import Catalog
     from adaptrace.student import Student
 
     fitted, items = load(model), Catalog.read(catalog, skills=skills)

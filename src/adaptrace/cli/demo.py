@@ -9,8 +9,8 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from adaptrace.catalog import Catalog
-from adaptrace.log import Log
+from adaptrace.data.catalog import Catalog
+from adaptrace.data.log import Log
 from adaptrace.models import BKT
 from adaptrace.recommendation import recommend
 from adaptrace.student import Student

@@ -148,7 +148,7 @@ def simulate(
     """A log of students who follow a model and are taught by a policy."""
     ready(output)
     from adaptrace import simulation
-    from adaptrace.catalog import Catalog
+    from adaptrace.data.catalog import Catalog
 
     options: dict[str, Any] = {"belief": load(belief) if belief else None, "policy": policy_of(policy, target)}
     options |= {"choices": choices, "explore": explore}
@@ -195,7 +195,7 @@ COMMANDS = (compare, replay, simulate, fairness)
 
 def _kept(*names: str | None) -> list[str]:
     """Columns to carry along: those that a log does not have anyway."""
-    from adaptrace import schema
+    from adaptrace.data import schema
 
     own = {*OWN, *(column.name for column in schema.RESPONSES)}
     return list(dict.fromkeys(name for name in names if name and name not in own))
@@ -229,7 +229,7 @@ def _periods(result: Validation, draws: int, seed: int) -> pa.Table:
     """One row a period: its ``start``, the metrics, and what the fit and the predictions took."""
     import pyarrow as pa
 
-    from adaptrace import schema
+    from adaptrace.data import schema
 
     starts = [datetime.datetime.fromisoformat(name) for name in result.folds]
     by = pa.array([starts[fold] if fold >= 0 else None for fold in result.fold.tolist()], schema.TIME)

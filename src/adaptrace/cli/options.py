@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # at run time these are imported where they are used: --help 
     import pyarrow as pa
     from matplotlib.figure import Figure
 
-    from adaptrace.log import Log
+    from adaptrace.data.log import Log
     from adaptrace.policy import Policy
 
 
@@ -87,7 +87,7 @@ def read_log(
     keep: Sequence[str] = (),
 ) -> Log:
     """Read a log as the options say, and pass its notes on."""
-    from adaptrace.log import Log
+    from adaptrace.data.log import Log
 
     options: dict[str, Any] = {"columns": pairs(column), "levels": levels, "keep": keep}
     with waiting(f"reading {path}"):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from adaptrace.log import Log
+    from adaptrace.data.log import Log
 
 app = typer.Typer(help="Mastery rolled up: by class, school and skill, over time, and for small groups.", no_args_is_help=True)
 
@@ -159,7 +159,7 @@ def groups(
     """Small groups who need the same skill next, each with peers who can help. It names students."""
     ready(output)
     sizes = _sizes(size)
-    from adaptrace.catalog import Catalog
+    from adaptrace.data.catalog import Catalog
     from adaptrace.report.teaching import small_groups
 
     items = Catalog.read(catalog, skills=skills) if catalog else None

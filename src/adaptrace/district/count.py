@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from adaptrace.data.log import Log
 from adaptrace.district.dataset import Layout
 from adaptrace.district.sweep import each_log
-from adaptrace.log import Log
 from adaptrace.models.bkt import BKT
 from adaptrace.stats import Stats, added
 
@@ -46,7 +46,7 @@ def stats_dataset(
     Examples
     --------
     >>> import adaptrace as at
-    >>> from adaptrace.sample import sample_path
+    >>> from adaptrace.data.sample import sample_path
     >>> stats_dataset(sample_path("responses.parquet"), at.BKT())
     Stats(24 skills, 25,169 responses in 5,620 prefixes)
     """
@@ -86,7 +86,7 @@ def logs_of(
     Examples
     --------
     >>> import adaptrace as at
-    >>> from adaptrace.sample import sample_path
+    >>> from adaptrace.data.sample import sample_path
     >>> [len(log) for log in logs_of(sample_path("responses.parquet"), at.BKT())]
     [23550]
     """

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from adaptrace import parallel, schema
+from adaptrace import parallel
+from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import PARQUET, Source, ending_of, find_files, identity, name_in, told
 

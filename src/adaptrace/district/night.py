@@ -13,8 +13,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel, schema
+from adaptrace import parallel
 from adaptrace.arrays import space
+from adaptrace.data import schema
+from adaptrace.data.encoding import coded, spread_out
+from adaptrace.data.log import Log
 from adaptrace.district import state as states
 from adaptrace.district.dataset import NAMES, Dataset, File, sort_of
 from adaptrace.district.state import ROW, Group, Part, State, plain, replaced, runs_of
@@ -24,7 +27,6 @@ from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source
 from adaptrace.fit import Progress
 from adaptrace.kernels.rows import match
-from adaptrace.log import Log, coded, spread_out
 from adaptrace.models.bkt_table import LAST, Earlier, mastery_of
 from adaptrace.models.bkt_table import states as states_of
 

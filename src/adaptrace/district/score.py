@@ -12,7 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from adaptrace import parallel, schema
+from adaptrace import parallel
+from adaptrace.data import schema
+from adaptrace.data.log import Log
 from adaptrace.district import night as nights
 from adaptrace.district import state as states
 from adaptrace.district.dataset import Dataset, Layout, sort_of, survey
@@ -22,7 +24,6 @@ from adaptrace.district.sweep import Sweep, budget
 from adaptrace.district.work import Work
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.files import write_table
-from adaptrace.log import Log
 from adaptrace.models import knowing_mastery
 from adaptrace.models.bkt import BKT
 from adaptrace.models.bkt_table import mastery_of
@@ -176,7 +177,7 @@ def score_dataset(
     --------
     >>> import tempfile, adaptrace as at, pyarrow.parquet as pq
     >>> from pathlib import Path
-    >>> from adaptrace.sample import sample_path
+    >>> from adaptrace.data.sample import sample_path
     >>> model = at.BKT().fit(at.sample_log())
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     print(at.score_dataset(sample_path("responses.parquet"), Path(folder) / "mastery", model))

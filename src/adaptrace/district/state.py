@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from adaptrace import codec, schema
+from adaptrace import codec
+from adaptrace.data import schema
+from adaptrace.data.encoding import encode
 from adaptrace.district.dataset import File, sort_of
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.files import replacing, told
-from adaptrace.log import encode
 
 MANIFEST = "_manifest.json"
 STATE = "state"  # what the manifest calls it

@@ -21,12 +21,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adaptrace import parallel, schema
+from adaptrace import parallel
+from adaptrace.data import schema
+from adaptrace.data.log import Log
+from adaptrace.data.reading import Reading
 from adaptrace.district.dataset import Dataset, Layout, Piece, survey
 from adaptrace.district.students import Split, parted, split_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source, replacing
-from adaptrace.log import Log, Reading
 
 MOST_ROWS, FEWEST_ROWS = 4_000_000, 50_000  # of a piece
 SHARES, ENOUGH_ROWS = 4, 2_000_000  # pieces for each worker, so that all end together, unless they are small

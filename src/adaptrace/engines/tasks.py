@@ -16,14 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from adaptrace import parallel, schema
+from adaptrace import parallel
+from adaptrace.data import schema
+from adaptrace.data.encoding import encode
+from adaptrace.data.log import Log
 from adaptrace.district.dataset import Dataset
 from adaptrace.district.score import scored
 from adaptrace.district.state import write_part
 from adaptrace.district.students import EVERYONE, KeyArray, keys_of, parted
 from adaptrace.district.sweep import complete, log_of, reading_of
 from adaptrace.errors import AdaptraceError, DataError, Problem
-from adaptrace.log import Log, encode
 from adaptrace.stats import added
 
 NO_FILE = -1

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adaptrace import schema
+from adaptrace.data import schema
 from adaptrace.files import read_table
 from adaptrace.formats import Foreign
 

@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import schema
+from adaptrace.data import schema
+from adaptrace.data.log import Log
 from adaptrace.errors import DataError
 from adaptrace.fit import Progress
-from adaptrace.log import Log
 
 
 class Response(NamedTuple):

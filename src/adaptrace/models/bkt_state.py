@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from adaptrace.data.log import DAY
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.compile import plain
-from adaptrace.log import DAY
 from adaptrace.models.base import Response
 from adaptrace.models.skills import Row
 

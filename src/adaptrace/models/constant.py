@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.fit import Progress
-from adaptrace.log import Log
 from adaptrace.models.base import Response
 from adaptrace.models.kept import Kept
 

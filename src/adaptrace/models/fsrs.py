@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import schema
+from adaptrace.data import schema
+from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
 from adaptrace.fit import Progress
-from adaptrace.log import DAY, Log
 from adaptrace.models.base import Response
 from adaptrace.models.kept import Kept
 from adaptrace.models.memory import chance, first_rates

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptrace import codec
-from adaptrace.log import Log
+from adaptrace.data.log import Log
 
 
 class Kept:

@@ -12,14 +12,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel, schema
+from adaptrace import parallel
 from adaptrace.arrays import space
+from adaptrace.data import schema
+from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.fit import Progress
 from adaptrace.fit_logistic import fit_weights
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels.logistic import Block, Design, Names, Plan
-from adaptrace.log import Log
 from adaptrace.models.kept import Kept
 from adaptrace.models.logistic_state import LogisticState, Online
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from adaptrace.data.log import DAY
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.kernels.logistic import Design, Memory, Plan
-from adaptrace.log import DAY
 from adaptrace.models.base import Response
 
 if TYPE_CHECKING:

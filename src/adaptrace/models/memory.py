@@ -13,16 +13,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel, schema
+from adaptrace import parallel
 from adaptrace.arrays import space
 from adaptrace.climb import minimise
+from adaptrace.data import schema
+from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
 from adaptrace.fit import Progress
 from adaptrace.kernels import memory as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.kernels.memory import Curve, Lean, Past
 from adaptrace.kernels.rows import Rows
-from adaptrace.log import DAY, Log
 from adaptrace.models.base import Response
 from adaptrace.models.kept import Kept
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import schema
+from adaptrace.data import schema
 from adaptrace.fit import Fitted, Pull
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Parameters

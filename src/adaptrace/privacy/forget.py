@@ -80,7 +80,7 @@ def find_student(
 
     Examples
     --------
-    >>> from adaptrace.sample import sample_path
+    >>> from adaptrace.data.sample import sample_path
     >>> find_student("student-001", [sample_path("responses.parquet")])
     Forgotten('student-001': 40 rows in 1 of 1 files)
     """

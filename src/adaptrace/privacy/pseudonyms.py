@@ -77,7 +77,7 @@ def pseudonymize(
     Examples
     --------
     >>> import os, tempfile
-    >>> from adaptrace.sample import sample_path
+    >>> from adaptrace.data.sample import sample_path
     >>> here = tempfile.mkdtemp()
     >>> new_key(f"{here}/key")
     >>> pseudonymize(sample_path("responses.parquet"), f"{here}/log.parquet", f"{here}/key")

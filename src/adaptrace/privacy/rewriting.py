@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
-from adaptrace import schema
+from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, told
 

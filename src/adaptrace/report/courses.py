@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import schema
 from adaptrace.criterion import WHEEL_SPINNING, Criterion
+from adaptrace.data import schema
+from adaptrace.data.log import DAY, Log
 from adaptrace.errors import DataError, Problem
-from adaptrace.log import DAY, Log
 from adaptrace.models import KnowsMastery, knowing_mastery
 from adaptrace.models.bkt_table import LAST
 from adaptrace.report.mastery_table import IntArray, Names

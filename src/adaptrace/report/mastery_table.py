@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from adaptrace import schema
+from adaptrace.data import schema
+from adaptrace.data.encoding import encode
+from adaptrace.data.schema import Checked, Column
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import PARQUET, find_files, read_table
 from adaptrace.kernels.rollups import first_again
-from adaptrace.log import encode
-from adaptrace.schema import Checked, Column
 
 IntArray = NDArray[np.int64]
 Mastery = Any  # an Arrow table or what speaks Arrow, a file, a folder of files or a glob

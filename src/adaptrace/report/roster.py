@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import schema
+from adaptrace.data import schema
+from adaptrace.data.schema import Column
 from adaptrace.errors import DataError
 from adaptrace.files import read_table
 from adaptrace.report.mastery_table import BATCH, IntArray, Names, lacking
-from adaptrace.schema import Column
 
 SKILL = "skill"  # what can be grouped by beside the roster's columns
 BITS = 32  # of a cell's number are its skill's

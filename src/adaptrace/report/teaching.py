@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace.catalog import Catalog
 from adaptrace.criterion import Criterion
+from adaptrace.data.catalog import Catalog
 from adaptrace.errors import DataError, Problem
 from adaptrace.report.mastery_table import IntArray, Mastery, Names, read
 from adaptrace.report.rollups import check

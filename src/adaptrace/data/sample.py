@@ -1,14 +1,14 @@
-"""The bundled sample: a simulated school (see ``data/README.md``)."""
+"""The bundled sample: a simulated school (see ``data/sample/README.md``)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from adaptrace.catalog import Catalog
-from adaptrace.log import Log
+from adaptrace.data.catalog import Catalog
+from adaptrace.data.log import Log
 
 # in a wheel the data lies inside the package, in a source tree beside it
-PLACES = (Path(__file__).parent / "data", Path(__file__).parents[2] / "data")
+PLACES = (Path(__file__).parent / "sample", Path(__file__).parents[3] / "data" / "sample")
 
 
 def sample_path(name: str) -> Path:

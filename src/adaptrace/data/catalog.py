@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from adaptrace import schema
+from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem, UnknownItemError
 from adaptrace.files import read_table
 

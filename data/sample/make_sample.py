@@ -1,6 +1,6 @@
 """Make the bundled sample: a school of sixth graders working through a playlist of mathematics.
 
-    python data/make_sample.py
+    python data/sample/make_sample.py
 
 Every student is simulated; the names of skills and items are made up for this project.
 The seed is fixed: a run gives the same rows, which tests/test_sample.py checks.

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import formats, parallel, schema
+from adaptrace import formats, parallel
 from adaptrace.arrays import space
+from adaptrace.data import schema
+from adaptrace.data.encoding import encode, spread_out, with_sorted_names
+from adaptrace.data.ordering import ordering_of
+from adaptrace.data.reading import Reading, extra_columns
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import read_table
 from adaptrace.kernels import rows as kernels
 from adaptrace.kernels.rows import Rows
 
 if TYPE_CHECKING:
-    from adaptrace.catalog import Catalog
+    from adaptrace.data.catalog import Catalog
 
-PARTS = 256  # of the students, when a log is ordered: each small enough for the cache
-TIME_UNITS = ("s", "ms", "us", "ns")
 TEXT_NAMES = schema.names_of(schema.STUDENT, schema.ITEM, schema.SKILL, schema.SKILLS, schema.EVENT_ID, schema.KIND, schema.GROUP)
 DAY = 86_400e6  # microseconds
 
@@ -37,7 +38,7 @@ class Log:
     Attributes
     ----------
     table
-        The canonical columns (see :mod:`adaptrace.schema`): ``student``, ``item`` and ``skill``
+        The canonical columns (see :mod:`adaptrace.data.schema`): ``student``, ``item`` and ``skill``
         (or ``skills``, a list, where an event has several) as dictionaries, ``correct``, and
         ``time``, ``order``, ``kind``, ``response_ms``, ``event_id`` where the source has them.
     source_row
@@ -153,7 +154,7 @@ class Log:
         checked = reading.check(table, with_skills=catalog is None)
         if catalog is not None and not {"skill", "skills"} & checked.keys():
             checked["skills"] = catalog.skills_of(checked["item"], source)
-        return _build(checked, _extra(table, keep, source), ordered, source)
+        return _build(checked, extra_columns(table, keep, source), ordered, source)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -319,127 +320,6 @@ class Log:
         return [name for name in self.table.column_names if name not in known]
 
 
-def spread_out(start: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Everything in some segments, given by the starts of all (n + 1,): ``start[c]``, ``start[c] + 1``, ... for each ``c``.
-
-    Examples
-    --------
-    >>> spread_out(np.array([0, 2, 5, 6]), np.array([0, 2])).tolist()
-    [0, 1, 5]
-    """
-    length = start[chosen + 1] - start[chosen]
-    return np.repeat(start[chosen] - (np.cumsum(length) - length), length) + np.arange(length.sum())
-
-
-class Reading(NamedTuple):
-    """How the columns of a source are read, as in :meth:`Log.from_arrow`."""
-
-    columns: Mapping[str, str] | None
-    time_unit: str | None
-    levels: Mapping[str, int]
-    source: str
-
-    def check(self, table: pa.Table, *, with_skills: bool = True) -> dict[str, pa.Array]:
-        """The canonical columns of a table, checked and cast; ``with_skills``: these must be among them.
-
-        Raises
-        ------
-        DataError
-            Listing every problem found.
-        """
-        table, columns = _clock_or_order(table, self.columns, self.time_unit, self.source)
-        table, columns = _levels_as_correct(table, columns, self.levels, self.source)
-        found = schema.resolve(table.column_names, schema.RESPONSES, columns)
-        skill = "skills" if "skills" in found else "skill"
-        need = ("student", "item", "correct", *([skill] if with_skills or skill in found else []))
-        checked = schema.conform(table, schema.RESPONSES, columns, need, self.source)
-        checked.pop("level", None)
-        return checked
-
-
-def _extra(table: pa.Table, keep: Sequence[str], source: str) -> dict[str, pa.Array]:
-    """The further columns to carry along."""
-    absent = [name for name in keep if name not in table.column_names]
-    if absent:
-        got, remedy = f"the columns {', '.join(table.column_names)}", "correct the name in keep"
-        raise DataError(source, [Problem(got, f"column '{name}' to keep", remedy, name) for name in absent])
-    return {name: schema.plain(schema.combined(table[name])) for name in keep}
-
-
-def _clock_or_order(
-    table: pa.Table, columns: Mapping[str, str] | None, unit: str | None, source: str
-) -> tuple[pa.Table, Mapping[str, str] | None]:
-    """Integers in the time column are an order, unless a unit makes them a clock."""
-    if unit not in (None, *TIME_UNITS):
-        raise DataError(source, [Problem(f"time unit '{unit}'", f"one of {', '.join(TIME_UNITS)}", "correct time_unit")])
-    name = schema.resolve(table.column_names, schema.RESPONSES, columns).get("time")
-    if name is None or table.column_names.count(name) != 1 or not pa.types.is_integer(table[name].type):
-        return table, columns
-    if unit is None and "order" in (columns or {}):
-        return table.drop_columns([name]), columns
-    if unit is None:
-        return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
-    clock = table[name].cast(pa.int64()).cast(pa.timestamp(unit))
-    return table.set_column(table.column_names.index(name), name, clock), columns
-
-
-def _levels_as_correct(
-    table: pa.Table, columns: Mapping[str, str] | None, levels: Mapping[str, int], source: str
-) -> tuple[pa.Table, Mapping[str, str] | None]:
-    """Outcomes given as levels of their kind become fractions of the highest level."""
-    found = schema.resolve(table.column_names, schema.RESPONSES, columns)
-    names = [found.get(name, "") for name in ("level", "kind", "correct")]
-    if any(table.column_names.count(name) > 1 for name in names) or names[0] not in table.column_names:
-        return table, columns
-    level = schema.check_level(schema.plain(schema.combined(table[names[0]]))).array
-    if level is None:
-        return table, columns
-    kind = pa.nulls(len(table), pa.string())
-    if names[1] in table.column_names:
-        kind = schema.check_label(schema.plain(schema.combined(table[names[1]]))).array or kind
-    kind = pc.fill_null(kind, schema.PRACTICE)
-    count = pc.index_in(kind, pa.array(list(levels), pa.string())).fill_null(len(levels))
-    count = pa.array([*levels.values(), None], pa.int64()).take(count)
-    _check_levels(level, kind, count, names[0], source)
-    fraction = pc.divide(level.cast(pa.float64()), pc.subtract(count, 1).cast(pa.float64()))
-    if names[2] not in table.column_names:
-        name = "correct" if "correct" not in table.column_names else "correct of level"
-        return table.append_column(name, fraction), {**(columns or {}), "correct": name}
-    told = schema.combined(table[names[2]])
-    try:
-        correct = pc.if_else(pc.is_null(level), told.cast(pa.float64()), fraction)
-    except pa.ArrowInvalid:  # its own check says what is wrong
-        return table, columns
-    return table.set_column(table.column_names.index(names[2]), names[2], correct), columns
-
-
-def _check_levels(level: pa.Array, kind: pa.Array, count: pa.Array, column: str, source: str) -> None:
-    """Every level is one of its kind's, or one error says which are not."""
-    few = pc.fill_null(pc.less(count, 2), False)
-    if pc.any(few).as_py():
-        name = kind[pc.index(few, True).as_py()].as_py()
-        remedy = f"count them all, the lowest too: levels={{'{name}': 5}} for levels 0 to 4"
-        raise DataError(source, [Problem(f"fewer than 2 levels of kind '{name}'", "at least 2", remedy, column)])
-    problems = []
-    unknown = pc.and_(pc.is_valid(level), pc.is_null(count))
-    above = pc.fill_null(pc.greater_equal(level, count), False)
-    for bad in (unknown, above):
-        rows = np.flatnonzero(bad.to_numpy(zero_copy_only=False))
-        if len(rows):
-            row = int(rows[0])
-            name, got = kind[row].as_py(), f"level {level[row]} of kind '{kind[row].as_py()}'"
-            expected, remedy = (
-                f"a number of levels for '{name}'",
-                f"pass levels={{'{name}': 5}} (--levels {name}=5) for levels 0 to 4",
-            )
-            if bad is above:
-                expected = f"0 to {count[row].as_py() - 1}"
-                remedy = f"correct the cell, or levels={{'{name}': ...}}"
-            problems.append(Problem(got, expected, remedy, column, row + 1, len(rows) - 1))
-    if problems:
-        raise DataError(source, problems)
-
-
 # ---- building ---------------------------------------------------------------
 
 
@@ -450,7 +330,7 @@ def _build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: bo
     several = "skills" in checked
     names = checked["skills"].values if several else checked["skill"]
     student, item, skill = parallel.run(encode, [(checked["student"],), (checked["item"],), (names,)])
-    skill = _sorted_names(skill)
+    skill = with_sorted_names(skill)
     if several:
         skill = _tidy(checked["skills"].offsets.to_numpy().astype(np.int64), skill)
     rows = np.arange(len(student), dtype=np.int32 if len(student) < 2**31 else np.int64)
@@ -463,44 +343,11 @@ def _build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: bo
         table = table.take(pa.array(rows))
     table = table.add_column(2, "skills" if pa.types.is_list(skill.type) else "skill", skill)
     arrays = [*map(schema.combined, table.columns), pa.array(rows)]
-    ordering = _ordering(table, ordered, rows, source)
+    ordering = ordering_of(table, ordered, rows, source)
     if ordering is not None:
         arrays = ordering.apply_all(arrays)
     ordered_table = pa.table([pa.chunked_array([array]) for array in arrays[:-1]], names=table.column_names)
     return Log(ordered_table, arrays[-1].to_numpy())
-
-
-def encode(array: pa.Array) -> pa.DictionaryArray:
-    """Dictionary-encode keys, the names in the order of first appearance."""
-    if pa.types.is_integer(array.type) and len(array):
-        values = array.to_numpy()
-        low, size = int(values.min()), int(values.max()) - int(values.min()) + 1
-        if size <= 4 * len(values) + 1000 and int(values.max()) < 2**63:
-            codes = space(len(values), np.int32)
-            seen = kernels.recode(values, low, size, codes)
-            return pa.DictionaryArray.from_arrays(codes, pa.array(seen.astype(np.int64) + low).cast(array.type))
-    if not pa.types.is_dictionary(array.type):
-        return array.dictionary_encode()
-    codes = space(len(array), np.int32)
-    seen = kernels.recode(array.indices.to_numpy().astype(np.int64, copy=False), 0, max(1, len(array.dictionary)), codes)
-    names = array.dictionary.take(pa.array(seen))
-    if len(names.unique()) < len(names):
-        return array.dictionary_decode().dictionary_encode()
-    return pa.DictionaryArray.from_arrays(codes, names)
-
-
-def coded(array: pa.Array) -> pa.DictionaryArray:
-    """Keys as codes, in any order: as they are if they are codes already."""
-    return array if pa.types.is_dictionary(array.type) else encode(array)
-
-
-def _sorted_names(array: pa.DictionaryArray) -> pa.DictionaryArray:
-    rank = pc.sort_indices(schema.as_text(array.dictionary)).to_numpy()
-    label = np.empty(len(rank), np.int32)
-    label[rank] = np.arange(len(rank), dtype=np.int32)
-    codes = space(len(array), np.int32)
-    kernels.relabel(array.indices.to_numpy(), label, codes)
-    return pa.DictionaryArray.from_arrays(codes, array.dictionary.take(pa.array(rank)))
 
 
 def _tidy(start: NDArray[np.int64], skill: pa.DictionaryArray) -> pa.Array:
@@ -545,82 +392,3 @@ def _merge_events(
     grouped = np.empty(len(entry_event), np.int64)
     kernels.group(entry_event, start, grouped)
     return first, _tidy(start, entries.take(pa.array(grouped)))
-
-
-class Ordering(NamedTuple):
-    """How rows move: first to their part of the students, then to their place within it."""
-
-    place: NDArray[np.int32]  # (n_rows,) of each row, in its part
-    origin: NDArray[np.int32]  # (n_rows,) of each final row, in its part
-    scratch: NDArray[np.int64]  # (n_rows,) working space: fresh memory costs more than the moves
-
-    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values (n_rows,) in the final order."""
-        parted, out = self.scratch.view(values.dtype)[: len(values)], space(len(values), values.dtype)
-        pieces = parallel.ranges(len(values))
-        parallel.run(kernels.move, [(values, self.place, parted, *piece) for piece in pieces])
-        parallel.run(kernels.fetch, [(parted, self.origin, out, *piece) for piece in pieces])
-        return out
-
-    def apply_all(self, arrays: list[pa.Array]) -> list[pa.Array]:
-        """Arrays of one table in the final order."""
-        order = None if all(map(_is_plain, arrays)) else pa.array(self.apply(np.arange(len(self.place))))
-        return [self._apply_array(array, order) for array in arrays]
-
-    def _apply_array(self, array: pa.Array, order: pa.Array | None) -> pa.Array:
-        if not _is_plain(array):
-            return array.take(order)
-        if pa.types.is_dictionary(array.type):
-            return pa.DictionaryArray.from_arrays(self.apply(array.indices.to_numpy()), array.dictionary)
-        unsigned = np.frombuffer(array.buffers()[1], f"u{array.type.byte_width}")
-        moved = self.apply(unsigned[array.offset : array.offset + len(array)])
-        return pa.Array.from_buffers(array.type, len(array), [None, pa.py_buffer(moved)])
-
-
-def _is_plain(array: pa.Array) -> bool:
-    """Whether an array is just numbers, or codes, in a row."""
-    kind = array.type
-    fixed = pa.types.is_dictionary(kind) or (pa.types.is_primitive(kind) and not pa.types.is_boolean(kind))
-    return bool(fixed and not array.null_count)
-
-
-def _ordering(table: pa.Table, promised: bool, rows: NDArray[Any], source: str) -> Ordering | None:
-    """How to group students and order time; None where the table already is so."""
-    student = schema.combined(table["student"])
-    codes, n_students = student.indices.to_numpy(), len(student.dictionary)
-    time = _time_numbers(table)
-    if time is None:
-        time = np.zeros(len(table), np.int64)
-    row = kernels.first_disorder(codes, time)
-    if row < 0:
-        return None
-    if promised:
-        problem = _disorder(table, codes, int(row))
-        raise DataError(source, [replace(problem, row=1 + int(rows[row]))])
-    start = kernels.segment_starts(codes, n_students)
-    width = n_students // PARTS + 1
-    place, origin, scratch = space(len(codes), np.int32), space(len(codes), np.int32), space(len(codes), np.int64)
-    kernels.part(codes, start, width, place)
-    parted = space(len(codes), codes.dtype)
-    for values, out in ((codes, parted), (time, scratch)):
-        parallel.run(kernels.move, [(values, place, out, *piece) for piece in parallel.ranges(len(codes))])
-    edges = [*range(0, n_students, width), n_students]
-    parallel.run(kernels.order_parts, [(parted, scratch, start, *piece, origin) for piece in pairwise(edges)])
-    return Ordering(place, origin, scratch)
-
-
-def _time_numbers(table: pa.Table) -> NDArray[np.int64] | None:
-    for name in ("time", "order"):
-        if name in table.column_names:
-            return np.asarray(schema.combined(table[name]).cast(pa.int64()))
-    return None
-
-
-def _disorder(table: pa.Table, codes: NDArray[np.int32], row: int) -> Problem:
-    remedy = "sort the file by student and time, or drop the promise (ordered=True, --ordered): unordered logs are fine"
-    if codes[row] < codes[row - 1]:
-        student = table["student"][row].as_py()
-        return Problem(f"student {student!r} again", "all rows of a student together", remedy, "student", row + 1)
-    name = "time" if "time" in table.column_names else "order"
-    got, before = str(table[name][row].as_py()), table[name][row - 1].as_py()
-    return Problem(got, f"at least {before}, as in the row before", remedy, name, row + 1)

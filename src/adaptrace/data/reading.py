@@ -1,0 +1,124 @@
+"""Reading: how the columns of a source become the canonical ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adaptrace.data import schema
+from adaptrace.errors import DataError, Problem
+
+TIME_UNITS = ("s", "ms", "us", "ns")
+
+
+class Reading(NamedTuple):
+    """How the columns of a source are read, as in :meth:`Log.from_arrow`."""
+
+    columns: Mapping[str, str] | None
+    time_unit: str | None
+    levels: Mapping[str, int]
+    source: str
+
+    def check(self, table: pa.Table, *, with_skills: bool = True) -> dict[str, pa.Array]:
+        """The canonical columns of a table, checked and cast; ``with_skills``: these must be among them.
+
+        Raises
+        ------
+        DataError
+            Listing every problem found.
+        """
+        table, columns = _clock_or_order(table, self.columns, self.time_unit, self.source)
+        table, columns = _levels_as_correct(table, columns, self.levels, self.source)
+        found = schema.resolve(table.column_names, schema.RESPONSES, columns)
+        skill = "skills" if "skills" in found else "skill"
+        need = ("student", "item", "correct", *([skill] if with_skills or skill in found else []))
+        checked = schema.conform(table, schema.RESPONSES, columns, need, self.source)
+        checked.pop("level", None)
+        return checked
+
+
+def extra_columns(table: pa.Table, keep: Sequence[str], source: str) -> dict[str, pa.Array]:
+    """The further columns to carry along."""
+    absent = [name for name in keep if name not in table.column_names]
+    if absent:
+        got, remedy = f"the columns {', '.join(table.column_names)}", "correct the name in keep"
+        raise DataError(source, [Problem(got, f"column '{name}' to keep", remedy, name) for name in absent])
+    return {name: schema.plain(schema.combined(table[name])) for name in keep}
+
+
+def _clock_or_order(
+    table: pa.Table, columns: Mapping[str, str] | None, unit: str | None, source: str
+) -> tuple[pa.Table, Mapping[str, str] | None]:
+    """Integers in the time column are an order, unless a unit makes them a clock."""
+    if unit not in (None, *TIME_UNITS):
+        raise DataError(source, [Problem(f"time unit '{unit}'", f"one of {', '.join(TIME_UNITS)}", "correct time_unit")])
+    name = schema.resolve(table.column_names, schema.RESPONSES, columns).get("time")
+    if name is None or table.column_names.count(name) != 1 or not pa.types.is_integer(table[name].type):
+        return table, columns
+    if unit is None and "order" in (columns or {}):
+        return table.drop_columns([name]), columns
+    if unit is None:
+        return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
+    clock = table[name].cast(pa.int64()).cast(pa.timestamp(unit))
+    return table.set_column(table.column_names.index(name), name, clock), columns
+
+
+def _levels_as_correct(
+    table: pa.Table, columns: Mapping[str, str] | None, levels: Mapping[str, int], source: str
+) -> tuple[pa.Table, Mapping[str, str] | None]:
+    """Outcomes given as levels of their kind become fractions of the highest level."""
+    found = schema.resolve(table.column_names, schema.RESPONSES, columns)
+    names = [found.get(name, "") for name in ("level", "kind", "correct")]
+    if any(table.column_names.count(name) > 1 for name in names) or names[0] not in table.column_names:
+        return table, columns
+    level = schema.check_level(schema.plain(schema.combined(table[names[0]]))).array
+    if level is None:
+        return table, columns
+    kind = pa.nulls(len(table), pa.string())
+    if names[1] in table.column_names:
+        kind = schema.check_label(schema.plain(schema.combined(table[names[1]]))).array or kind
+    kind = pc.fill_null(kind, schema.PRACTICE)
+    count = pc.index_in(kind, pa.array(list(levels), pa.string())).fill_null(len(levels))
+    count = pa.array([*levels.values(), None], pa.int64()).take(count)
+    _check_levels(level, kind, count, names[0], source)
+    fraction = pc.divide(level.cast(pa.float64()), pc.subtract(count, 1).cast(pa.float64()))
+    if names[2] not in table.column_names:
+        name = "correct" if "correct" not in table.column_names else "correct of level"
+        return table.append_column(name, fraction), {**(columns or {}), "correct": name}
+    told = schema.combined(table[names[2]])
+    try:
+        correct = pc.if_else(pc.is_null(level), told.cast(pa.float64()), fraction)
+    except pa.ArrowInvalid:  # its own check says what is wrong
+        return table, columns
+    return table.set_column(table.column_names.index(names[2]), names[2], correct), columns
+
+
+def _check_levels(level: pa.Array, kind: pa.Array, count: pa.Array, column: str, source: str) -> None:
+    """Every level is one of its kind's, or one error says which are not."""
+    few = pc.fill_null(pc.less(count, 2), False)
+    if pc.any(few).as_py():
+        name = kind[pc.index(few, True).as_py()].as_py()
+        remedy = f"count them all, the lowest too: levels={{'{name}': 5}} for levels 0 to 4"
+        raise DataError(source, [Problem(f"fewer than 2 levels of kind '{name}'", "at least 2", remedy, column)])
+    problems = []
+    unknown = pc.and_(pc.is_valid(level), pc.is_null(count))
+    above = pc.fill_null(pc.greater_equal(level, count), False)
+    for bad in (unknown, above):
+        rows = np.flatnonzero(bad.to_numpy(zero_copy_only=False))
+        if len(rows):
+            row = int(rows[0])
+            name, got = kind[row].as_py(), f"level {level[row]} of kind '{kind[row].as_py()}'"
+            expected, remedy = (
+                f"a number of levels for '{name}'",
+                f"pass levels={{'{name}': 5}} (--levels {name}=5) for levels 0 to 4",
+            )
+            if bad is above:
+                expected = f"0 to {count[row].as_py() - 1}"
+                remedy = f"correct the cell, or levels={{'{name}': ...}}"
+            problems.append(Problem(got, expected, remedy, column, row + 1, len(rows) - 1))
+    if problems:
+        raise DataError(source, problems)
