@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import formats, parallel
+from adaptrace import parallel
 from adaptrace.arrays import space
-from adaptrace.data import schema
+from adaptrace.data import formats, schema
 from adaptrace.data.encoding import encode, spread_out, with_sorted_names
 from adaptrace.data.ordering import ordering_of
 from adaptrace.data.reading import Reading, extra_columns
@@ -71,7 +71,7 @@ class Log:
         path
             The file; a folder (also hive-partitioned) or glob is read as one log.
         format
-            A foreign layout by name (see :mod:`adaptrace.formats`), e.g. ``assistments2009``.
+            A foreign layout by name (see :mod:`adaptrace.data.formats`), e.g. ``assistments2009``.
         columns, catalog, time_unit, ordered, keep, levels
             As in :meth:`from_arrow`.
 

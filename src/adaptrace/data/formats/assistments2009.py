@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adaptrace.data import schema
+from adaptrace.data.formats import Foreign
 from adaptrace.files import read_table
-from adaptrace.formats import Foreign
 
 COLUMNS = {
     "student": "user_id",
