@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import adaptrace as at
-from adaptrace.engines import spark as engine
+from adaptrace.dataset import spark as engine
 from adaptrace.files import find_files
 
 SKILLS = 100

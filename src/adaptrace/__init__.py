@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from adaptrace.data.catalog import Catalog, Item
     from adaptrace.data.log import Log
     from adaptrace.data.sample import sample_catalog, sample_log
-    from adaptrace.district import logs_of, score_dataset, stats_dataset
+    from adaptrace.dataset import logs_of, score_dataset, stats_dataset
     from adaptrace.errors import (
         AdaptraceError,
         ConflictError,
@@ -127,7 +127,7 @@ _HOME = {
     "forget_student": "privacy.forget",
     "growth": "report.rollups",
     "load": "models",
-    "logs_of": "district",
+    "logs_of": "dataset",
     "mastery_by": "report.rollups",
     "off_policy": "offpolicy",
     "pace": "report.courses",
@@ -137,9 +137,9 @@ _HOME = {
     "replay": "evaluate",
     "sample_catalog": "data.sample",
     "sample_log": "data.sample",
-    "score_dataset": "district",
+    "score_dataset": "dataset",
     "simulate": "simulation",
-    "stats_dataset": "district",
+    "stats_dataset": "dataset",
     "small_groups": "report.teaching",
     "stuck": "report.courses",
     "teach": "simulation",

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace.district import sweep
+from adaptrace.dataset import partition
 from reference import folders
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch) -> None:
-    monkeypatch.setattr(sweep, "MOST_ROWS", 200)
+    monkeypatch.setattr(partition, "MOST_ROWS", 200)
 
 
 @pytest.fixture(scope="module")

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 import adaptrace as at
-from adaptrace.district import sweep
+from adaptrace.dataset import partition
 from reference import folders
 
 RUN = """
 import os, resource, signal, sys
 from pathlib import Path
 import adaptrace as at
-from adaptrace.district import state, sweep, work
+from adaptrace.dataset import partition, staging, state
 
-sweep.MOST_ROWS = 200
+partition.MOST_ROWS = 200
 log, out, model, after, where = sys.argv[1:]
 left = [int(after)]
-home = {"part": (state.pyarrow.parquet, "write_table"), "state": (work.states, "save"), "swap": (work.os, "replace")}[where]
+home = {"part": (state.pyarrow.parquet, "write_table"), "state": (staging.states, "save"), "swap": (staging.os, "replace")}[where]
 real = getattr(*home)
 
 def dying(*arguments, **options):
@@ -109,7 +109,7 @@ def test_a_full_disk_is_one_error_and_leaves_what_was_there(here, tmp_path: Path
 
 def test_a_run_with_another_plan_starts_anew(here, tmp_path: Path, monkeypatch) -> None:
     assert run(here, tmp_path / "out", 8).returncode == -signal.SIGKILL
-    monkeypatch.setattr(sweep, "MOST_ROWS", 300)
+    monkeypatch.setattr(partition, "MOST_ROWS", 300)
     at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"), tmp_path / "state", workers=2)
     assert folders.mastery(tmp_path / "out").equals(folders.in_memory(at.load(here / "model.json"), here / "log"))
 

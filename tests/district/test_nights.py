@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace.district import night, sweep
+from adaptrace.dataset import incremental, partition
 from reference import folders
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch) -> None:
-    monkeypatch.setattr(sweep, "MOST_ROWS", 400)
+    monkeypatch.setattr(partition, "MOST_ROWS", 400)
 
 
 def add(folder: Path, number: int, table: pa.Table) -> None:
@@ -47,8 +47,8 @@ def with_groups(table: pa.Table) -> pa.Table:
 @pytest.mark.parametrize("options", MODELS)
 @pytest.mark.parametrize("compact", [1, 15])
 def test_every_night_ends_where_scoring_anew_does(names, several, options, compact, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(night, "MOST_LATER", compact)
-    monkeypatch.setattr(night, "MOST_ROWS", 120)
+    monkeypatch.setattr(incremental, "MOST_LATER", compact)
+    monkeypatch.setattr(incremental, "MOST_ROWS", 120)
     table = with_groups(folders.responses(1, 1500, names=names, several=several))
     model = at.BKT(**MODELS[options]).fit(
         at.Log.from_arrow(with_groups(folders.responses(2, 3000, names=names, several=several)))

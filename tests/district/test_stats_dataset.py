@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace.district import sweep
+from adaptrace.dataset import partition
 from reference import folders
 
 
@@ -17,7 +17,7 @@ from reference import folders
 @pytest.mark.parametrize("options", [{}, {"kinds": ("slip",), "elapsed": True}])
 @pytest.mark.parametrize("order", ["by time", "by student"])
 def test_counted_piece_by_piece_they_are_those_of_the_whole(several, options, order, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(sweep, "MOST_ROWS", 200)
+    monkeypatch.setattr(partition, "MOST_ROWS", 200)
     table, model = folders.responses(1, several=several), at.BKT(**options)
     table = table.sort_by("student") if order == "by student" else table
     log = folders.write(table, tmp_path / "log", 5)

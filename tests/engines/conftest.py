@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adaptrace.engines.spark import missing, session
+from adaptrace.dataset.spark import missing, session
 
 QUIET = {
     "spark.ui.enabled": "false",

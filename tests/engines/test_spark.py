@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace.district.dataset import Layout, survey
-from adaptrace.engines import spark as engine
-from adaptrace.engines import tasks
+from adaptrace.dataset import spark as engine
+from adaptrace.dataset import spark_tasks
+from adaptrace.dataset.survey import Layout, survey
 from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning", "ignore::ResourceWarning")
@@ -223,7 +223,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_a_part_that_cannot_be_written_is_one_clear_error(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = written(tmp_path / "log", responses(), "bucketed")
-    monkeypatch.setattr(tasks, "scoring", lambda folder, made=tasks.scoring: made(str(tmp_path / "gone")))
+    monkeypatch.setattr(spark_tasks, "scoring", lambda folder, made=spark_tasks.scoring: made(str(tmp_path / "gone")))
     with pytest.raises(OutputError, match=r"part-0000\d\.parquet: cannot be written"):
         engine.score(spark, source, tmp_path / "out", model())
     assert left_in(tmp_path) == {"log"}
@@ -232,7 +232,7 @@ def test_a_part_that_cannot_be_written_is_one_clear_error(spark: Any, tmp_path: 
 def test_parts_that_the_driver_does_not_see_are_an_error(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = written(tmp_path / "log", responses(), "bucketed")
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.setattr(tasks, "scoring", lambda folder, made=tasks.scoring: made(str(tmp_path / "elsewhere")))
+    monkeypatch.setattr(spark_tasks, "scoring", lambda folder, made=spark_tasks.scoring: made(str(tmp_path / "elsewhere")))
     with pytest.raises(OutputError, match="the workers wrote 4 parts and the driver sees 0"):
         engine.score(spark, source, tmp_path / "out", model())
     assert left_in(tmp_path) == {"log", "elsewhere"}
@@ -243,10 +243,10 @@ def test_an_attempt_after_an_attempt_leaves_one_part(tmp_path: Path) -> None:
     source = written(tmp_path / "log", table, "bucketed")
     dataset, _ = survey(source, Layout())
     (tmp_path / "out").mkdir()
-    work, job = tasks.scoring(str(tmp_path / "out")), tasks.Job(dataset, bkt)
-    first = tasks.whole(job, 2, work)
+    work, job = spark_tasks.scoring(str(tmp_path / "out")), spark_tasks.Job(dataset, bkt)
+    first = spark_tasks.whole(job, 2, work)
     content = (tmp_path / "out" / "part-00002.parquet").read_bytes()
-    assert tasks.whole(job, 2, work) == first
+    assert spark_tasks.whole(job, 2, work) == first
     assert left_in(tmp_path / "out") == {"part-00002.parquet"}
     assert (tmp_path / "out" / "part-00002.parquet").read_bytes() == content
 

@@ -84,12 +84,12 @@ def score(
         responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
         return write(fitted.score(responses, **moment), output)
     _refuse(format=format, ordered=ordered, levels=levels)
-    from adaptrace import district
+    from adaptrace import dataset
 
     place = output or Path("mastery")
     options: dict[str, Any] = {"columns": pairs(column), "time_unit": time_unit, "before": before, **moment}
     with usage(), fitting("scoring") as progress:
-        scored = district.score_dataset(
+        scored = dataset.score_dataset(
             log, place, fitted, state, memory, workers, changed=changed, skip_bad=skip_bad, progress=progress, **options
         )
     for problem in scored.skipped:

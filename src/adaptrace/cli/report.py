@@ -181,10 +181,10 @@ def _logs(
     levels: list[str] | None,
 ) -> Log | Iterator[Log]:
     """A log, or of Parquet, which may be of any size, logs one after another."""
-    from adaptrace import district, files
+    from adaptrace import dataset, files
 
     if format is None and not ordered and not levels and files.are_parquet(log):
-        return district.logs_of(log, model, columns=pairs(column), time_unit=time_unit)
+        return dataset.logs_of(log, model, columns=pairs(column), time_unit=time_unit)
     return read_log(log, format, column, time_unit, ordered, levels=known_levels(model, levels))
 
 

@@ -85,12 +85,12 @@ def stats(
     blank = with_options(model, varying(items, kinds, groups, students, elapsed), counts)
     able(blank, "stats")
     ready(output)
-    from adaptrace import district, files
+    from adaptrace import dataset, files
     from adaptrace.errors import DataError, Problem
 
     if format is None and not ordered and files.are_parquet(log):  # of any size
         with fitting("counting") as progress:
-            found = district.stats_dataset(log, blank, columns=pairs(column), time_unit=time_unit, progress=progress)
+            found = dataset.stats_dataset(log, blank, columns=pairs(column), time_unit=time_unit, progress=progress)
     else:
         found = blank.stats(read_log(log, format, column, time_unit, ordered, levels=counts))
     if min_students:

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from adaptrace import files, parallel
-from adaptrace.district import state as states
-from adaptrace.district.work import Work, kind_of
+from adaptrace.dataset import state as states
+from adaptrace.dataset.staging import Work, kind_of
 from adaptrace.errors import DataError, OutputError, Problem
 from adaptrace.privacy import lineage, rewriting
 from adaptrace.privacy.lineage import Searched

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from adaptrace import codec
-from adaptrace.district import state as states
-from adaptrace.district.state import State
+from adaptrace.dataset import state as states
+from adaptrace.dataset.state import State
 from adaptrace.errors import OutputError
 from adaptrace.files import replacing
 

@@ -20,11 +20,11 @@ from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.data.log import Log
-from adaptrace.district.dataset import Dataset
-from adaptrace.district.score import scored
-from adaptrace.district.state import write_part
-from adaptrace.district.students import EVERYONE, KeyArray, keys_of, parted
-from adaptrace.district.sweep import complete, log_of, reading_of
+from adaptrace.dataset.job import scored
+from adaptrace.dataset.partition import complete, log_of, reading_of
+from adaptrace.dataset.state import write_part
+from adaptrace.dataset.student_keys import EVERYONE, KeyArray, keys_of, parted
+from adaptrace.dataset.survey import Dataset
 from adaptrace.errors import AdaptraceError, DataError, Problem
 from adaptrace.stats import added
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from adaptrace import codec
 from adaptrace.data import schema
 from adaptrace.data.encoding import encode
-from adaptrace.district.dataset import File, sort_of
+from adaptrace.dataset.survey import File, sort_of
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.files import replacing, told
 

@@ -14,20 +14,18 @@ import pyarrow as pa
 
 from adaptrace import parallel
 from adaptrace.data import schema
-from adaptrace.data.log import Log
-from adaptrace.district import night as nights
-from adaptrace.district import state as states
-from adaptrace.district.dataset import Dataset, Layout, sort_of, survey
-from adaptrace.district.state import Part, State
-from adaptrace.district.students import split_of
-from adaptrace.district.sweep import Sweep, budget
-from adaptrace.district.work import Work
+from adaptrace.dataset import incremental as nights
+from adaptrace.dataset import state as states
+from adaptrace.dataset.job import Job
+from adaptrace.dataset.partition import Sweep, budget
+from adaptrace.dataset.staging import Work
+from adaptrace.dataset.state import Part, State
+from adaptrace.dataset.student_keys import split_of
+from adaptrace.dataset.survey import Dataset, Layout, sort_of, survey
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.files import write_table
 from adaptrace.models import knowing_mastery
 from adaptrace.models.bkt import BKT
-from adaptrace.models.bkt_table import mastery_of
-from adaptrace.models.bkt_table import states as states_of
 
 PLAN = 1  # the number of this layout of pieces: a run of another one does not go on
 
@@ -63,54 +61,6 @@ class Scored:
         skipped = f"; {bad:,} {'file was' if bad == 1 else 'files were'} left out" if bad else ""
         resumed = "; an interrupted run was gone on with" if self.resumed else ""
         return f"{self.rows:,} students and skills from {self.responses:,} responses{late}{skipped}{resumed}"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be done with every log, and how.
-
-    Attributes
-    ----------
-    model
-        Any that scores.
-    work
-        Where outputs are made.
-    rows
-        About how many a log may have.
-    workers
-        Threads.
-    at
-        When mastery is asked for, where it fades.
-    before
-        Responses from this moment on (microseconds since 1970) are left out.
-    night
-        Of the state: names its files.
-    """
-
-    model: Any
-    work: Work
-    rows: int
-    workers: int
-    at: datetime.datetime | None
-    before: int | None
-    night: int
-
-    def use(self, name: str, log: Log) -> dict[str, Any]:
-        """Score one log and write the parts of it."""
-        file = f"{self.night:04d}-{name}.parquet"
-        known, mastery = scored(self.model, log, self.at)
-        if self.work.state is not None and known is not None:
-            states.write_part(known, self.work.states / file)
-        states.write_part(mastery, self.work.parts / f"{name}.parquet", compression="snappy")
-        return {"file": file, "rows": len(mastery), "responses": len(log)}
-
-
-def scored(model: Any, log: Log, at: datetime.datetime | None) -> tuple[pa.Table | None, pa.Table]:
-    """The states after a log, of a model that has them, and the mastery that is read off them."""
-    if not isinstance(model, BKT):
-        return None, model.score(log)
-    known = states_of(model, log)
-    return known, mastery_of(model, known, at)
 
 
 def score_dataset(

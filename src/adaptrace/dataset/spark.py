@@ -27,10 +27,10 @@ import numpy as np
 import pyarrow as pa
 
 from adaptrace import parallel
-from adaptrace.district.dataset import Dataset, Layout, survey
-from adaptrace.district.sweep import MOST_ROWS
-from adaptrace.engines import tasks
-from adaptrace.engines.tasks import Bundle, Job, Outcome, Work
+from adaptrace.dataset import spark_tasks
+from adaptrace.dataset.partition import MOST_ROWS
+from adaptrace.dataset.spark_tasks import Bundle, Job, Outcome, Work
+from adaptrace.dataset.survey import Dataset, Layout, survey
 from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError, Problem
 from adaptrace.models import knowing_mastery
 from adaptrace.stats import Stats
@@ -116,9 +116,9 @@ def score(
     knowing_mastery(model, "score")
     with _appearing(Path(out)) as folder:
         run = _Run(spark, _surveyed(source, columns, time_unit, model), partitions)
-        outcome, as_files = run.go(Job(run.dataset, model, at), tasks.scoring(os.fspath(folder)), bucketed)
+        outcome, as_files = run.go(Job(run.dataset, model, at), spark_tasks.scoring(os.fspath(folder)), bucketed)
         rows, parts = outcome.value or (0, 0)
-        seen = len(list(folder.glob(tasks.PARTS)))
+        seen = len(list(folder.glob(spark_tasks.PARTS)))
         if seen != parts:
             got = f"the workers wrote {parts} parts and the driver sees {seen}"
             raise OutputError(f"{out}: {got}; choose a folder that the driver shares with all workers")
@@ -154,7 +154,7 @@ def stats(
     if not hasattr(model, "stats"):
         raise ModelError(f"stats: {model!r} has none; expected a model of a family that does: bkt")
     run = _Run(spark, _surveyed(source, columns, time_unit, model), partitions)
-    counted: Stats = run.go(Job(run.dataset, model), tasks.COUNTING, bucketed)[0].value
+    counted: Stats = run.go(Job(run.dataset, model), spark_tasks.COUNTING, bucketed)[0].value
     return counted
 
 
@@ -276,26 +276,26 @@ class _Run:
     def _is_bucketed(self, given: Broadcast[Job]) -> bool:
         """Whether no student is in two files: a look at two files here, then at all by the workers."""
         n_files, shares = len(self.dataset.files), self.cores
-        if n_files == 1 or tasks.repeated([tasks.students(self.dataset, number) for number in (0, 1)]):
+        if n_files == 1 or spark_tasks.repeated([spark_tasks.students(self.dataset, number) for number in (0, 1)]):
             return n_files == 1
 
         def look(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for number in _numbers(batches):
-                keys = tasks.students(given.value.dataset, number)
+                keys = spark_tasks.students(given.value.dataset, number)
                 share = keys % np.uint64(shares)
                 packed = [keys[share == each].tobytes() for each in range(shares)]
                 yield pa.record_batch({"share": np.arange(shares), "keys": packed})
 
         def compare(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             keys = [np.frombuffer(each, np.uint64) for batch in batches for each in batch["keys"].to_pylist()]
-            yield pa.record_batch({"repeated": [tasks.repeated(keys)]})
+            yield pa.record_batch({"repeated": [spark_tasks.repeated(keys)]})
 
         keys = self._tasks(n_files).mapInArrow(look, "share long, keys binary").repartition(shares, "share")
         return not any(row[0] for row in keys.mapInArrow(compare, "repeated boolean").collect())
 
     def _over_files(self, given: Broadcast[Job], work: Work) -> Outcome:
         def files(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            yield _sent(tasks.total([tasks.whole(given.value, number, work) for number in _numbers(batches)], work))
+            yield _sent(spark_tasks.total([spark_tasks.whole(given.value, number, work) for number in _numbers(batches)], work))
 
         count = len(self.dataset.files)
         return self._added(self._tasks(count).mapInArrow(files, "outcome binary"), self._slices(count), work)
@@ -316,11 +316,13 @@ class _Run:
 
         def split(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for number in _numbers(batches):
-                for bundle in tasks.split(given.value, number, shares):
+                for bundle in spark_tasks.split(given.value, number, shares):
                     yield pa.RecordBatch.from_pylist([bundle._asdict()], BUNDLE)
 
         def join(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            yield _sent(tasks.gathered(given.value, (Bundle(**row) for batch in batches for row in batch.to_pylist()), work))
+            yield _sent(
+                spark_tasks.gathered(given.value, (Bundle(**row) for batch in batches for row in batch.to_pylist()), work)
+            )
 
         bundles = self._tasks(count).mapInArrow(split, "share long, file long, packed binary").repartition(shares, "share")
         return self._added(bundles.mapInArrow(join, "outcome binary"), shares, work)
@@ -331,11 +333,11 @@ class _Run:
         """The sum of what the tasks of so many parts sent; of many, the workers add most."""
 
         def some(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            yield _sent(tasks.total(_received(each for batch in batches for each in batch["outcome"].to_pylist()), work))
+            yield _sent(spark_tasks.total(_received(each for batch in batches for each in batch["outcome"].to_pylist()), work))
 
         if parts > FEW:
             outcomes = outcomes.repartition(math.isqrt(parts)).mapInArrow(some, "outcome binary")
-        return tasks.total(_received(row[0] for row in outcomes.collect()), work).or_raise(self.dataset.source)
+        return spark_tasks.total(_received(row[0] for row in outcomes.collect()), work).or_raise(self.dataset.source)
 
 
 def _numbers(batches: Iterable[pa.RecordBatch]) -> Iterator[int]:

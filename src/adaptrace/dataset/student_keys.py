@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from adaptrace import parallel
 from adaptrace.arrays import space
 from adaptrace.data.encoding import encode
-from adaptrace.district.dataset import LARGE, Dataset, Piece, sort_of
+from adaptrace.dataset.survey import LARGE, Dataset, Piece, sort_of
 from adaptrace.kernels import keys as kernels
 from adaptrace.kernels.rows import group, segment_starts
 

@@ -25,8 +25,8 @@ from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.data.reading import Reading
-from adaptrace.district.dataset import Dataset, Layout, Piece, survey
-from adaptrace.district.students import Split, parted, split_of
+from adaptrace.dataset.student_keys import Split, parted, split_of
+from adaptrace.dataset.survey import Dataset, Layout, Piece, survey
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source, replacing
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from adaptrace.data.log import Log
-from adaptrace.district.dataset import Layout
-from adaptrace.district.sweep import each_log
+from adaptrace.dataset.partition import each_log
+from adaptrace.dataset.survey import Layout
 from adaptrace.models.bkt import BKT
 from adaptrace.stats import Stats, added
 

@@ -18,11 +18,11 @@ from adaptrace.arrays import space
 from adaptrace.data import schema
 from adaptrace.data.encoding import coded, spread_out
 from adaptrace.data.log import Log
-from adaptrace.district import state as states
-from adaptrace.district.dataset import NAMES, Dataset, File, sort_of
-from adaptrace.district.state import ROW, Group, Part, State, plain, replaced, runs_of
-from adaptrace.district.students import Names
-from adaptrace.district.sweep import log_of
+from adaptrace.dataset import state as states
+from adaptrace.dataset.partition import log_of
+from adaptrace.dataset.state import ROW, Group, Part, State, plain, replaced, runs_of
+from adaptrace.dataset.student_keys import Names
+from adaptrace.dataset.survey import NAMES, Dataset, File, sort_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.files import Source
 from adaptrace.fit import Progress
@@ -31,7 +31,7 @@ from adaptrace.models.bkt_table import LAST, Earlier, mastery_of
 from adaptrace.models.bkt_table import states as states_of
 
 if TYPE_CHECKING:
-    from adaptrace.district.score import Job
+    from adaptrace.dataset.job import Job
 
 IntArray = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).min

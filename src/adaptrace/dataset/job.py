@@ -1,0 +1,64 @@
+"""Job: what is done with every log of a dataset."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from adaptrace.data.log import Log
+from adaptrace.dataset import state as states
+from adaptrace.dataset.staging import Work
+from adaptrace.models.bkt import BKT
+from adaptrace.models.bkt_table import mastery_of
+from adaptrace.models.bkt_table import states as states_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with every log, and how.
+
+    Attributes
+    ----------
+    model
+        Any that scores.
+    work
+        Where outputs are made.
+    rows
+        About how many a log may have.
+    workers
+        Threads.
+    at
+        When mastery is asked for, where it fades.
+    before
+        Responses from this moment on (microseconds since 1970) are left out.
+    night
+        Of the state: names its files.
+    """
+
+    model: Any
+    work: Work
+    rows: int
+    workers: int
+    at: datetime.datetime | None
+    before: int | None
+    night: int
+
+    def use(self, name: str, log: Log) -> dict[str, Any]:
+        """Score one log and write the parts of it."""
+        file = f"{self.night:04d}-{name}.parquet"
+        known, mastery = scored(self.model, log, self.at)
+        if self.work.state is not None and known is not None:
+            states.write_part(known, self.work.states / file)
+        states.write_part(mastery, self.work.parts / f"{name}.parquet", compression="snappy")
+        return {"file": file, "rows": len(mastery), "responses": len(log)}
+
+
+def scored(model: Any, log: Log, at: datetime.datetime | None) -> tuple[pa.Table | None, pa.Table]:
+    """The states after a log, of a model that has them, and the mastery that is read off them."""
+    if not isinstance(model, BKT):
+        return None, model.score(log)
+    known = states_of(model, log)
+    return known, mastery_of(model, known, at)

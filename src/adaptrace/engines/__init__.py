@@ -1,1 +1,0 @@
-"""The same functions on a cluster, one engine a module."""
