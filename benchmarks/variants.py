@@ -21,7 +21,7 @@ from logs import SETS, folder_of, held_out, read
 from numpy.typing import NDArray
 
 import adaptrace as at
-from adaptrace.metrics import auc, log_loss
+from adaptrace.evaluate.metrics import auc, log_loss
 
 EVERY, OWN = ("learn", "guess", "slip"), ("prior", "learn")
 VARIANTS: dict[str, dict[str, Any]] = {

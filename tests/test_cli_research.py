@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import evaluate
 from adaptrace.cli import models, options
 from adaptrace.data.sample import sample_path
+from adaptrace.evaluate import comparison, validation
 from adaptrace.models import MODELS
 
 CATALOG = sample_path("catalog.json")
@@ -89,7 +89,7 @@ def test_compare_writes_what_the_library_compares(run, path: Path, log: at.Log, 
     names = ["-o", "t.parquet", "--differences", "d.csv", "--predictions", "p.json"]
     outcome = run("compare", path, "--models", "best-lr,constant", "--folds", 3, "--seed", 7, "--draws", 20, *names)
     models = {"best-lr": at.BestLR(), "constant": MODELS["constant"]()}
-    expected = evaluate.compare(models, log, folds=3, seed=7, draws=20)
+    expected = comparison.compare(models, log, folds=3, seed=7, draws=20)
     assert (outcome.code, outcome.stdout) == (0, "")
     assert outcome.stderr.splitlines() == ["t.parquet: 2 rows", "d.csv: 4 rows", f"p.json: {len(log):,} rows"]
     assert without_seconds(pq.read_table("t.parquet")) == without_seconds(expected.table)
@@ -116,7 +116,7 @@ def test_slices_are_written_instead_of_the_whole(run, path: Path, log: at.Log, h
 
 def test_slices_stand_below_the_table(run, path: Path) -> None:
     outcome = run("compare", path, "--models", "constant", "--draws", 20, "--slices", "half")
-    whole, slices = outcome.stdout.split(evaluate.LEGEND + "\n\n")
+    whole, slices = outcome.stdout.split(comparison.LEGEND + "\n\n")
     assert "constant" in whole
     assert [line.split()[:2] for line in slices.splitlines()] == [["model", "by"], ["constant", "a"], ["constant", "b"]]
 
@@ -141,7 +141,7 @@ def test_the_same_seed_gives_the_same_table_another_one_does_not(run, path: Path
 
 def test_replay_prints_a_line_a_period(run, path: Path, log: at.Log) -> None:
     outcome = run("replay", path, "--model", "pfa", "--every", "2d", "--draws", 20)
-    result = evaluate.replay(at.PFA(), log, every=datetime.timedelta(days=2))
+    result = validation.replay(at.PFA(), log, every=datetime.timedelta(days=2))
     lines = outcome.stdout.splitlines()
     assert (outcome.code, outcome.stderr) == (0, "")
     assert lines[0] == f"pfa, refitted before each of {len(result.folds)} periods"
@@ -152,7 +152,7 @@ def test_replay_writes_periods_and_predictions(run, path: Path, log: at.Log, her
     names = ["-o", "t.parquet", "--predictions", "p.parquet"]
     outcome = run("replay", path, "--model", "pfa", "--marks", "2025-09-03,2025-09-04T12:00", "--draws", 20, *names)
     marks = [datetime.datetime(2025, 9, 3), datetime.datetime(2025, 9, 4, 12)]
-    result = evaluate.replay(at.PFA(), log, marks=marks)
+    result = validation.replay(at.PFA(), log, marks=marks)
     table, predictions = pq.read_table("t.parquet"), pq.read_table("p.parquet")
     assert (outcome.code, outcome.stdout) == (0, "")
     assert table["start"].to_pylist() == [mark.replace(tzinfo=datetime.UTC) for mark in marks]
@@ -340,7 +340,7 @@ def test_wrong_usage_ends_with_two_and_leaves_nothing(run, spelled, here: Path, 
 
 def test_a_picture_without_matplotlib_is_refused_before_the_work(run, path: Path, here: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setattr(evaluate, "compare", None)
+    monkeypatch.setattr(comparison, "compare", None)
     outcome = run("compare", path, "--plot", "out.png")
     assert (outcome.code, outcome.stderr) == (1, 'error: pictures need matplotlib: pip install "adaptrace[plot]"\n')
     assert not list(here.iterdir())

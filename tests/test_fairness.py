@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import adaptrace as at
-from adaptrace import fair as module
-from adaptrace import metrics
-from adaptrace.fair import PRACTICE, QUALITY, Fairness, fairness
+from adaptrace.evaluate import fairness as module
+from adaptrace.evaluate import metrics
+from adaptrace.evaluate.fairness import PRACTICE, QUALITY, Fairness, fairness
 from reference.school import answers
 
 BELIEF = {"prior": 0.3, "learn": 0.15, "guess": 0.25, "slip": 0.1}

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from adaptrace.errors import DataError
-from adaptrace.offpolicy import Estimate, off_policy
+from adaptrace.evaluate.off_policy import Estimate, off_policy
 from adaptrace.policy import TargetSuccess
 from reference.bandit import World, policy
 

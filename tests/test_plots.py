@@ -14,8 +14,9 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import fair, matrix, metrics, plots
+from adaptrace import matrix, plots
 from adaptrace.errors import AdaptraceError, OutputError
+from adaptrace.evaluate import fairness, metrics
 
 pytest.importorskip("matplotlib")
 
@@ -215,7 +216,7 @@ def test_gaps_are_panels_by_measure_flagged_ones_filled(sample_log: at.Log) -> N
     some = sample_log.select(np.arange(len(sample_log)) < 1500)
     predicted = np.full(len(some), 0.6)
     pfa = SimpleNamespace(predict=lambda log: predicted)
-    gaps = fair.fairness(pfa, some, "class", draws=20).gaps
+    gaps = fairness.fairness(pfa, some, "class", draws=20).gaps
     row = {"measure": "bias", "group": None, "difference": 0.5, "low": 0.4, "high": 0.6, "p": 0.001, "flagged": True}
     gaps = pa.concat_tables([gaps, pa.Table.from_pylist([row], gaps.schema)], promote_options="permissive")
     figure = plots.fairness(gaps)

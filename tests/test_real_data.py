@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 import adaptrace as at
-from adaptrace import metrics
+from adaptrace.evaluate import metrics
 from reference import evidence, optimum
 from reference.bkt import baum_welch
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 import adaptrace as at
-from adaptrace.offpolicy import off_policy
+from adaptrace.evaluate.off_policy import off_policy
 from adaptrace.simulation import START, HiddenKnowledge, Taught, teach
 from adaptrace.view import View
 from reference.families import Rates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import adaptrace as at
-from adaptrace.metrics import auc, log_loss
+from adaptrace.evaluate.metrics import auc, log_loss
 from adaptrace.models import MODELS
 
 

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         StoreError,
         UnknownItemError,
     )
-    from adaptrace.evaluate import Comparison, Validation, compare, cross_validate, replay
-    from adaptrace.fair import Fairness, fairness
+    from adaptrace.evaluate.comparison import Comparison, compare
+    from adaptrace.evaluate.fairness import Fairness, fairness
+    from adaptrace.evaluate.off_policy import Estimate, off_policy
+    from adaptrace.evaluate.validation import Validation, cross_validate, replay
     from adaptrace.matrix import policy_matrix
     from adaptrace.models import (
         AFM,
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
         TwoPL,
         load,
     )
-    from adaptrace.offpolicy import Estimate, off_policy
     from adaptrace.policy import (
         Information,
         InOrder,
@@ -77,7 +78,7 @@ _HOME = {
     "BestLR": "models",
     "Blend": "models",
     "Catalog": "data.catalog",
-    "Comparison": "evaluate",
+    "Comparison": "evaluate.comparison",
     "ConflictError": "errors",
     "Constant": "models",
     "ConstraintError": "errors",
@@ -85,9 +86,9 @@ _HOME = {
     "Criterion": "criterion",
     "DAS3H": "models",
     "DataError": "errors",
-    "Estimate": "offpolicy",
+    "Estimate": "evaluate.off_policy",
     "FSRS": "models",
-    "Fairness": "fair",
+    "Fairness": "evaluate.fairness",
     "Feature": "models",
     "HalfLife": "models",
     "InOrder": "policy",
@@ -120,21 +121,21 @@ _HOME = {
     "Tutor": "tutor",
     "TwoPL": "models",
     "UnknownItemError": "errors",
-    "Validation": "evaluate",
-    "compare": "evaluate",
-    "cross_validate": "evaluate",
-    "fairness": "fair",
+    "Validation": "evaluate.validation",
+    "compare": "evaluate.comparison",
+    "cross_validate": "evaluate.validation",
+    "fairness": "evaluate.fairness",
     "forget_student": "privacy.forget",
     "growth": "report.rollups",
     "load": "models",
     "logs_of": "dataset",
     "mastery_by": "report.rollups",
-    "off_policy": "offpolicy",
+    "off_policy": "evaluate.off_policy",
     "pace": "report.courses",
     "policy_matrix": "matrix",
     "pseudonymize": "privacy.pseudonyms",
     "recommend": "recommendation",
-    "replay": "evaluate",
+    "replay": "evaluate.validation",
     "sample_catalog": "data.sample",
     "sample_log": "data.sample",
     "score_dataset": "dataset",

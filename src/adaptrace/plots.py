@@ -58,8 +58,8 @@ def learning_curve(table: pa.Table) -> Figure:
     Parameters
     ----------
     table
-        Of :func:`adaptrace.metrics.learning_curve`; with a column ``model``, one line of predictions for each, of the same
-        responses.
+        Of :func:`adaptrace.evaluate.metrics.learning_curve`; with a column ``model``, one line of predictions for each, of the
+        same responses.
 
     Raises
     ------
@@ -70,7 +70,8 @@ def learning_curve(table: pa.Table) -> Figure:
 
     Examples
     --------
-    >>> from adaptrace import metrics, plots
+    >>> from adaptrace.evaluate import metrics
+    >>> from adaptrace import plots
     >>> table = metrics.learning_curve([0, 1, 1, 1], [0.4, 0.6, 0.5, 0.7], [1, 2, 1, 2], ["Ada", "Ada", "Bo", "Bo"])
     >>> plots.learning_curve(table).axes[0].get_ylabel()
     'share right'
@@ -105,7 +106,7 @@ def calibration(table: pa.Table) -> Figure:
     Parameters
     ----------
     table
-        Of :func:`adaptrace.metrics.calibration`; with a column ``model``, one line for each.
+        Of :func:`adaptrace.evaluate.metrics.calibration`; with a column ``model``, one line for each.
     """
     needed = ("low", "high", "n", "predicted", "observed", "observed_low", "observed_high")
     curves = _by_model(_read(table, needed, "metrics.calibration"))
@@ -170,7 +171,7 @@ def comparison(table: pa.Table, *, baseline: str | None = None) -> Figure:
     Parameters
     ----------
     table
-        :attr:`Comparison.table <adaptrace.evaluate.Comparison.table>`.
+        :attr:`Comparison.table <adaptrace.evaluate.comparison.Comparison.table>`.
     baseline
         Which model the others are measured by; by default the constant, if there.
     """
@@ -218,7 +219,7 @@ def fairness(table: pa.Table) -> Figure:
     Parameters
     ----------
     table
-        :attr:`Fairness.gaps <adaptrace.fair.Fairness.gaps>`.
+        :attr:`Fairness.gaps <adaptrace.evaluate.fairness.Fairness.gaps>`.
     """
     needed = ("measure", "group", "difference", "low", "high", "flagged")
     columns = _read(table, needed, "adaptrace.fairness(...).gaps")

@@ -79,7 +79,7 @@ def simulate(
         Of so many best items one is drawn, as a student chooses.
     explore
         The probability with which the item is drawn from all that are open to the student (the policy's zone) instead.
-        Makes a log from which other policies can be valued (:func:`adaptrace.offpolicy.off_policy`).
+        Makes a log from which other policies can be valued (:func:`adaptrace.evaluate.off_policy.off_policy`).
     record
         Whether to log each decision; always where ``explore`` is above 0.
 

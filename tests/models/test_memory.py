@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import climb, codec, metrics, parallel
+from adaptrace import climb, codec, parallel
+from adaptrace.evaluate import metrics
 from adaptrace.models import memory
 from adaptrace.models.base import Response
 from adaptrace.models.constant import Constant

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import adaptrace as at
-from adaptrace import metrics
+from adaptrace.evaluate import metrics
 from adaptrace.models.bkt import RULES
 from reference import evidence as reference
 from reference.school import knowing

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import metrics
+from adaptrace.evaluate import metrics
 from reference.school import answers, knowing, levels_reached, log_of, times
 
 SHAPE = (600, 10)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace.offpolicy import off_policy
+from adaptrace.evaluate.off_policy import off_policy
 from store.postgres_server import MISSING, URL, fresh_schema
 from tutor.conftest import MINUTE, NOW
 

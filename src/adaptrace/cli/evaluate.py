@@ -43,7 +43,7 @@ from adaptrace.cli.options import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from adaptrace.evaluate import Validation
+    from adaptrace.evaluate.validation import Validation
 
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 OWN = ("student", "item", "time", "opportunity")  # what folds or slices are of without a column to carry along
@@ -84,12 +84,13 @@ def compare(
     chosen = named(models, counts)
     chosen = chosen if BASELINE in chosen else {**named(BASELINE), **chosen}
     ready(output, differences, predictions, plot=plot)
-    from adaptrace import evaluate, plots
+    from adaptrace import plots
+    from adaptrace.evaluate import comparison
 
     columns = [*(column or []), *([f"group={groups}"] if groups else [])]
     responses = read_log(log, format, columns, time_unit, ordered, levels=counts, keep=_kept(by, slices))
     with usage(), fitting("comparing") as progress:
-        result = evaluate.compare(chosen, responses, folds=folds, by=by, seed=seed, draws=draws, progress=progress)
+        result = comparison.compare(chosen, responses, folds=folds, by=by, seed=seed, draws=draws, progress=progress)
         sliced = result.slices(slices, draws=draws, seed=seed) if slices else None
     texts = [] if sliced is None else [_as_text(sliced, "model", "by")]
     write_or_show(result.table if sliced is None else sliced, output, str(result), *texts)
@@ -119,15 +120,16 @@ def replay(
     counts, calendar = counted(levels), _calendar(every, marks)
     blank = with_options(model, {}, counts)
     ready(output, predictions, plot=plot)
-    from adaptrace import evaluate, plots
+    from adaptrace import plots
+    from adaptrace.evaluate import comparison, validation
 
     responses = read_log(log, format, column, time_unit, ordered, levels=counts)
     with usage(), fitting("replaying") as progress:
-        result = evaluate.replay(blank, responses, **calendar, progress=progress)
+        result = validation.replay(blank, responses, **calendar, progress=progress)
     table = _periods(result, draws, seed)
     write_or_show(table, output, f"{model}, refitted before each of {_count(len(table), 'period')}", _as_text(table, "start"))
     if predictions:
-        write(evaluate.Comparison(responses, {model: result}, {}).predictions, predictions)
+        write(comparison.Comparison(responses, {model: result}, {}).predictions, predictions)
     draw(plots.periods, table, plot)
 
 
@@ -175,8 +177,8 @@ def fairness(
 ) -> None:
     """Whether a model, and the practice it steers, treat groups of students alike; the table is of the gaps."""
     ready(output, plot=plot)
-    from adaptrace import fair as judge
     from adaptrace import plots
+    from adaptrace.evaluate import fairness as judge
 
     fitted = load(model)
     options: dict[str, Any] = {"levels": known_levels(fitted, levels), "keep": _kept(by)}
@@ -242,10 +244,11 @@ def _periods(result: Validation, draws: int, seed: int) -> pa.Table:
 
 def _as_text(table: pa.Table, *names: str) -> str:
     """Rows of metrics, aligned: what they are of, then the metrics, some with their intervals."""
-    from adaptrace import evaluate, texts
+    from adaptrace import texts
+    from adaptrace.evaluate import comparison
 
     columns = [[name, *map(_word, table[name].to_pylist())] for name in (*names, "n", "students")]
-    columns += evaluate.measured(table)
+    columns += comparison.measured(table)
     return "\n".join(texts.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)))
 
 

@@ -17,11 +17,12 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
-from adaptrace import metrics, texts
+from adaptrace import texts
 from adaptrace.data.log import Log
 from adaptrace.errors import DataError, Problem
+from adaptrace.evaluate import metrics
+from adaptrace.evaluate.metrics import LEVEL, METRICS
 from adaptrace.kernels import metrics as kernels
-from adaptrace.metrics import LEVEL, METRICS
 from adaptrace.models.base import KnowsMastery, Model
 
 FloatArray = NDArray[np.float64]
@@ -63,7 +64,7 @@ class Fairness:
         The mastery that counts as mastered.
     metrics
         One row a group: ``group``, ``n``, ``students``, then ``auc``, ``auc_low``, ``auc_high`` and so on for every metric, as
-        in :func:`adaptrace.metrics.report`, and ``bias``.
+        in :func:`adaptrace.evaluate.metrics.report`, and ``bias``.
     practice
         One row a group (and skill, if asked): ``skill``, ``group``, ``students``, ``pairs``, ``horizon`` (of the expected
         responses), then the measures with ``_low`` and ``_high``. None if the model knows no mastery.
@@ -122,7 +123,7 @@ def fairness(
     at
         P(known) from which a skill counts as mastered, in (0, 1).
     draws, seed
-        As in :func:`adaptrace.metrics.bootstrap`: every interval, and every gap, is of the same draws of students.
+        As in :func:`adaptrace.evaluate.metrics.bootstrap`: every interval, and every gap, is of the same draws of students.
     predicted
         (n_rows,) probabilities to judge instead of ``model.predict(log)``, e.g. cross-validated ones. Practice stays the
         model's.

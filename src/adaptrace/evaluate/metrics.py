@@ -74,7 +74,7 @@ def accuracy(correct: ArrayLike, predicted: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from adaptrace import metrics
+    >>> from adaptrace.evaluate import metrics
     >>> metrics.accuracy([1, 0, 0, 0.5], [0.9, 0.2, 0.5, 0.1])
     0.625
     """
@@ -126,7 +126,7 @@ def bootstrap(
 
     Examples
     --------
-    >>> from adaptrace import metrics
+    >>> from adaptrace.evaluate import metrics
     >>> correct, student = [1, 0, 1, 1, 0, 1], ["Ada", "Ada", "Bo", "Bo", "Cy", "Cy"]
     >>> models = {"good": [0.8, 0.3, 0.8, 0.9, 0.4, 0.7], "poor": [0.5, 0.6, 0.4, 0.5, 0.6, 0.6]}
     >>> drawn = metrics.bootstrap(correct, models, student)
@@ -160,7 +160,7 @@ def interval(values: ArrayLike, level: float = LEVEL) -> FloatArray:
 
     Examples
     --------
-    >>> from adaptrace import metrics
+    >>> from adaptrace.evaluate import metrics
     >>> metrics.interval(range(101), level=0.5).tolist()
     [25.0, 75.0]
     """
@@ -215,7 +215,7 @@ def calibration(
 
     Examples
     --------
-    >>> from adaptrace import metrics
+    >>> from adaptrace.evaluate import metrics
     >>> metrics.calibration([0, 1, 1, 1], [0.25, 0.75, 0.75, 0.75], bins=2).select(["n", "predicted", "observed"]).to_pydict()
     {'n': [1, 3], 'predicted': [0.25, 0.75], 'observed': [0.0, 1.0]}
     """
@@ -251,7 +251,7 @@ def rmse_bins(correct: ArrayLike, predicted: ArrayLike, bins: int = 20) -> float
 
     Examples
     --------
-    >>> from adaptrace import metrics
+    >>> from adaptrace.evaluate import metrics
     >>> knows, blind = [0.9, 0.9, 0.1, 0.1], [0.5, 0.5, 0.5, 0.5]
     >>> [round(metrics.rmse_bins([1, 1, 0, 0], each), 3) for each in (knows, blind)]
     [0.1, 0.0]
@@ -316,7 +316,7 @@ def report(
 
     Examples
     --------
-    >>> from adaptrace import metrics
+    >>> from adaptrace.evaluate import metrics
     >>> table = metrics.report([1, 0, 1, 1], [0.9, 0.2, 0.6, 0.7], ["Ada", "Ada", "Bo", "Cy"], by=[1, 1, 2, 2])
     >>> table.select(["by", "n", "students", "auc", "accuracy"]).to_pylist()[0]
     {'by': 1, 'n': 2, 'students': 1, 'auc': 1.0, 'accuracy': 1.0}
@@ -366,7 +366,7 @@ def learning_curve(
 
     Examples
     --------
-    >>> from adaptrace import metrics
+    >>> from adaptrace.evaluate import metrics
     >>> table = metrics.learning_curve([0, 1, 1, 1], [0.4, 0.6, 0.5, 0.7], [1, 2, 1, 2], ["Ada", "Ada", "Bo", "Bo"])
     >>> table.select(["opportunity", "n", "observed"]).to_pydict()
     {'opportunity': [1, 2], 'n': [2, 2], 'observed': [0.5, 1.0]}

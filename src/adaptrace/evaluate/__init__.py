@@ -1,0 +1,1 @@
+"""Judging models and policies: folds, metrics, comparison, fairness, off-policy estimates."""

@@ -1,0 +1,239 @@
+"""Comparison: several models on the same rows, with paired intervals, as tables and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from adaptrace import texts
+from adaptrace.data import schema
+from adaptrace.data.log import Log
+from adaptrace.evaluate import metrics
+from adaptrace.evaluate.folds import plan_of, whole
+from adaptrace.evaluate.validation import Steps, Validation, named_models, numbers, validated
+from adaptrace.fit import Progress
+from adaptrace.models.base import Model, check_needs
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+LOWER_IS_BETTER = ("log_loss", "rmse")
+HEADINGS = {"auc": "AUC", "log_loss": "log loss", "rmse": "RMSE", "accuracy": "accuracy"}  # of the metrics in a text
+WITH_INTERVAL = ("auc", "log_loss")  # there
+LEGEND = "* best; ~ not told apart from the best: the 95 % interval of the paired difference holds 0"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Several models on the same folds of one log; ``str`` makes a table to read.
+
+    Attributes
+    ----------
+    log
+        What was predicted.
+    validations
+        Model -> its :class:`Validation`.
+    drawn
+        Model -> (4, draws): AUC, log loss, RMSE and accuracy of every draw of students, the same for all models.
+    """
+
+    log: Log
+    validations: Mapping[str, Validation]
+    drawn: Mapping[str, FloatArray]
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """One row a model.
+
+        ``model``, ``n``, ``students``; ``auc``, ``auc_low``, ``auc_high`` (95 %, by drawing students) and so for ``log_loss``
+        (nats per response), ``rmse`` and ``accuracy``; ``ece``; ``fit_seconds``, ``predict_seconds``, summed over the folds.
+        """
+        size, students = len(self.validations), len(self._student.unique())
+        columns: dict[str, Any] = {"model": list(self.validations), "n": [len(self._rows)] * size, "students": [students] * size}
+        for number, metric in enumerate(metrics.METRICS):
+            low, high = metrics.interval([each[number] for each in self.drawn.values()])
+            columns |= {metric: self._values[:, number], f"{metric}_low": low, f"{metric}_high": high}
+        columns["ece"] = [metrics.ece(self._correct, each.predicted[self._rows]) for each in self.validations.values()]
+        for part in ("fit_seconds", "predict_seconds"):
+            columns[part] = [float(getattr(each, part).sum()) for each in self.validations.values()]
+        return pa.table(columns)
+
+    @cached_property
+    def differences(self) -> pa.Table:
+        """One row for every two models and metric: ``model``, ``other``, ``metric``, ``difference``, ``low``, ``high``.
+
+        The difference is ``model`` less ``other``, which stands above it in :attr:`table`; the 95 % interval is of the
+        differences within each draw of students, so what makes all models err together cancels.
+        """
+        rows = []
+        for (i, other), (j, model) in combinations(enumerate(self.validations), 2):
+            low, high = metrics.interval(self.drawn[model] - self.drawn[other])
+            for number, metric in enumerate(metrics.METRICS):
+                difference = self._values[j, number] - self._values[i, number]
+                rows.append((model, other, metric, difference, low[number], high[number]))
+        names = ("model", "other", "metric", "difference", "low", "high")
+        types = (pa.string(),) * 3 + (pa.float64(),) * 3
+        columns = list(zip(*rows, strict=True)) or [()] * len(names)
+        return pa.table([pa.array(list(values), kind) for values, kind in zip(columns, types, strict=True)], names=names)
+
+    @cached_property
+    def predictions(self) -> pa.Table:
+        """One line a tested response, in the order of the log.
+
+        ``student``, ``item``, ``skill`` (or ``skills``), ``fold``, ``correct``, and P(correct) in a column named as each model.
+        """
+        fold = next(iter(self.validations.values())).fold[self._rows]
+        rows = self.log.table.select(["student", "item", self.log.skill_column, "correct"]).take(pa.array(self._rows))
+        table = rows.add_column(3, "fold", pa.array(fold))
+        for name, each in self.validations.items():
+            table = table.append_column(name, pa.array(each.predicted[self._rows]))
+        return table
+
+    def slices(self, by: Any, *, draws: int = 200, seed: int = 0) -> pa.Table:
+        """Every metric of every model by skill, opportunity, kind, group or any column of the log.
+
+        The parameters are those of :meth:`Validation.report`, and so are the columns, after the first: ``model``.
+        """
+        tables = []
+        for name, each in self.validations.items():
+            table = each.report(by, draws=draws, seed=seed)
+            tables.append(table.add_column(0, "model", pa.array([name] * len(table), pa.string())))
+        return pa.concat_tables(tables)
+
+    def __str__(self) -> str:
+        return _as_text(self)
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(self.validations)}; {len(self._rows):,} responses tested)"
+
+    @cached_property
+    def _rows(self) -> IntArray:
+        """The tested rows."""
+        return np.flatnonzero(next(iter(self.validations.values())).tested)
+
+    @property
+    def _correct(self) -> FloatArray:
+        return self.log.correct[self._rows]
+
+    @property
+    def _student(self) -> pa.Array:
+        return schema.combined(self.log.table["student"]).take(pa.array(self._rows))
+
+    @cached_property
+    def _values(self) -> FloatArray:
+        """(n_models, n_metrics)."""
+        correct = self._correct
+        predicted = [each.predicted[self._rows] for each in self.validations.values()]
+        return np.array([[metric(correct, p) for metric in metrics.METRICS.values()] for p in predicted])
+
+
+def compare(
+    models: Iterable[Model] | Mapping[str, Model],
+    log: Log,
+    *,
+    folds: int = 5,
+    by: str = "student",
+    seed: int = 0,
+    draws: int = 200,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Cross-validate several models on the same folds, and say how sure their differences are.
+
+    Parameters
+    ----------
+    models
+        Models, named by their ``repr``, or name -> model. Unless there is one, a
+        :class:`~adaptrace.models.constant.Constant` is put before them: what no model should fall below.
+    log, folds, by, executor, progress
+        As in :func:`cross_validate`.
+    seed
+        Of the folds and of the draws.
+    draws
+        How many samples of students the intervals are made of.
+
+    Returns
+    -------
+    Comparison
+        Tables of metrics, of paired differences and of predictions.
+
+    Raises
+    ------
+    DataError, ValueError, ModelError
+        As in :func:`cross_validate`, before any fit if possible: then with all that any model lacks.
+
+    Notes
+    -----
+    The metrics are of the predictions of all folds together. A fold with many right answers leaves few to the others, so a
+    constant is a little worse than its name: its AUC is somewhat below 0.5.
+
+    Examples
+    --------
+    >>> import adaptrace as at
+    >>> from adaptrace.evaluate import comparison
+    >>> log = at.Log.from_arrow({"student": ["Ada", "Bo", "Cy"] * 3, "item": ["q1"] * 3 + ["q2"] * 3 + ["q3"] * 3,
+    ...                          "skill": ["halves"] * 9, "correct": [0, 1, 0, 0, 1, 1, 1, 1, 1]})
+    >>> comparison = comparison.compare([at.BKT(forget=False)], log, folds=3)
+    >>> comparison.table["model"].to_pylist()
+    ['Constant()', 'BKT(forget=False)']
+    >>> comparison.differences.column_names
+    ['model', 'other', 'metric', 'difference', 'low', 'high']
+    """
+    named = named_models(models)
+    whole("draws", draws, 1)
+    plan = plan_of(log, by, folds, seed)
+    check_needs(named, log)
+    steps = Steps(progress, len(named) * len(plan.names) + 1)
+    validations = validated(named, log, plan, executor, steps)
+    rows = np.flatnonzero(plan.fold >= 0)
+    student = schema.combined(log.table["student"]).take(pa.array(rows))
+    predicted = {name: each.predicted[rows] for name, each in validations.items()}
+    drawn = metrics.bootstrap(log.correct[rows], predicted, student, draws=draws, seed=seed)
+    steps.finish()
+    return Comparison(log, validations, drawn)
+
+
+def _as_text(comparison: Comparison) -> str:
+    """The table of a comparison, aligned, the best of each metric marked."""
+    table, n_folds = comparison.table, len(next(iter(comparison.validations.values())).folds)
+    marks = {metric: _marks(comparison, metric) for metric in HEADINGS}
+    columns = [["model", *table["model"].to_pylist()], *measured(table, marks)]
+    columns.append(["ECE", *numbers(table["ece"])])
+    columns += [[f"{part} s", *numbers(table[f"{part}_seconds"], 2)] for part in ("fit", "predict")]
+    n, students = table["n"][0].as_py(), table["students"][0].as_py()
+    head = f"{n_folds} fold{'s' * (n_folds != 1)}, {n:,} responses of {students:,} student{'s' * (students != 1)}"
+    return "\n".join([head, "", *texts.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)), "", LEGEND])
+
+
+def measured(table: pa.Table, marks: Mapping[str, list[str]] | None = None) -> list[list[str]]:
+    """The metrics of a table as columns of text under their headings, each with its marks, some with their intervals."""
+    columns = []
+    for metric, heading in HEADINGS.items():
+        plain = [""] * len(table)
+        columns.append([heading, *map(str.__add__, numbers(table[metric]), marks[metric] if marks else plain)])
+        if metric in WITH_INTERVAL:
+            ends = (numbers(table[f"{metric}_{end}"]) for end in ("low", "high"))
+            columns.append(["95 %", *map("-".join, zip(*ends, strict=True))])
+    return columns
+
+
+def _marks(comparison: Comparison, metric: str) -> list[str]:
+    """Of every model: ``*`` if it is the best, ``~`` if the draws do not tell it from the best, else a blank."""
+    number = list(metrics.METRICS).index(metric)
+    values, drawn = comparison._values[:, number], list(comparison.drawn.values())
+    if np.isnan(values).all():
+        return [" "] * len(values)
+    best = int(np.nanargmin(values) if metric in LOWER_IS_BETTER else np.nanargmax(values))
+    marks = []
+    for value, each in zip(values, drawn, strict=True):
+        low, high = metrics.interval(each[number] - drawn[best][number])
+        marks.append("*" if value == values[best] else "~" if low <= 0.0 <= high else " ")
+    return marks
