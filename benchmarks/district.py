@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 
 import adaptrace as at
 from adaptrace import parallel
-from adaptrace.files import plain_columns
+from adaptrace.io.files import plain_columns
 
 COLUMNS = ["student", "skill", "correct", "time"]
 FILE_ROWS, PER_STUDENT, BLOCK, SKILLS, MET = 2_000_000, 240, 12, 200, 20

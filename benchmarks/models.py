@@ -18,7 +18,7 @@ from layout import aligned
 from logs import SETS, folder_of, held_out, read
 
 import adaptrace as at
-from adaptrace.files import write_table
+from adaptrace.io.files import write_table
 from adaptrace.models import MODELS
 
 CHOSEN = [name for name in MODELS if name not in ("fsrs", "bkt-items")]

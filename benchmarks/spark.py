@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 import adaptrace as at
 from adaptrace.dataset import spark as engine
-from adaptrace.files import find_files
+from adaptrace.io.files import find_files
 
 SKILLS = 100
 ITEMS = 20  # of a skill

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import codec, files, stats_file
+from adaptrace import stats_file
+from adaptrace.io import envelope, identity
 from adaptrace.stats import Stats
 from reference.districts import district, sequences
 
@@ -45,9 +46,9 @@ def test_counts_of_districts_give_the_fit_of_their_rows(run: Run, logs: list[Pat
     assert run("fit", tmp_path / "*" / "log.parquet", "-o", tmp_path / "rows.json").code == 0
     one, other = at.load(tmp_path / "pool.json"), at.load(tmp_path / "rows.json")
     assert one.to_dict() == other.to_dict()
-    wanted = sorted(files.identity(log) for log in logs)
+    wanted = sorted(identity.identity(log) for log in logs)
     assert sorted(source["identity"] for source in stats_file.sources(pooled)) == wanted
-    assert sorted(source["identity"] for source in codec.sources(tmp_path / "pool.json")) == wanted
+    assert sorted(source["identity"] for source in envelope.sources(tmp_path / "pool.json")) == wanted
 
 
 def test_a_minimum_hides_small_counts_and_tells_what_it_cost(run: Run, logs: list[Path], tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_fit_can_be_drawn_to_a_base(run: Run, logs: list[Path], pooled: Path, 
     assert run("fit", logs[0], "--base", tmp_path / "pool.json", "-o", tmp_path / "north.json").code == 0
     expected = at.BKT().fit(at.Log.read(logs[0]), base=at.load(tmp_path / "pool.json"))
     assert at.load(tmp_path / "north.json").to_dict() == expected.to_dict()
-    used = codec.sources(tmp_path / "north.json")
+    used = envelope.sources(tmp_path / "north.json")
     assert len(used) == 3  # its own log, which is in the pool, once
 
 

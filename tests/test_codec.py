@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import adaptrace as at
-from adaptrace import codec
+from adaptrace.io import envelope
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def test_a_saved_model_comes_back_equal_to_the_last_bit(tmp_path: Path) -> None:
 def test_a_file_says_what_it_is_and_in_which_schema(path: Path) -> None:
     document = json.loads(path.read_text())
     assert list(document) == ["adaptrace", "schema", "fingerprint", "content"]
-    assert (document["adaptrace"], document["schema"]) == ("model", codec.SCHEMA)
+    assert (document["adaptrace"], document["schema"]) == ("model", envelope.SCHEMA)
 
 
 def test_the_fingerprint_of_equal_content_is_equal_whatever_its_order() -> None:
-    assert codec.fingerprint({"a": 1, "b": 2.0}) == codec.fingerprint({"b": 2.0, "a": 1})
-    assert codec.fingerprint({"a": 1}) != codec.fingerprint({"a": 2})
+    assert envelope.fingerprint({"a": 1, "b": 2.0}) == envelope.fingerprint({"b": 2.0, "a": 1})
+    assert envelope.fingerprint({"a": 1}) != envelope.fingerprint({"a": 2})
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
@@ -79,8 +79,8 @@ def test_a_file_of_another_kind_is_told(path: Path, content: str) -> None:
 
 
 def test_a_newer_schema_is_told_with_the_remedy(path: Path) -> None:
-    change(path, schema=codec.SCHEMA + 1)
-    assert refused(path).endswith(f"schema {codec.SCHEMA + 1}, this version reads up to {codec.SCHEMA}; upgrade adaptrace")
+    change(path, schema=envelope.SCHEMA + 1)
+    assert refused(path).endswith(f"schema {envelope.SCHEMA + 1}, this version reads up to {envelope.SCHEMA}; upgrade adaptrace")
 
 
 def test_one_changed_digit_is_told(path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_field_of_another_type_is_told(path: Path, fields: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("content", [{}, {"family": "unheard-of"}, {"family": "bkt"}], ids=str)
 def test_content_that_is_no_known_model_is_told(path: Path, content: dict[str, Any]) -> None:
-    codec.write(path, "model", content)
+    envelope.write(path, "model", content)
     refused(path)
 
 

@@ -15,7 +15,8 @@ import pyarrow.parquet
 import pytest
 
 from adaptrace.errors import OutputError
-from adaptrace.files import find_files, read_table, replacing, write_table
+from adaptrace.io.atomic import replacing
+from adaptrace.io.files import find_files, read_table, write_table
 
 TABLE = pa.table({"student": pa.array(["Ada", 'B "x", y']).dictionary_encode(), "mastery": [0.1 + 0.2, 1 / 3]})
 ROWS = TABLE.to_pylist()

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 import adaptrace as at
-from adaptrace.files import replacing, write_table
+from adaptrace.io.atomic import replacing
+from adaptrace.io.files import write_table
 
 HERE = Path(__file__).parent
 SEED = 20250901

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.errors import AdaptraceError, OutputError
-from adaptrace.files import replacing
+from adaptrace.io.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from adaptrace.codec import SCHEMA
 from adaptrace.errors import ModelError
-from adaptrace.files import replacing
+from adaptrace.io.atomic import replacing
+from adaptrace.io.envelope import SCHEMA
 from adaptrace.kernels import rows as kernels
 from adaptrace.kernels.rows import Trie
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 
-from adaptrace.codec import SCHEMA
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
+from adaptrace.io.envelope import SCHEMA
 from adaptrace.models.base import Model, Response, State
 
 PARTS = {"schema", "model", "name", "group", "answered", "opportunities", "latest", "state"}  # of plain data

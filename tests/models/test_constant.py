@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import adaptrace as at
-from adaptrace import codec
+from adaptrace.io import envelope
 from adaptrace.models.base import Response
 from adaptrace.models.constant import Constant
 
@@ -54,7 +54,7 @@ def test_the_log_likelihood_is_that_of_independent_answers(responses) -> None:
 def test_a_saved_model_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     model = Constant(1.0 / 3.0)
     model.save(tmp_path / "model.json")
-    content = codec.read(tmp_path / "model.json", "model")
+    content = envelope.read(tmp_path / "model.json", "model")
     back = Constant.from_dict(content)
     assert (content["family"], back, back.fingerprint) == ("constant", model, model.fingerprint)
     assert Constant(0.3).fingerprint != model.fingerprint

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import climb, codec, parallel
+from adaptrace import climb, parallel
 from adaptrace.evaluate import metrics
+from adaptrace.io import envelope
 from adaptrace.models import memory
 from adaptrace.models.base import Response
 from adaptrace.models.constant import Constant
@@ -161,7 +162,7 @@ def test_7_a_saved_model_comes_back_to_the_last_bit(model: HalfLife | FSRS, tmp_
     log = random_log(7)
     fitted = model.fit(log)
     fitted.save(tmp_path / "model.json")
-    content = codec.read(tmp_path / "model.json", "model")
+    content = envelope.read(tmp_path / "model.json", "model")
     back = type(model).from_dict(content)
     assert (content["family"], back.to_dict(), back.fingerprint) == (model.family, fitted.to_dict(), fitted.fingerprint)
     assert back.predict(log).tolist() == fitted.predict(log).tolist()

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import codec, files
 from adaptrace.data.sample import sample_path
+from adaptrace.io import envelope, files, identity
 from adaptrace.privacy.pseudonyms import pseudonym_of, read_key
 
 NAME = "student-007"
@@ -55,8 +55,10 @@ def names(path: Path) -> set[str]:
 
 
 def test_fit_writes_which_files_it_read(school: Path) -> None:
-    assert codec.sources(school / "all.json") == files.sources(school / "log")
-    assert codec.sources(school / "b.json") == [{"file": "b.parquet", "identity": files.identity(school / "log" / "b.parquet")}]
+    assert envelope.sources(school / "all.json") == identity.sources(school / "log")
+    assert envelope.sources(school / "b.json") == [
+        {"file": "b.parquet", "identity": identity.identity(school / "log" / "b.parquet")}
+    ]
 
 
 # ---- pseudonymize -----------------------------------------------------------

@@ -18,9 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import codec, files, stats_file
+from adaptrace import stats_file
 from adaptrace.errors import DataError, OutputError
-from adaptrace.files import identities, identity, write_table
+from adaptrace.io import envelope, files
+from adaptrace.io import identity as io_identity
+from adaptrace.io.files import write_table
+from adaptrace.io.identity import identities, identity
 from adaptrace.privacy import forget, rewriting
 from adaptrace.privacy.forget import find_student, forget_student, forgotten_rows
 
@@ -60,7 +63,7 @@ def holds(path: Path, name: str = NAME) -> bool:
     """Whether a name is anywhere in a file: in its bytes, its dictionaries, its rows or its statistics."""
     raw = path.read_bytes()
     if path.suffix != ".parquet":
-        return name.encode() in raw or name in str(at.files.read_table(path).table.to_pydict())
+        return name.encode() in raw or name in str(at.io.files.read_table(path).table.to_pydict())
     with pq.ParquetFile(path) as file:
         chunks = [file.metadata.row_group(n).column(0) for n in range(file.num_row_groups)]
         statistics = str([(chunk.statistics.min, chunk.statistics.max) for chunk in chunks])
@@ -186,7 +189,7 @@ def test_what_a_parquet_file_says_and_how_it_is_packed_stay(tmp_path: Path) -> N
     assert [after.row_group(0).column(n).compression for n in range(4)] == ["ZSTD", "UNCOMPRESSED", "GZIP", "SNAPPY"]
     assert [after.row_group(n).num_rows for n in range(after.num_row_groups)] == [2, 2]
     assert after.metadata[b"school"] == b"12"
-    assert json.loads(after.metadata[files.WAS]) == [before]
+    assert json.loads(after.metadata[io_identity.WAS]) == [before]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -357,8 +360,8 @@ def models(log: Path, tmp_path: Path, model: at.BKT) -> Path:
     """Models of the whole log, of the clean file, of nothing known, of an unknown version; and what is no model."""
     folder = tmp_path / "models"
     folder.mkdir()
-    model.save(folder / "all.json", sources=files.sources(log))
-    model.save(folder / "clean.json", sources=files.sources(log / "clean.parquet"))
+    model.save(folder / "all.json", sources=io_identity.sources(log))
+    model.save(folder / "clean.json", sources=io_identity.sources(log / "clean.parquet"))
     model.save(folder / "silent.json")
     model.save(folder / "other.json", sources=[{"file": "year=2024/a.parquet", "identity": "0" * 16}])
     model.save(folder / "elsewhere.json", sources=[{"file": "z.parquet", "identity": "0" * 16}])
@@ -386,7 +389,7 @@ def test_a_model_of_an_earlier_version_of_a_file_used_a_student_who_is_still_in_
 def test_after_an_interruption_models_of_the_files_already_forgotten_are_still_named(
     log: Path, models: Path, model: at.BKT
 ) -> None:
-    model.save(models / "b.json", sources=files.sources(log / "b.parquet"))
+    model.save(models / "b.json", sources=io_identity.sources(log / "b.parquet"))
     forget_student(NAME, [log / "b.parquet"])  # as far as an interrupted run came
     found = used(forget_student(NAME, [log], models=[models / "b.json"]))
     assert found["b.json"] == ("possible", f"made of {log / 'b.parquet'} before rows were forgotten there")
@@ -396,7 +399,7 @@ def test_after_an_interruption_models_of_the_files_already_forgotten_are_still_n
 
 def test_a_model_of_a_file_whose_dictionary_alone_holds_the_name_did_not_use_them(tmp_path: Path, model: at.BKT) -> None:
     pq.write_table(CODES.filter(pc.not_equal(MIXED["student"], NAME)), tmp_path / "log.parquet")
-    model.save(tmp_path / "model.json", sources=files.sources(tmp_path / "log.parquet"))
+    model.save(tmp_path / "model.json", sources=io_identity.sources(tmp_path / "log.parquet"))
     assert used(forget_student(NAME, [tmp_path / "log.parquet"], models=[tmp_path / "model.json"]))["model.json"] == ("no", "")
 
 
@@ -411,7 +414,7 @@ def test_models_and_stats_that_name_the_student_are_told_even_when_the_data_have
     stats_file.write(tmp_path / "student.stats.parquet", stats_file.Content(stats.skills, stats.symbols, stats.trie))
     stats = at.Stats.from_log(few)
     stats_file.write(
-        tmp_path / "plain.stats.parquet", stats_file.Content(stats.skills, stats.symbols, stats.trie), files.sources(log)
+        tmp_path / "plain.stats.parquet", stats_file.Content(stats.skills, stats.symbols, stats.trie), io_identity.sources(log)
     )
     paths = [*tmp_path.glob("*.json"), *tmp_path.glob("*.stats.parquet")]
     found = used(find_student(few.students[0].as_py(), [log], models=paths))
@@ -434,12 +437,12 @@ def test_finding_changes_nothing(log: Path, models: Path) -> None:
 
 
 def test_where_a_model_came_from_is_no_part_of_what_it_says(log: Path, tmp_path: Path, model: at.BKT) -> None:
-    model.save(tmp_path / "a.json", sources=files.sources(log))
+    model.save(tmp_path / "a.json", sources=io_identity.sources(log))
     model.save(tmp_path / "b.json")
     assert at.load(tmp_path / "a.json").fingerprint == at.load(tmp_path / "b.json").fingerprint == model.fingerprint
-    assert codec.sources(tmp_path / "a.json") == files.sources(log)
-    assert codec.sources(tmp_path / "b.json") == []
-    names = [each["file"] for each in files.sources(log)]
+    assert envelope.sources(tmp_path / "a.json") == io_identity.sources(log)
+    assert envelope.sources(tmp_path / "b.json") == []
+    names = [each["file"] for each in io_identity.sources(log)]
     assert names == ["b.parquet", "c.arrow", "clean.parquet", "d.csv", "year=2024/a.parquet"]
 
 

@@ -112,7 +112,7 @@ def test_a_student_has_one_pseudonym_in_every_file_and_format_and_all_else_stays
     with pa.ipc.new_stream(source / "stream.arrow", table.schema) as stream:
         stream.write_table(table)
     for name in ("c.csv", "d.csv.gz", "e.tsv"):
-        at.files.write_table(table, source / name)
+        at.io.files.write_table(table, source / name)
     (source / "README.md").write_text("Ada is in here")
     done = pseudonymize(source, out, key)
     assert (done.files, done.rows) == (6, 30)
@@ -120,7 +120,7 @@ def test_a_student_has_one_pseudonym_in_every_file_and_format_and_all_else_stays
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert files == ["b.arrow", "c.csv", "d.csv.gz", "e.tsv", "stream.arrow", "year=2024/a.parquet"]
     for path in files:
-        read = at.files.read_table(out / path, frozenset({"student"})).table
+        read = at.io.files.read_table(out / path, frozenset({"student"})).table
         assert read["student"].to_pylist() == expected, path
         assert read.select(["item", "correct"]).to_pylist() == table.select(["item", "correct"]).to_pylist(), path
 
@@ -174,9 +174,9 @@ def test_the_log_that_was_pseudonymized_is_scored_like_the_log(
 
 @pytest.mark.parametrize("name", ["log.parquet", "log.arrow", "log.csv"])
 def test_a_table_without_rows_is_written_too(key: Path, tmp_path: Path, name: str) -> None:
-    at.files.write_table(log_of(pa.array([], pa.int64())), tmp_path / name)
+    at.io.files.write_table(log_of(pa.array([], pa.int64())), tmp_path / name)
     pseudonymize(tmp_path / name, tmp_path / f"out-{name}", key)
-    assert at.files.read_table(tmp_path / f"out-{name}").table.column_names == ["item", "student", "correct"]
+    assert at.io.files.read_table(tmp_path / f"out-{name}").table.column_names == ["item", "student", "correct"]
 
 
 def test_a_name_of_a_piece_is_looked_at_once(key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def demo(
     from adaptrace import models
     from adaptrace.cli import demo
     from adaptrace.data import sample
-    from adaptrace.files import write_table
+    from adaptrace.io.files import write_table
 
     with waiting("reading the sample school"):
         log, catalog = sample.sample_log(), sample.sample_catalog()
@@ -125,11 +125,11 @@ def fit(
     blank, extra = with_options(model, options, counts), {}
     if base is not None and blank.family != "bkt":
         raise typer.BadParameter(f"--base: no option of '{model}'; expected with a bkt")
-    from adaptrace import codec, files
+    from adaptrace.io import envelope, identity
 
     data: Log | Stats
     if log is not None and stats is None:
-        data, sources = read_log(log, format, column, time_unit, ordered, levels=counts), files.sources(log)
+        data, sources = read_log(log, format, column, time_unit, ordered, levels=counts), identity.sources(log)
     elif log is None and stats is not None:
         able(blank, "stats")
         data, sources = load_stats(stats)
@@ -137,7 +137,7 @@ def fit(
         raise typer.BadParameter(f"got {'neither' if log is None else 'both'}; expected either a LOG or --stats")
     if base is not None:
         extra = {"base": load(base)}
-        sources = [*sources, *(each for each in codec.sources(base) if each not in sources)]
+        sources = [*sources, *(each for each in envelope.sources(base) if each not in sources)]
     with fitting() as progress:
         fitted = blank.fit(data, progress=progress, **extra)
     fitted.save(output, sources=sources)

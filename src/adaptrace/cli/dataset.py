@@ -99,7 +99,7 @@ def score(
 
 def _is_folder(output: Path) -> bool:
     """Whether an output is meant to be a folder: its name has no ending, or it is one and no ending of a table's."""
-    from adaptrace.files import is_table
+    from adaptrace.io.files import is_table
 
     return output.suffix == "" or (output.is_dir() and not is_table(output))
 

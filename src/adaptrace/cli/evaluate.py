@@ -244,12 +244,12 @@ def _periods(result: Validation, draws: int, seed: int) -> pa.Table:
 
 def _as_text(table: pa.Table, *names: str) -> str:
     """Rows of metrics, aligned: what they are of, then the metrics, some with their intervals."""
-    from adaptrace import texts
     from adaptrace.evaluate import comparison
+    from adaptrace.io import text_table
 
     columns = [[name, *map(_word, table[name].to_pylist())] for name in (*names, "n", "students")]
     columns += comparison.measured(table)
-    return "\n".join(texts.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)))
+    return "\n".join(text_table.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)))
 
 
 def _word(value: object) -> str:

@@ -142,8 +142,9 @@ def usage() -> Iterator[None]:
 
 def ready(*tables: Path | None, plot: Path | None = None) -> None:
     """Refuse outputs that could not be written, before the work that makes them."""
-    from adaptrace import files, plots
+    from adaptrace import plots
     from adaptrace.errors import OutputError
+    from adaptrace.io import atomic, files
 
     wanted = [path for path in tables if path]
     for path in wanted:
@@ -155,7 +156,7 @@ def ready(*tables: Path | None, plot: Path | None = None) -> None:
     if len({path.resolve() for path in wanted}) < len(wanted):
         raise typer.BadParameter(f"got one file for two outputs: {', '.join(map(str, wanted))}; expected a file for each")
     for path in wanted:
-        with contextlib.suppress(_Enough), files.replacing(path):
+        with contextlib.suppress(_Enough), atomic.replacing(path):
             raise _Enough
 
 
@@ -167,7 +168,7 @@ def write(table: pa.Table, output: Path | None) -> None:
     """Write a table to its file, or as CSV to stdout."""
     import pyarrow.csv
 
-    from adaptrace.files import plain_columns, write_table
+    from adaptrace.io.files import plain_columns, write_table
 
     if output is None:
         with to_stdout():

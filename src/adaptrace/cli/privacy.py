@@ -105,7 +105,7 @@ def _shown(found: Forgotten) -> list[str]:
 
 
 def _lines(table: pa.Table, sides: str) -> list[str]:
-    from adaptrace.texts import aligned
+    from adaptrace.io.text_table import aligned
 
     rows = [["" if cell is None else str(cell) for cell in row.values()] for row in table.to_pylist()]
     return aligned([table.column_names, *rows], sides)

@@ -181,7 +181,8 @@ def _logs(
     levels: list[str] | None,
 ) -> Log | Iterator[Log]:
     """A log, or of Parquet, which may be of any size, logs one after another."""
-    from adaptrace import dataset, files
+    from adaptrace import dataset
+    from adaptrace.io import files
 
     if format is None and not ordered and not levels and files.are_parquet(log):
         return dataset.logs_of(log, model, columns=pairs(column), time_unit=time_unit)
@@ -219,12 +220,12 @@ def _as_text(table: pa.Table, minimum: int = 1) -> str:
     """Rows, aligned: names to the left, figures to the right."""
     import pyarrow as pa
 
-    from adaptrace import texts
+    from adaptrace.io import text_table
 
     rows = [[_word(name, row, minimum) for name in table.column_names] for row in table.to_pylist()]
     sides = "".join("<" if pa.types.is_string(field.type) else ">" for field in table.schema)
     heads = [name.replace("_", " ") for name in table.column_names]
-    return "\n".join(texts.aligned([heads, *rows], sides))
+    return "\n".join(text_table.aligned([heads, *rows], sides))
 
 
 def _word(name: str, row: dict[str, Any], minimum: int) -> str:

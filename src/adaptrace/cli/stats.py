@@ -85,8 +85,9 @@ def stats(
     blank = with_options(model, varying(items, kinds, groups, students, elapsed), counts)
     able(blank, "stats")
     ready(output)
-    from adaptrace import dataset, files
+    from adaptrace import dataset
     from adaptrace.errors import DataError, Problem
+    from adaptrace.io import files, identity
 
     if format is None and not ordered and files.are_parquet(log):  # of any size
         with fitting("counting") as progress:
@@ -101,7 +102,7 @@ def stats(
         say(f"note: {loss}")
     elif "student" in found.factors:
         say("note: these counts name the students")
-    found.save(output, sources=files.sources(log))
+    found.save(output, sources=identity.sources(log))
     say(f"{output}: {found}")
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem, UnknownItemError
-from adaptrace.files import read_table
+from adaptrace.io.files import read_table
 
 TEXT_NAMES = schema.names_of(*schema.CATALOG_ITEMS, *schema.CATALOG_SKILLS) - schema.names_of(schema.MINUTES)
 

@@ -20,7 +20,7 @@ from adaptrace.data.encoding import encode, spread_out, with_sorted_names
 from adaptrace.data.ordering import ordering_of
 from adaptrace.data.reading import Reading, extra_columns
 from adaptrace.errors import DataError, Problem
-from adaptrace.files import read_table
+from adaptrace.io.files import read_table
 from adaptrace.kernels import rows as kernels
 from adaptrace.kernels.rows import Rows
 

@@ -28,7 +28,8 @@ from adaptrace.data.reading import Reading
 from adaptrace.dataset.student_keys import Split, parted, split_of
 from adaptrace.dataset.survey import Dataset, Layout, Piece, survey
 from adaptrace.errors import DataError, Problem
-from adaptrace.files import Source, replacing
+from adaptrace.io.atomic import replacing
+from adaptrace.io.files import Source
 
 MOST_ROWS, FEWEST_ROWS = 4_000_000, 50_000  # of a piece
 SHARES, ENOUGH_ROWS = 4, 2_000_000  # pieces for each worker, so that all end together, unless they are small

@@ -23,7 +23,7 @@ from adaptrace.dataset.state import Part, State
 from adaptrace.dataset.student_keys import split_of
 from adaptrace.dataset.survey import Dataset, Layout, sort_of, survey
 from adaptrace.errors import DataError, ModelError, Problem
-from adaptrace.files import write_table
+from adaptrace.io.files import write_table
 from adaptrace.models import knowing_mastery
 from adaptrace.models.bkt import BKT
 

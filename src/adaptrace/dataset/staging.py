@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adaptrace import codec
 from adaptrace.dataset import state as states
 from adaptrace.dataset.state import State
 from adaptrace.errors import OutputError
-from adaptrace.files import replacing
+from adaptrace.io import envelope
+from adaptrace.io.atomic import replacing
 
 PLAN, READY = "plan.json", "ready.json"
 MASTERY = "mastery"  # what the manifest of an output calls it
@@ -114,7 +114,7 @@ class Work:
 
     def finish(self, about: Mapping[str, Any], state: State | None) -> None:
         """Let the outputs appear: both are whole now. What a kill leaves undone here, :meth:`recover` does."""
-        codec.write(self.parts / states.MANIFEST, MASTERY, about)
+        envelope.write(self.parts / states.MANIFEST, MASTERY, about)
         _write(self.folder / READY, {"state": state.to_dict() if state is not None else None})
         self.recover()
 

@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from adaptrace import codec
 from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.dataset.survey import File, sort_of
 from adaptrace.errors import DataError, ModelError, Problem
-from adaptrace.files import replacing, told
+from adaptrace.io import envelope
+from adaptrace.io.atomic import replacing
+from adaptrace.io.files import told
 
 MANIFEST = "_manifest.json"
 STATE = "state"  # what the manifest calls it
@@ -144,7 +145,7 @@ def load(folder: Path, model: str) -> State | None:
     """
     if not (folder / MANIFEST).exists():
         return None
-    state = State.from_dict(codec.read(folder / MANIFEST, STATE))
+    state = State.from_dict(envelope.read(folder / MANIFEST, STATE))
     if state.model != model:
         raise ModelError(
             f"{folder}: a state of model {state.model}; expected {model}, the model given: score with the model that made it, "
@@ -158,7 +159,7 @@ def load(folder: Path, model: str) -> State | None:
 
 def save(folder: Path, state: State) -> None:
     """Make this the state in the folder: its parts are there already. Files that no longer count go."""
-    codec.write(folder / MANIFEST, STATE, state.to_dict())
+    envelope.write(folder / MANIFEST, STATE, state.to_dict())
     counts = {name for part in state.parts for name in part.files}
     for path in folder.glob("*.parquet"):
         if path.name not in counts:
@@ -262,7 +263,7 @@ def without(folder: Path, student: str, renamed: Mapping[str, str]) -> int:
     renamed
         Old identity -> new one, of the files of the log that were written again without the student.
     """
-    state = State.from_dict(codec.read(folder / MANIFEST, STATE))
+    state = State.from_dict(envelope.read(folder / MANIFEST, STATE))
     parts, gone = [], 0
     for number, part in enumerate(state.parts):
         table = read_part(folder, state, part)

@@ -17,7 +17,8 @@ import pyarrow.parquet
 from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
-from adaptrace.files import PARQUET, Source, ending_of, find_files, identity, name_in, told
+from adaptrace.io.files import PARQUET, Source, ending_of, find_files, told
+from adaptrace.io.identity import identity, name_in
 
 LARGE = 2  # times as many rows as a piece should have, and a row group is read bit by bit
 NAMES = ("student", "item", "skill", "kind", "group")  # columns that are read as dictionaries where they are text
@@ -40,7 +41,7 @@ class File:
     path, name
         Where it is, and what it is called from the folder on.
     identity
-        Names its content (:func:`adaptrace.files.identity`).
+        Names its content (:func:`adaptrace.io.identity.identity`).
     groups
         Rows of each of its row groups.
     types

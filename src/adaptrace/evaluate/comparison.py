@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import texts
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.evaluate import metrics
 from adaptrace.evaluate.folds import plan_of, whole
 from adaptrace.evaluate.validation import Steps, Validation, named_models, numbers, validated
 from adaptrace.fit import Progress
+from adaptrace.io import text_table
 from adaptrace.models.base import Model, check_needs
 
 FloatArray = NDArray[np.float64]
@@ -210,7 +210,7 @@ def _as_text(comparison: Comparison) -> str:
     columns += [[f"{part} s", *numbers(table[f"{part}_seconds"], 2)] for part in ("fit", "predict")]
     n, students = table["n"][0].as_py(), table["students"][0].as_py()
     head = f"{n_folds} fold{'s' * (n_folds != 1)}, {n:,} responses of {students:,} student{'s' * (students != 1)}"
-    return "\n".join([head, "", *texts.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)), "", LEGEND])
+    return "\n".join([head, "", *text_table.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)), "", LEGEND])
 
 
 def measured(table: pa.Table, marks: Mapping[str, list[str]] | None = None) -> list[list[str]]:

@@ -17,11 +17,11 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
-from adaptrace import texts
 from adaptrace.data.log import Log
 from adaptrace.errors import DataError, Problem
 from adaptrace.evaluate import metrics
 from adaptrace.evaluate.metrics import LEVEL, METRICS
+from adaptrace.io import text_table
 from adaptrace.kernels import metrics as kernels
 from adaptrace.models.base import KnowsMastery, Model
 
@@ -488,7 +488,7 @@ def _verdict(fairness: Fairness) -> list[str]:
     head = f"{len(sizes)} groups by '{fairness.by}', {sum(sizes.values()):,} students"
     lines = [f"{head}: {len(flagged)} of {len(gaps)} gaps to the other students are more than chance explains"]
     rows = [(f"  {_name(gap['group'])}", gap["measure"], *_difference(gap)) for gap in flagged]
-    lines += texts.aligned(rows, "<<>><")
+    lines += text_table.aligned(rows, "<<>><")
     few = [f"{_name(name)} ({size})" for name, size in sizes.items() if min(size, sum(sizes.values()) - size) < FEWEST_STUDENTS]
     return [*lines, f"too few students on one side to tell: {', '.join(few)}"] if few else lines
 
@@ -512,7 +512,7 @@ def _aligned(table: pa.Table, names: Sequence[str]) -> str:
     """Columns of a table as text."""
     rows = [[_name(row[name]) if name in KEYS else _number(row[name]) for name in names] for row in table.to_pylist()]
     sides = "".join("<" if name in KEYS else ">" for name in names)
-    return "\n".join(texts.aligned([[name.replace("_", " ") for name in names], *rows], sides))
+    return "\n".join(text_table.aligned([[name.replace("_", " ") for name in names], *rows], sides))
 
 
 def _name(group: object) -> str:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from adaptrace import codec
 from adaptrace.errors import ModelError
+from adaptrace.io import envelope
 from adaptrace.models.base import KnowsMastery, Model
 from adaptrace.models.bkt import BKT
 from adaptrace.models.blend import Blend
@@ -90,7 +90,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ModelError
         If the file is missing, damaged, not a model, or of a newer schema.
     """
-    content = codec.read(path, "model")
+    content = envelope.read(path, "model")
     family = content.get("family")
     if family not in FAMILIES:
         raise ModelError(f"{path}: a model of family '{family}'; this version knows {', '.join(FAMILIES)}")

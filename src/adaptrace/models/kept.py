@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace import codec
 from adaptrace.data.log import Log
+from adaptrace.io import envelope
 
 
 class Kept:
@@ -33,7 +33,7 @@ class Kept:
     @cached_property
     def fingerprint(self) -> str:
         """Names the model's content: equal for equal models."""
-        return codec.fingerprint(self.to_dict())
+        return envelope.fingerprint(self.to_dict())
 
     def save(self, path: str | os.PathLike[str], *, sources: Sequence[Mapping[str, str]] = ()) -> None:
         """Write the model as JSON; :func:`adaptrace.load` reads it.
@@ -43,6 +43,6 @@ class Kept:
         path
             Where to write.
         sources
-            The files it was fitted to (:func:`adaptrace.files.sources`), which ``adaptrace forget-student`` asks for.
+            The files it was fitted to (:func:`adaptrace.io.identity.sources`), which ``adaptrace forget-student`` asks for.
         """
-        codec.write(path, "model", self.to_dict(), sources=sources)
+        envelope.write(path, "model", self.to_dict(), sources=sources)

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from adaptrace import files, parallel
+from adaptrace import parallel
 from adaptrace.dataset import state as states
 from adaptrace.dataset.staging import Work, kind_of
 from adaptrace.errors import DataError, OutputError, Problem
+from adaptrace.io import atomic, files, identity
 from adaptrace.privacy import lineage, rewriting
 from adaptrace.privacy.lineage import Searched
 
@@ -145,7 +146,7 @@ def forgotten_rows(place: PathLike, student: str, column: str | None = None) -> 
 
 def renamed(datasets: Iterable[PathLike]) -> dict[str, str]:
     """Every identity that a file of datasets had before rows were forgotten -> the one it has now."""
-    named = [files.identities(file) for place in datasets for file in files.find_files(place)]
+    named = [identity.identities(file) for place in datasets for file in files.find_files(place)]
     return {before: now for now, *earlier in named for before in earlier}
 
 
@@ -157,7 +158,7 @@ def _search(student: str, datasets: Sequence[PathLike], column: str | None) -> l
     once: dict[Path, tuple[Path, str]] = {}
     for place in datasets:
         for file in files.find_files(place):
-            once.setdefault(file.resolve(), (file, files.name_in(place, file)))
+            once.setdefault(file.resolve(), (file, identity.name_in(place, file)))
     names = dict(once.values())
     wanted = [*([column] if column else []), *rewriting.names_for("student")]
     columns, problems = rewriting.find_columns(names, "student", wanted)
@@ -177,7 +178,7 @@ def _listed(datasets: Iterable[PathLike]) -> str:
 
 
 def _look(student: str, file: Path, name: str, column: str) -> Searched:
-    identities, rows, held = files.identities(file), 0, False
+    identities, rows, held = identity.identities(file), 0, False
     groups = _groups(file, column, student) if files.ending_of(file) in files.PARQUET else None
     for piece in rewriting.pieces(file, [column], groups):
         _, named, mine = _mark(piece[column], student, file, column)
@@ -229,13 +230,13 @@ def _forget_all(student: str, searched: Sequence[Searched]) -> dict[Path, str]:
 def _forget(student: str, searched: Searched) -> str:
     """Write a file again without a student's rows: its new identity."""
     path = searched.path.resolve()  # what a link leads to, not the link
-    notes = {files.WAS: json.dumps(searched.identities).encode()}
-    with files.replacing(path, MARK) as temporary:
+    notes = {identity.WAS: json.dumps(searched.identities).encode()}
+    with atomic.replacing(path, MARK) as temporary:
         rewriting.rewrite(path, temporary, partial(_without, student, searched), notes)
-        if files.identity(path) != searched.identities[0]:
+        if identity.identity(path) != searched.identities[0]:
             raise OutputError(f"{path}: was changed by someone else meanwhile; nothing is lost: run it again")
         path.with_name(f".{path.name}.crc").unlink(missing_ok=True)  # Hadoop's checksum of the old file
-    return files.identity(path)
+    return identity.identity(path)
 
 
 def _without(student: str, searched: Searched, piece: pa.Table) -> pa.Table:

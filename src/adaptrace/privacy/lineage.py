@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from adaptrace import codec, models, stats_file
+from adaptrace import models, stats_file
 from adaptrace.errors import ModelError
-from adaptrace.files import PARQUET, ending_of
+from adaptrace.io import envelope
+from adaptrace.io.files import PARQUET, ending_of
 from adaptrace.models import BKT, Blend, Logistic
 
 HOLDS, CERTAIN, POSSIBLE, UNKNOWN, NO = USES = ("holds", "certain", "possible", "unknown", "no")
@@ -40,7 +41,7 @@ class Searched:
     held
         Whether the file holds the name; a dictionary may without a row.
     identities
-        Its identity, then those it had before (:func:`adaptrace.files.identities`).
+        Its identity, then those it had before (:func:`adaptrace.io.identity.identities`).
     """
 
     path: Path
@@ -101,7 +102,7 @@ def _made_of(path: str | os.PathLike[str]) -> tuple[set[str], list[dict[str, Any
     if ending_of(Path(path)) in PARQUET:
         symbols = stats_file.read(path).symbols
         return set(symbols["student"].to_pylist() if "student" in symbols.column_names else ()), stats_file.sources(path)
-    return _names(models.load(path)), codec.sources(path)
+    return _names(models.load(path)), envelope.sources(path)
 
 
 def _names(model: Any) -> set[str]:

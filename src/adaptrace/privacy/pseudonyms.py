@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from adaptrace import files
 from adaptrace.errors import DataError, OutputError, Problem
+from adaptrace.io import atomic, files
 from adaptrace.privacy import rewriting
 
 BYTES = 32  # of a key: as many as SHA-256 gives
@@ -91,7 +91,7 @@ def pseudonymize(
     if place.is_dir():
         return _folder(place, target, changes)
     (change,) = changes
-    with files.replacing(target) as temporary:
+    with atomic.replacing(target) as temporary:
         return Pseudonymized(1, rewriting.rewrite(change.file, temporary, change))
 
 

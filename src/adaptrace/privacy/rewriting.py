@@ -19,7 +19,7 @@ import pyarrow.parquet
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
-from adaptrace.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, told
+from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, told
 
 ROWS = 1 << 20  # of a piece, at most
 BLOCK = 1 << 24  # bytes of a piece of a text file

@@ -19,7 +19,7 @@ from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.data.schema import Checked, Column
 from adaptrace.errors import DataError, Problem
-from adaptrace.files import PARQUET, find_files, read_table
+from adaptrace.io.files import PARQUET, find_files, read_table
 from adaptrace.kernels.rollups import first_again
 
 IntArray = NDArray[np.int64]

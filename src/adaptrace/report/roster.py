@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.schema import Column
 from adaptrace.errors import DataError
-from adaptrace.files import read_table
+from adaptrace.io.files import read_table
 from adaptrace.report.mastery_table import BATCH, IntArray, Names, lacking
 
 SKILL = "skill"  # what can be grouped by beside the roster's columns

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from adaptrace.errors import OutputError, StoreError
-from adaptrace.files import replacing
+from adaptrace.io.atomic import replacing
 from adaptrace.store.base import Change, Decision, Event, Kept, event_of, skills_of
 from adaptrace.store.commits import Commits, Job
 from adaptrace.store.urls import file_of

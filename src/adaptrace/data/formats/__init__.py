@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from adaptrace.errors import DataError, Problem
-from adaptrace.files import Source
+from adaptrace.io.files import Source
 
 
 @dataclass(frozen=True)

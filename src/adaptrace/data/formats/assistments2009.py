@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from adaptrace.data import schema
 from adaptrace.data.formats import Foreign
-from adaptrace.files import read_table
+from adaptrace.io.files import read_table
 
 COLUMNS = {
     "student": "user_id",

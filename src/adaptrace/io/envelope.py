@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptrace.errors import ModelError
-from adaptrace.files import replacing
+from adaptrace.io.atomic import replacing
 
 SCHEMA = 1  # of everything this version writes; it reads all up to this number
 
