@@ -34,8 +34,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import adaptrace as at
-from adaptrace import parallel
 from adaptrace.io.files import plain_columns
+from adaptrace.kernels import parallel
 
 COLUMNS = ["student", "skill", "correct", "time"]
 FILE_ROWS, PER_STUDENT, BLOCK, SKILLS, MET = 2_000_000, 240, 12, 200, 20

@@ -131,7 +131,7 @@ def test_a_fit_to_a_base_can_be_kept_refitted_and_drawn_from() -> None:
 def test_the_number_of_workers_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     own = district("s", near(0.3, 0), students=60, seed=5)
     many = at.BKT().fit(own, base=pool())
-    monkeypatch.setattr("adaptrace.parallel.cores", lambda: 1)
+    monkeypatch.setattr("adaptrace.kernels.parallel.cores", lambda: 1)
     assert np.array_equal(at.BKT().fit(own, base=pool()).parameters, many.parameters)
 
 

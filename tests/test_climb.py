@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adaptrace.climb import Objective, dot, minimise
+from adaptrace.kernels.lbfgs import Objective, dot, minimise
 
 HARD = {"steps": 500, "close": 1e-15}
 

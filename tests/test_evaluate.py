@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 import adaptrace as at
-from adaptrace import parallel
 from adaptrace.evaluate import metrics
 from adaptrace.evaluate.comparison import Comparison, compare
 from adaptrace.evaluate.validation import Validation, cross_validate, replay
+from adaptrace.kernels import parallel
 from adaptrace.models.constant import Constant
 
 START = datetime.datetime(2025, 9, 1, tzinfo=datetime.UTC)

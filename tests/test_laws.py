@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adaptrace as at
-from adaptrace import parallel
 from adaptrace.evaluate import metrics
+from adaptrace.kernels import parallel
 
 MODELS = [at.BKT(), at.BKT(forget=False)]
 HARD = at.BKT.from_parameters(["a", "b", "c"], prior=[0.1, 0.5, 0.9], learn=0.2, guess=[0.1, 0.3, 0.2], slip=0.1, forget=0.01)

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pytest
 
 import adaptrace as at
-from adaptrace import fit_effects, parallel
+from adaptrace import fit_effects
+from adaptrace.kernels import parallel
 from adaptrace.models.bkt import RULES
 from reference.school import PROJECT_LEVELS, random_log, random_table
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from adaptrace import parallel
 from adaptrace.evaluate import metrics
+from adaptrace.kernels import parallel
 
 
 def pairwise_auc(correct: list[int], predicted: list[float]) -> float:

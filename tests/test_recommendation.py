@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adaptrace as at
-from adaptrace import fit_effects, parallel, policy, recommendation
+from adaptrace import fit_effects, policy, recommendation
+from adaptrace.kernels import parallel
 from adaptrace.models.bkt import RULES
 from adaptrace.view import View
 from reference.choosing import Case, random_case, random_catalog, random_constraints, random_model, random_student

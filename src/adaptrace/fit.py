@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.kernels import bkt_fit, rows
+from adaptrace.kernels import bkt_fit, parallel
+from adaptrace.kernels import trie as tries
 from adaptrace.kernels.bkt_fit import FORGET, GUESS, LARGE, PRIOR, SIZE, SLIP
-from adaptrace.kernels.rows import Trie
+from adaptrace.kernels.trie import Trie
 from adaptrace.stats import Stats, cut_out
 
 Progress = Callable[[float], None]  # called with the share that is done, 0 to 1
@@ -202,7 +202,7 @@ def refit(
     trie = stats.trie
     skill = np.repeat(np.arange(len(theta)), np.diff(trie.start))
     ends = trie.students.copy()
-    rows.take_apart(trie._replace(students=ends), 0, len(theta))
+    tries.take_apart(trie._replace(students=ends), 0, len(theta))
     total = np.bincount(skill, ends, len(theta))
     problem, drawn = limits.problem(stats.outcomes), np.tile(theta, (draws, 1, 1))
 
@@ -210,7 +210,7 @@ def refit(
         weights = np.random.default_rng([seed, number]).standard_gamma(ends)
         weights *= (total / np.bincount(skill, weights, len(theta)))[skill]
         weighted = trie._replace(students=weights)
-        rows.sum_up(weighted, 0, len(theta))
+        tries.sum_up(weighted, 0, len(theta))
         bkt_fit.fit_skills(problem, weighted, -1, drawn[number], np.empty((len(theta), SIZE, SIZE)))
 
     parallel.run(draw, [(number,) for number in range(draws)], executor)

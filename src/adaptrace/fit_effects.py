@@ -17,15 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.climb import minimise
 from adaptrace.data.log import Log
 from adaptrace.effects import Effects, level_of
 from adaptrace.fit import PIECES, WIDEST, Limits, Progress
 from adaptrace.kernels import bkt_effects as kernels
-from adaptrace.kernels import bkt_fit
+from adaptrace.kernels import bkt_fit, parallel
 from adaptrace.kernels.bkt_effects import FORGET, GUESS, LEARN, PRIOR, SLIP, Asked, Events, Expected, Told
 from adaptrace.kernels.bkt_fit import SIZE
+from adaptrace.kernels.lbfgs import minimise
 from adaptrace.stats import GAP, Stats
 from adaptrace.variation import Factor, Gradient, HalfLives, LeveledKind, Part, Variation
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.climb import minimise
 from adaptrace.kernels import irt as kernels
+from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import Dynamics, Lean, Table, Traced
+from adaptrace.kernels.lbfgs import minimise
 from adaptrace.kernels.rows import Rows
 
 FloatArray = NDArray[np.float64]

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.climb import minimise
 from adaptrace.fit import Progress
 from adaptrace.kernels import logistic as kernels
+from adaptrace.kernels import parallel
+from adaptrace.kernels.lbfgs import minimise
 from adaptrace.kernels.logistic import Block, Design
 
 FloatArray = NDArray[np.float64]

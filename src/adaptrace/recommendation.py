@@ -18,8 +18,8 @@ from adaptrace.constraints import Constraints, Rule
 from adaptrace.criterion import Criterion
 from adaptrace.data.catalog import Catalog, Item
 from adaptrace.errors import ConstraintError, ModelError
+from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model
-from adaptrace.parallel import batches
 from adaptrace.policy import DEFAULT, Policy
 from adaptrace.shelf import Shelf
 from adaptrace.student import Student, moment_of

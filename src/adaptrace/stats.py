@@ -13,14 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import parallel, stats_file, suppression
-from adaptrace.arrays import space
+from adaptrace import stats_file, suppression
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
-from adaptrace.kernels import rows as kernels
+from adaptrace.kernels import parallel
+from adaptrace.kernels import trie as kernels
+from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Credit
-from adaptrace.kernels.rows import Growth, Rows, Trie
+from adaptrace.kernels.rows import Rows
+from adaptrace.kernels.trie import Growth, Trie
 from adaptrace.stats_file import OUTCOME, Content
 from adaptrace.suppression import Loss
 
@@ -54,7 +56,7 @@ class Stats:
         (:class:`adaptrace.kernels.bkt.Credit`; 1 and 0 on an item of one skill); and a column for each factor that
         the model's parameters vary by: ``item``, ``kind``, ``group``, ``student``, ``gap``.
     trie
-        The sequences of symbols, equal prefixes shared (:class:`adaptrace.kernels.rows.Trie`).
+        The sequences of symbols, equal prefixes shared (:class:`adaptrace.kernels.trie.Trie`).
     """
 
     skills: pa.StringArray

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from adaptrace.errors import ModelError
 from adaptrace.io.atomic import replacing
 from adaptrace.io.envelope import SCHEMA
-from adaptrace.kernels import rows as kernels
-from adaptrace.kernels.rows import Trie
+from adaptrace.kernels import trie as kernels
+from adaptrace.kernels.trie import Trie
 
 WHAT = "stats"
 OUTCOME = ("correct", "weight", "rest")  # what every symbol says: the outcome, and how far it speaks of this skill

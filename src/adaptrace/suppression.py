@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace.kernels import rows as kernels
-from adaptrace.kernels.rows import Trie
+from adaptrace.kernels import trie as kernels
+from adaptrace.kernels.trie import Trie
 
 CodeArray = NDArray[np.int32]
 

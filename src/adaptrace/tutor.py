@@ -32,9 +32,9 @@ from adaptrace.data.log import Log
 from adaptrace.errors import ConflictError, DataError, ModelError, StoreError
 from adaptrace.events import MASTERY, Key, events_of, fold, key_of, log_of, same, state_of, state_text, table_of, take, tell, told
 from adaptrace.fit import Progress
+from adaptrace.kernels.parallel import batches
 from adaptrace.knowledge import tracing_of
 from adaptrace.models.base import Model
-from adaptrace.parallel import batches
 from adaptrace.policy import Policy
 from adaptrace.recommendation import Chosen, Recommendation, Recommender, check_kinds, propensities
 from adaptrace.store import open_store

@@ -286,7 +286,11 @@ def test_workers_without_the_package_are_told() -> None:
 def test_a_worker_keeps_to_one_thread(spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     conf = dict(spark.sparkContext.getConf().getAll())
     assert engine.settings().items() <= conf.items()
-    threads = spark.sparkContext.parallelize([0], 1).map(lambda _: __import__("adaptrace.parallel").parallel.cores()).collect()
+    threads = (
+        spark.sparkContext.parallelize([0], 1)
+        .map(lambda _: __import__("adaptrace.kernels.parallel").kernels.parallel.cores())
+        .collect()
+    )
     assert threads == [1]
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/code")
     assert engine.settings()["spark.executorEnv.NUMBA_CACHE_DIR"] == "/code"

@@ -9,7 +9,7 @@ import pytest
 
 from adaptrace.kernels import bkt_effects as kernels
 from adaptrace.kernels.bkt_effects import Expected, Told
-from adaptrace.kernels.rows import Trie
+from adaptrace.kernels.trie import Trie
 from reference import evidence as reference
 
 N_CELLS = 6

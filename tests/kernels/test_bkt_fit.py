@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adaptrace.kernels import bkt_fit
-from adaptrace.kernels.rows import Trie
+from adaptrace.kernels.trie import Trie
 from reference import bkt as reference
 
 THETA = (0.35, 0.12, 0.01, 0.22, 0.09)

@@ -5,8 +5,8 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from adaptrace.kernels import keys as kernels
-from adaptrace.kernels import rollups
+from adaptrace.kernels import hashing as kernels
+from adaptrace.kernels import pairs
 
 NAMES = ["", "a", "Ada", "Zoë", "student-0000012", "学生"]
 WORD = 2**64 - 1
@@ -64,5 +64,5 @@ def test_runs_are_told_once(values: list[int]) -> None:
 
 def test_a_pair_that_comes_again_is_found() -> None:
     student, skill = np.array([0, 0, 1, 0, 1]), np.array([3, 9, 3, 8, 3])
-    assert rollups.first_again(student, skill, np.zeros((2, 2), np.uint8)) == 4
-    assert rollups.first_again(student[:4], skill[:4], np.zeros((2, 2), np.uint8)) == -1
+    assert pairs.first_again(student, skill, np.zeros((2, 2), np.uint8)) == 4
+    assert pairs.first_again(student[:4], skill[:4], np.zeros((2, 2), np.uint8)) == -1

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace.kernels import memory as kernels
+from adaptrace.kernels import half_life as kernels
 from adaptrace.kernels.compile import plain
-from adaptrace.kernels.memory import Curve, Lean, Past
+from adaptrace.kernels.half_life import Curve, Lean, Past
 
 DAY = 86_400_000_000  # microseconds
 CURVE = Curve(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import adaptrace as at
 from adaptrace.kernels import rows as kernels
+from adaptrace.kernels import trie as tries
 
 ROWS = st.lists(
     st.tuples(
@@ -78,8 +79,8 @@ def test_first_disorder_is_the_row_that_goes_back(time: list[int], first: int) -
 def test_how_many_end_at_each_node_sums_up_to_how_many_pass_through_it() -> None:
     # one skill: 0 -> (1 -> 2, 3), given how many sequences end at each node
     parent, ends = np.array([-1, 0, 1, 0], np.int32), np.array([1.5, 0.25, 2.0, 3.0])
-    trie = kernels.Trie(np.array([0, 4]), parent, np.zeros(4, np.int32), ends.copy())
-    kernels.sum_up(trie, 0, 1)
+    trie = tries.Trie(np.array([0, 4]), parent, np.zeros(4, np.int32), ends.copy())
+    tries.sum_up(trie, 0, 1)
     assert trie.students.tolist() == [6.75, 2.25, 2.0, 3.0]
 
 
@@ -105,9 +106,9 @@ def test_no_sequence_of_a_thinned_trie_is_of_few(rows: list[tuple[int, set[int],
     stats = at.BKT().stats(log_of(rows))
     thin, loss = stats.suppressed(minimum)
     ends = thin.trie._replace(students=thin.trie.students.copy())
-    kernels.take_apart(ends, 0, len(thin.skills))
+    tries.take_apart(ends, 0, len(thin.skills))
     assert all(each == 0 or each >= minimum for each in ends.students.tolist())
-    kernels.sum_up(ends, 0, len(thin.skills))
+    tries.sum_up(ends, 0, len(thin.skills))
     np.testing.assert_array_equal(ends.students, thin.trie.students)
     assert loss.kept == thin.responses.sum() <= stats.responses.sum()
     assert thin == stats or minimum > 1

@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 ANSWER = """
-import adaptrace.kernels.keys as keys, numpy as np
+import adaptrace.kernels.hashing as keys, numpy as np
 {before}
 out = np.empty(2, np.uint64)
 keys.of_numbers(np.array([1, 2], np.uint64), out)

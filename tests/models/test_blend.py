@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import parallel
 from adaptrace.evaluate import metrics
+from adaptrace.kernels import parallel
 from adaptrace.models.blend import FOLDS, Blend, _folds
 from adaptrace.models.irt import Rasch, TwoPL
 from adaptrace.models.logistic import INTERCEPT, Feature, Logistic

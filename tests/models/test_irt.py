@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import fit_irt, parallel
+from adaptrace import fit_irt
 from adaptrace.fit_irt import Items, calibrate, settle
+from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import Dynamics
 from adaptrace.models.irt import IRT, Rasch, TwoPL
 from reference import irt as reference

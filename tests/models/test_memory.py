@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import climb, parallel
 from adaptrace.evaluate import metrics
 from adaptrace.io import envelope
+from adaptrace.kernels import lbfgs, parallel
 from adaptrace.models import memory
 from adaptrace.models.base import Response
 from adaptrace.models.constant import Constant
@@ -268,9 +268,9 @@ def test_the_papers_formula_by_hand() -> None:
 def test_the_gradient_of_the_fit_is_the_limit_of_differences(guess_and_slip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks, random = [], np.random.default_rng(0)
 
-    def seen(objective: Any, start: np.ndarray, **options: Any) -> climb.Minimum:
+    def seen(objective: Any, start: np.ndarray, **options: Any) -> lbfgs.Minimum:
         tasks.append(objective)
-        return climb.minimise(objective, start, **options)
+        return lbfgs.minimise(objective, start, **options)
 
     monkeypatch.setattr(memory, "minimise", seen)
     HalfLife(guess_and_slip).fit(simulated((0.0, 1.0, -0.5), {"a": 0.4, "b": -0.4}, 0.2, 0.1, students=20))

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace.arrays import space
 from adaptrace.data import schema
 from adaptrace.kernels import rows as kernels
+from adaptrace.kernels.arrays import space
 
 
 def spread_out(start: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:

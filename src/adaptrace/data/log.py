@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.arrays import space
 from adaptrace.data import formats, schema
 from adaptrace.data.encoding import encode, spread_out, with_sorted_names
 from adaptrace.data.ordering import ordering_of
 from adaptrace.data.reading import Reading, extra_columns
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.files import read_table
+from adaptrace.kernels import parallel
 from adaptrace.kernels import rows as kernels
+from adaptrace.kernels.arrays import space
 from adaptrace.kernels.rows import Rows
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.arrays import space
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
+from adaptrace.kernels import parallel
 from adaptrace.kernels import rows as kernels
+from adaptrace.kernels.arrays import space
 
 PARTS = 256  # of the students, when a log is ordered: each small enough for the cache
 

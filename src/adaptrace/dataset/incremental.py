@@ -13,8 +13,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.arrays import space
 from adaptrace.data import schema
 from adaptrace.data.encoding import coded, spread_out
 from adaptrace.data.log import Log
@@ -26,6 +24,8 @@ from adaptrace.dataset.survey import NAMES, Dataset, File, sort_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.fit import Progress
 from adaptrace.io.files import Source
+from adaptrace.kernels import parallel
+from adaptrace.kernels.arrays import space
 from adaptrace.kernels.rows import match
 from adaptrace.models.bkt_table import LAST, Earlier, mastery_of
 from adaptrace.models.bkt_table import states as states_of

@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.data.reading import Reading
@@ -30,6 +29,7 @@ from adaptrace.dataset.survey import Dataset, Layout, Piece, survey
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.atomic import replacing
 from adaptrace.io.files import Source
+from adaptrace.kernels import parallel
 
 MOST_ROWS, FEWEST_ROWS = 4_000_000, 50_000  # of a piece
 SHARES, ENOUGH_ROWS = 4, 2_000_000  # pieces for each worker, so that all end together, unless they are small

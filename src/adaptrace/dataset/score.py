@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.dataset import incremental as nights
 from adaptrace.dataset import state as states
@@ -24,6 +23,7 @@ from adaptrace.dataset.student_keys import split_of
 from adaptrace.dataset.survey import Dataset, Layout, sort_of, survey
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.io.files import write_table
+from adaptrace.kernels import parallel
 from adaptrace.models import knowing_mastery
 from adaptrace.models.bkt import BKT
 

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from adaptrace import parallel
 from adaptrace.dataset import spark_tasks
 from adaptrace.dataset.partition import MOST_ROWS
 from adaptrace.dataset.spark_tasks import Bundle, Job, Outcome, Work
 from adaptrace.dataset.survey import Dataset, Layout, survey
 from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError, Problem
+from adaptrace.kernels import parallel
 from adaptrace.models import knowing_mastery
 from adaptrace.stats import Stats
 

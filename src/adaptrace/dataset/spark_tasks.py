@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.data.log import Log
@@ -26,6 +25,7 @@ from adaptrace.dataset.state import write_part
 from adaptrace.dataset.student_keys import EVERYONE, KeyArray, keys_of, parted
 from adaptrace.dataset.survey import Dataset
 from adaptrace.errors import AdaptraceError, DataError, Problem
+from adaptrace.kernels import parallel
 from adaptrace.stats import added
 
 NO_FILE = -1

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.arrays import space
 from adaptrace.data.encoding import encode
 from adaptrace.dataset.survey import LARGE, Dataset, Piece, sort_of
-from adaptrace.kernels import keys as kernels
+from adaptrace.kernels import hashing as kernels
+from adaptrace.kernels import parallel
+from adaptrace.kernels.arrays import space
 from adaptrace.kernels.rows import group, segment_starts
 
 KeyArray = NDArray[np.uint64]

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.files import PARQUET, Source, ending_of, find_files, told
 from adaptrace.io.identity import identity, name_in
+from adaptrace.kernels import parallel
 
 LARGE = 2  # times as many rows as a piece should have, and a row group is read bit by bit
 NAMES = ("student", "item", "skill", "kind", "group")  # columns that are read as dictionaries where they are text

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import metrics as kernels
+from adaptrace.kernels import parallel
 from adaptrace.kernels.metrics import Cells, Ranked
 
 FloatArray = NDArray[np.float64]

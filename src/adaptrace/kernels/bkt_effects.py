@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptrace.kernels.compile import kernel
-from adaptrace.kernels.rows import CodeArray, Rows, Trie
+from adaptrace.kernels.rows import CodeArray, Rows
+from adaptrace.kernels.trie import Trie
 
 FloatArray = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptrace.kernels.compile import kernel
-from adaptrace.kernels.rows import Trie
+from adaptrace.kernels.trie import Trie
 
 FloatArray = NDArray[np.float64]
 

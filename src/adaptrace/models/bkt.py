@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.arrays import space
 from adaptrace.data.log import Log
 from adaptrace.effects import Effects
 from adaptrace.errors import ModelError
 from adaptrace.fit import Base, Fitted, Limits, Progress, climb_from, maximise, maximise_near, pull_of, refit
 from adaptrace.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
 from adaptrace.kernels import bkt as kernels
+from adaptrace.kernels import parallel
+from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
 from adaptrace.models.bkt_state import BKTState
 from adaptrace.models.bkt_table import LAST, mastery_of, states

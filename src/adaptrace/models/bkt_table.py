@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.arrays import space
 from adaptrace.data import schema
 from adaptrace.data.encoding import coded
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
 from adaptrace.kernels import bkt as kernels
+from adaptrace.kernels import parallel
+from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Carried, Parameters
 from adaptrace.models.skills import Z90
 

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.fit import Progress
 from adaptrace.kernels import blend as kernels
+from adaptrace.kernels import parallel
 from adaptrace.kernels.compile import plain
 from adaptrace.models.base import Response
 from adaptrace.models.bkt import BKT

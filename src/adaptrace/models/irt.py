@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
@@ -20,6 +19,7 @@ from adaptrace.fit import Progress
 from adaptrace.fit_irt import ENOUGH, Items, calibrate, settle
 from adaptrace.fit_irt import START as TYPICAL
 from adaptrace.kernels import irt as kernels
+from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import Dynamics, Traced
 from adaptrace.models.base import Response
 from adaptrace.models.irt_state import IRTState

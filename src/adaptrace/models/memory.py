@@ -13,16 +13,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace import parallel
-from adaptrace.arrays import space
-from adaptrace.climb import minimise
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
 from adaptrace.fit import Progress
-from adaptrace.kernels import memory as kernels
+from adaptrace.kernels import half_life as kernels
+from adaptrace.kernels import parallel
+from adaptrace.kernels.arrays import space
 from adaptrace.kernels.compile import plain
-from adaptrace.kernels.memory import Curve, Lean, Past
+from adaptrace.kernels.half_life import Curve, Lean, Past
+from adaptrace.kernels.lbfgs import minimise
 from adaptrace.kernels.rows import Rows
 from adaptrace.models.base import Response
 from adaptrace.models.kept import Kept
@@ -62,7 +62,7 @@ class Fading:
     skills
         Names as text, sorted; ``curve`` has a last entry for skills that were never seen.
     curve
-        How what was learnt fades (:class:`~adaptrace.kernels.memory.Curve`).
+        How what was learnt fades (:class:`~adaptrace.kernels.half_life.Curve`).
     responses
         How many the fit saw.
     objective
@@ -98,10 +98,10 @@ class HalfLife(Kept):
     """Half-life regression: what was learnt is half forgotten in a time that practice lengthens (Settles & Meeder, 2016).
 
     P(correct) = guess + (1 - guess - slip) 2^(-days / h), with days since the student's last response on the skill and
-    h = 2^(w0 + w_skill + w1 sqrt(1 + wins) + w2 sqrt(1 + fails)) days (eq. 1 and 2; :mod:`adaptrace.kernels.memory`). The first
-    response on a skill has the skill's rate of first responses; an event of several skills the mean of their chances. Partial
-    credit counts by its share. Weights have the highest likelihood of the single outcomes, not the paper's least squares of
-    session averages and of half-lives computed from them (eq. 3).
+    h = 2^(w0 + w_skill + w1 sqrt(1 + wins) + w2 sqrt(1 + fails)) days (eq. 1 and 2; :mod:`adaptrace.kernels.half_life`). The
+    first response on a skill has the skill's rate of first responses; an event of several skills the mean of their chances.
+    Partial credit counts by its share. Weights have the highest likelihood of the single outcomes, not the paper's least squares
+    of session averages and of half-lives computed from them (eq. 3).
 
     Parameters
     ----------

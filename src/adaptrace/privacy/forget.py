@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from adaptrace import parallel
 from adaptrace.dataset import state as states
 from adaptrace.dataset.staging import Work, kind_of
 from adaptrace.errors import DataError, OutputError, Problem
 from adaptrace.io import atomic, files, identity
+from adaptrace.kernels import parallel
 from adaptrace.privacy import lineage, rewriting
 from adaptrace.privacy.lineage import Searched
 

@@ -20,7 +20,7 @@ from adaptrace.data.encoding import encode
 from adaptrace.data.schema import Checked, Column
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.files import PARQUET, find_files, read_table
-from adaptrace.kernels.rollups import first_again
+from adaptrace.kernels.pairs import first_again
 
 IntArray = NDArray[np.int64]
 Mastery = Any  # an Arrow table or what speaks Arrow, a file, a folder of files or a glob

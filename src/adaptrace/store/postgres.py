@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
-from adaptrace.parallel import batches
+from adaptrace.kernels.parallel import batches
 from adaptrace.store.base import Change, Decision, Event, Kept, event_of, skills_of
 from adaptrace.store.sqlite import copy
 from adaptrace.store.urls import hide, libpq_url, redacted
