@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import adaptrace as at
-from adaptrace.criterion import Criterion, chance_of_change, when_to_stop
 from adaptrace.models.base import Response
+from adaptrace.models.criterion import Criterion, chance_of_change, when_to_stop
 from reference.bkt import mastery_after
 
 GUESS, SLIP, LEARN = 0.2, 0.1, 0.3

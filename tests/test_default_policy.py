@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import adaptrace as at
-from adaptrace.criterion import Criterion
+from adaptrace.models.criterion import Criterion
 from adaptrace.policy import DEFAULT, NAMED, Interleaved
 from adaptrace.view import LONG, Scene, View
 

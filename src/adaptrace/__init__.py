@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adaptrace.constraints import Constraints
-    from adaptrace.criterion import Criterion
     from adaptrace.data.catalog import Catalog, Item
     from adaptrace.data.log import Log
     from adaptrace.data.sample import sample_catalog, sample_log
@@ -44,6 +43,8 @@ if TYPE_CHECKING:
         TwoPL,
         load,
     )
+    from adaptrace.models.criterion import Criterion
+    from adaptrace.models.student import Student
     from adaptrace.policy import (
         Information,
         InOrder,
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
     from adaptrace.report.teaching import small_groups
     from adaptrace.simulation import Taught, simulate, teach
     from adaptrace.stats import Stats
-    from adaptrace.student import Student
     from adaptrace.tutor import Tutor
 
 __version__ = "0.1.0"
@@ -83,7 +83,7 @@ _HOME = {
     "Constant": "models",
     "ConstraintError": "errors",
     "Constraints": "constraints",
-    "Criterion": "criterion",
+    "Criterion": "models.criterion",
     "DAS3H": "models",
     "DataError": "errors",
     "Estimate": "evaluate.off_policy",
@@ -114,7 +114,7 @@ _HOME = {
     "ReviewDue": "policy",
     "Stats": "stats",
     "StoreError": "errors",
-    "Student": "student",
+    "Student": "models.student",
     "TargetSuccess": "policy",
     "Taught": "simulation",
     "Thompson": "policy",

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptrace.data.catalog import Catalog
+from adaptrace.models.student import RECENT, Recent, Student
 from adaptrace.shelf import FIELDS, Shelf
-from adaptrace.student import RECENT, Recent, Student
 from adaptrace.view import View
 
 Flags = NDArray[np.bool_]

@@ -13,14 +13,14 @@ from zlib import crc32
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adaptrace.criterion import Criterion
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.models.base import Model, Response
+from adaptrace.models.criterion import Criterion
+from adaptrace.models.student import Student, moment_of
 from adaptrace.store.base import Decision, Event
-from adaptrace.student import Student, moment_of
 
 Key = tuple[int, str]  # of an event: its place in the order of a student's events
 

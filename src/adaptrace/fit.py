@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import product
@@ -15,9 +14,8 @@ from adaptrace.kernels import bkt_fit, parallel
 from adaptrace.kernels import trie as tries
 from adaptrace.kernels.bkt_fit import FORGET, GUESS, LARGE, PRIOR, SIZE, SLIP
 from adaptrace.kernels.trie import Trie
+from adaptrace.models.base import Progress
 from adaptrace.stats import Stats, cut_out
-
-Progress = Callable[[float], None]  # called with the share that is done, 0 to 1
 
 FloatArray = NDArray[np.float64]
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace.fit import Progress
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.lbfgs import minimise
 from adaptrace.kernels.logistic import Block, Design
+from adaptrace.models.base import Progress
 
 FloatArray = NDArray[np.float64]
 

@@ -23,8 +23,8 @@ from adaptrace.models import BKT
 from adaptrace.models.base import Model
 from adaptrace.models.bkt import RULES
 from adaptrace.models.bkt_state import BKTState
+from adaptrace.models.student import Student
 from adaptrace.shelf import Shelf
-from adaptrace.student import Student
 
 FloatArray = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace.student import RECENT
+from adaptrace.models.student import RECENT
 from adaptrace.view import View
 
 FloatArray = NDArray[np.float64]

@@ -15,14 +15,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.constraints import Constraints, Rule
-from adaptrace.criterion import Criterion
 from adaptrace.data.catalog import Catalog, Item
 from adaptrace.errors import ConstraintError, ModelError
 from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model
+from adaptrace.models.criterion import Criterion
+from adaptrace.models.student import Student, moment_of
 from adaptrace.policy import DEFAULT, Policy
 from adaptrace.shelf import Shelf
-from adaptrace.student import Student, moment_of
 from adaptrace.view import Scene, View
 
 FloatArray = NDArray[np.float64]

@@ -25,9 +25,9 @@ from adaptrace.models import BKT
 from adaptrace.models.base import Model, Response
 from adaptrace.models.bkt import RULES
 from adaptrace.models.skills import Row
+from adaptrace.models.student import Student
 from adaptrace.policy import Policy
 from adaptrace.recommendation import BLOCK, Recommender, propensities
-from adaptrace.student import Student
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)
 A_DAY = 20  # responses

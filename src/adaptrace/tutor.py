@@ -25,21 +25,20 @@ import numpy as np
 import pyarrow as pa
 
 from adaptrace.constraints import Constraints
-from adaptrace.criterion import WHEEL_SPINNING, Criterion, Stop, when_to_stop
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.errors import ConflictError, DataError, ModelError, StoreError
 from adaptrace.events import MASTERY, Key, events_of, fold, key_of, log_of, same, state_of, state_text, table_of, take, tell, told
-from adaptrace.fit import Progress
 from adaptrace.kernels.parallel import batches
 from adaptrace.knowledge import tracing_of
-from adaptrace.models.base import Model
+from adaptrace.models.base import Model, Progress
+from adaptrace.models.criterion import WHEEL_SPINNING, Criterion, Stop, when_to_stop
+from adaptrace.models.student import Student, moment_of
 from adaptrace.policy import Policy
 from adaptrace.recommendation import Chosen, Recommendation, Recommender, check_kinds, propensities
 from adaptrace.store import open_store
 from adaptrace.store.base import Change, Decision, Event, Kept, Store
-from adaptrace.student import Student, moment_of
 
 LOCKS = 256  # students share so many locks by their names
 TRIES = 100  # times that a write may find that another process was first
@@ -382,7 +381,7 @@ class Tutor:
         return self.recommender.recommend_all(self._known(students), k, **options)
 
     def when_to_stop(self, student: object, item: object, *, time: datetime.datetime | None = None) -> Stop:
-        """Whether the student should go on practising an item's first skill; see :func:`adaptrace.criterion.when_to_stop`."""
+        """Whether the student should go on practising an item's first skill; see :func:`when_to_stop`."""
         name, moment = _name(student), self._moment(time)
         asked = self._door.response(item, 0.0)._replace(correct=math.nan, moment=self._at(moment))
         with self._lock(name):

@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace.criterion import Criterion
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.errors import ModelError
@@ -19,8 +18,9 @@ from adaptrace.kernels.bkt import MAX_MASTERY
 from adaptrace.knowledge import ByAsking, Tracing, state_of, tells_items_apart, tracing_of
 from adaptrace.models import BKT
 from adaptrace.models.base import Model
+from adaptrace.models.criterion import Criterion
+from adaptrace.models.student import Student
 from adaptrace.shelf import Shelf
-from adaptrace.student import Student
 
 FloatArray = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -18,11 +18,11 @@ import adaptrace as at
 from adaptrace.evaluate import metrics
 from adaptrace.io import envelope
 from adaptrace.kernels import lbfgs, parallel
-from adaptrace.models import memory
+from adaptrace.models import half_life
 from adaptrace.models.base import Response
 from adaptrace.models.constant import Constant
 from adaptrace.models.fsrs import FSRS
-from adaptrace.models.memory import HalfLife, first_rates
+from adaptrace.models.half_life import HalfLife, first_rates
 
 DAY = 86_400_000_000  # microseconds
 UTC = pa.timestamp("us", tz="UTC")
@@ -272,7 +272,7 @@ def test_the_gradient_of_the_fit_is_the_limit_of_differences(guess_and_slip: boo
         tasks.append(objective)
         return lbfgs.minimise(objective, start, **options)
 
-    monkeypatch.setattr(memory, "minimise", seen)
+    monkeypatch.setattr(half_life, "minimise", seen)
     HalfLife(guess_and_slip).fit(simulated((0.0, 1.0, -0.5), {"a": 0.4, "b": -0.4}, 0.2, 0.1, students=20))
     point, step = random.normal(size=7 if guess_and_slip else 5), 1e-5
     moves = step * np.eye(len(point))

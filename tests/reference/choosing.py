@@ -14,7 +14,7 @@ from typing import Any
 
 import adaptrace as at
 from adaptrace.data.catalog import Item
-from adaptrace.student import Recent
+from adaptrace.models.student import Recent
 
 SKILLS = "abcdef"  # the model knows a to e
 START = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.UTC)

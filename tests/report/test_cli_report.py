@@ -18,8 +18,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace.cli import report as cli_report
-from adaptrace.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.data.sample import sample_path
+from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.report import courses, rollups, teaching
 
 LOG, CATALOG = sample_path("responses.parquet"), sample_path("catalog.json")

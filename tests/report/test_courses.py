@@ -11,7 +11,7 @@ import pytest
 from tests.reference import rollups as slow
 
 import adaptrace as at
-from adaptrace.criterion import WHEEL_SPINNING
+from adaptrace.models.criterion import WHEEL_SPINNING
 from adaptrace.report.courses import pace, stuck
 
 AT = 0.97

@@ -194,7 +194,7 @@ def recommend(
 
     from adaptrace import recommendation
     from adaptrace.data.catalog import Catalog
-    from adaptrace.student import Student
+    from adaptrace.models.student import Student
 
     fitted, items = load(model), Catalog.read(catalog, skills=skills)
     responses = read_log(log, format, column, time_unit, False, items, known_levels(fitted, levels))

@@ -22,11 +22,11 @@ from adaptrace.dataset.state import ROW, Group, Part, State, plain, replaced, ru
 from adaptrace.dataset.student_keys import Names
 from adaptrace.dataset.survey import NAMES, Dataset, File, sort_of
 from adaptrace.errors import DataError, Problem
-from adaptrace.fit import Progress
 from adaptrace.io.files import Source
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.rows import match
+from adaptrace.models.base import Progress
 from adaptrace.models.bkt_table import LAST, Earlier, mastery_of
 from adaptrace.models.bkt_table import states as states_of
 

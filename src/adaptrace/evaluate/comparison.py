@@ -18,9 +18,8 @@ from adaptrace.data.log import Log
 from adaptrace.evaluate import metrics
 from adaptrace.evaluate.folds import plan_of, whole
 from adaptrace.evaluate.validation import Steps, Validation, named_models, numbers, validated
-from adaptrace.fit import Progress
 from adaptrace.io import text_table
-from adaptrace.models.base import Model, check_needs
+from adaptrace.models.base import Model, Progress, check_needs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

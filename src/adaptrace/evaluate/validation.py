@@ -22,8 +22,7 @@ from adaptrace.data.log import Log
 from adaptrace.errors import AdaptraceError, ModelError
 from adaptrace.evaluate import metrics
 from adaptrace.evaluate.folds import Plan, calendar, plan_of, refused
-from adaptrace.fit import Progress
-from adaptrace.models.base import Model, check_needs
+from adaptrace.models.base import Model, Progress, check_needs
 from adaptrace.models.constant import Constant
 
 FloatArray = NDArray[np.float64]

@@ -13,9 +13,9 @@ from adaptrace.models.bkt import BKT
 from adaptrace.models.blend import Blend
 from adaptrace.models.constant import Constant
 from adaptrace.models.fsrs import FSRS
+from adaptrace.models.half_life import HalfLife
 from adaptrace.models.irt import IRT, Rasch, TwoPL
 from adaptrace.models.logistic import AFM, DAS3H, PFA, BestLR, Feature, Logistic, Recency
-from adaptrace.models.memory import HalfLife
 
 FAMILIES: dict[str, Any] = {family.family: family for family in (BKT, Blend, Constant, FSRS, HalfLife, IRT, Logistic)}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import DataError
-from adaptrace.fit import Progress
+
+Progress = Callable[[float], None]  # called with the share that is done, 0 to 1
 
 
 class Response(NamedTuple):

@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from adaptrace.data.log import Log
 from adaptrace.effects import Effects
 from adaptrace.errors import ModelError
-from adaptrace.fit import Base, Fitted, Limits, Progress, climb_from, maximise, maximise_near, pull_of, refit
+from adaptrace.fit import Base, Fitted, Limits, climb_from, maximise, maximise_near, pull_of, refit
 from adaptrace.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
+from adaptrace.models.base import Progress
 from adaptrace.models.bkt_state import BKTState
 from adaptrace.models.bkt_table import LAST, mastery_of, states
-from adaptrace.models.kept import Kept
+from adaptrace.models.saved import Kept
 from adaptrace.models.skills import SMALLEST, Row, SkillTable
 from adaptrace.stats import Stats
 from adaptrace.variation import Variation

@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.log import Log
-from adaptrace.fit import Progress
 from adaptrace.kernels import blend as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.compile import plain
-from adaptrace.models.base import Response
+from adaptrace.models.base import Progress, Response
 from adaptrace.models.bkt import BKT
 from adaptrace.models.bkt_state import BKTState
 from adaptrace.models.irt import IRT, TwoPL
 from adaptrace.models.irt_state import IRTState
-from adaptrace.models.kept import Kept
 from adaptrace.models.logistic import INTERCEPT, Feature, Logistic
 from adaptrace.models.logistic_state import LogisticState
+from adaptrace.models.saved import Kept
 
 FloatArray = NDArray[np.float64]
 

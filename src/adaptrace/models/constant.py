@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
-from adaptrace.fit import Progress
-from adaptrace.models.base import Response
-from adaptrace.models.kept import Kept
+from adaptrace.models.base import Progress, Response
+from adaptrace.models.saved import Kept
 
 
 @dataclass(frozen=True, repr=False)

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
-from adaptrace.fit import Progress
-from adaptrace.models.base import Response
-from adaptrace.models.kept import Kept
-from adaptrace.models.memory import chance, first_rates
+from adaptrace.models.base import Progress, Response
+from adaptrace.models.half_life import chance, first_rates
+from adaptrace.models.saved import Kept
 
 if TYPE_CHECKING:
     from fsrs import Card

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
-from adaptrace.fit import Progress
 from adaptrace.fit_irt import ENOUGH, Items, calibrate, settle
 from adaptrace.fit_irt import START as TYPICAL
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import Dynamics, Traced
-from adaptrace.models.base import Response
+from adaptrace.models.base import Progress, Response
 from adaptrace.models.irt_state import IRTState
-from adaptrace.models.kept import Kept
+from adaptrace.models.saved import Kept
 
 FloatArray = NDArray[np.float64]
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
-from adaptrace.fit import Progress
 from adaptrace.fit_logistic import fit_weights
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.logistic import Block, Design, Names, Plan
-from adaptrace.models.kept import Kept
+from adaptrace.models.base import Progress
 from adaptrace.models.logistic_state import LogisticState, Online
+from adaptrace.models.saved import Kept
 
 FloatArray = NDArray[np.float64]
 

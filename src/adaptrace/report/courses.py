@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import DataError, Problem
 from adaptrace.models import KnowsMastery, knowing_mastery
 from adaptrace.models.bkt_table import LAST
+from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.report.mastery_table import IntArray, Names
 from adaptrace.report.rollups import check, numbers_of
 from adaptrace.report.roster import Sums, Tally

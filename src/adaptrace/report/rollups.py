@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace.criterion import Criterion
+from adaptrace.models.criterion import Criterion
 from adaptrace.report.mastery_table import IntArray, Mastery, read
 from adaptrace.report.roster import BITS, UNIT, Tally
 from adaptrace.report.spool import SHARDS, Spool, packed

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace.criterion import Criterion
 from adaptrace.data.catalog import Catalog
 from adaptrace.errors import DataError, Problem
+from adaptrace.models.criterion import Criterion
 from adaptrace.report.mastery_table import IntArray, Mastery, Names, read
 from adaptrace.report.rollups import check
 from adaptrace.report.roster import Groups

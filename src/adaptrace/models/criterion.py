@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptrace.models.base import Response
-from adaptrace.student import Student
+from adaptrace.models.student import Student
 
 WHEEL_SPINNING = 10  # opportunities without mastery (Beck & Gong, 2013)
 

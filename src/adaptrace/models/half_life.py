@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
-from adaptrace.fit import Progress
 from adaptrace.kernels import half_life as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
@@ -24,8 +23,8 @@ from adaptrace.kernels.compile import plain
 from adaptrace.kernels.half_life import Curve, Lean, Past
 from adaptrace.kernels.lbfgs import minimise
 from adaptrace.kernels.rows import Rows
-from adaptrace.models.base import Response
-from adaptrace.models.kept import Kept
+from adaptrace.models.base import Progress, Response
+from adaptrace.models.saved import Kept
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -125,7 +124,7 @@ class HalfLife(Kept):
     Examples
     --------
     >>> import adaptrace as at, datetime
-    >>> from adaptrace.models.memory import HalfLife
+    >>> from adaptrace.models.half_life import HalfLife
     >>> days = [datetime.datetime(2025, 1, day) for day in (1, 2, 3, 20)]
     >>> log = at.Log.from_arrow({"student": ["Ada"] * 4 + ["Bo"] * 4, "item": ["q1"] * 8, "skill": ["halves"] * 8,
     ...                          "correct": [0, 1, 1, 0, 1, 1, 1, 0], "time": days * 2})
