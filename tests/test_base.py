@@ -9,7 +9,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.errors import ModelError
-from adaptrace.fit import Base, Pull
+from adaptrace.models.bkt.fit_skills import Base, Pull
 from reference.districts import district
 from reference.school import random_log
 
@@ -107,7 +107,7 @@ def test_a_climb_from_a_base_that_never_forgets_gets_off_the_edge(monkeypatch: p
     own = district("s", near(0.6, 0), students=100, seed=5)
     never = at.BKT(forget=False).fit(district("p", THETA, students=1000, seed=0))
     searched = at.BKT().fit(own, base=never)
-    monkeypatch.setattr("adaptrace.fit.LARGE", -1)  # from where the base is, as large skills do
+    monkeypatch.setattr("adaptrace.models.bkt.fit_skills.LARGE", -1)  # from where the base is, as large skills do
     climbed = at.BKT().fit(own, base=never)
     assert parameters(climbed) == pytest.approx(parameters(searched), abs=1e-3)
 

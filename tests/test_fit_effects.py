@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace.fit import Fitted, Pull
-from adaptrace.fit_effects import Objective, Responses, Sequences, places
 from adaptrace.kernels import bkt_effects as kernels
-from adaptrace.models.bkt import RULES
-from adaptrace.models.skills import SMALLEST, SkillTable
+from adaptrace.models.bkt.fit_effects import Objective, Responses, Sequences, places
+from adaptrace.models.bkt.fit_skills import Fitted, Pull
+from adaptrace.models.bkt.fitted import RULES
+from adaptrace.models.bkt.skill_table import SMALLEST, SkillTable
 from reference import evidence as reference
 
 START = datetime.datetime(2025, 9, 1, tzinfo=datetime.UTC)

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import fit_effects
 from adaptrace.evaluate import metrics
 from adaptrace.kernels import parallel
 from adaptrace.models import FAMILIES, MODELS
+from adaptrace.models.bkt import fit_effects
 from adaptrace.models.irt import Rasch
 from adaptrace.models.logistic import INTERCEPT, Feature, Logistic
 from reference.school import times

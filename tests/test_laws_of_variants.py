@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pytest
 
 import adaptrace as at
-from adaptrace import fit_effects
 from adaptrace.kernels import parallel
-from adaptrace.models.bkt import RULES
+from adaptrace.models.bkt import fit_effects
+from adaptrace.models.bkt.fitted import RULES
 from reference.school import PROJECT_LEVELS, random_log, random_table
 
 VARIANTS: dict[str, dict[str, Any]] = {

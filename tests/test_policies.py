@@ -14,8 +14,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace import policy
-from adaptrace.effects import Effects
-from adaptrace.models.bkt import RULES
+from adaptrace.models.bkt.effects import Effects
+from adaptrace.models.bkt.fitted import RULES
 
 START = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)

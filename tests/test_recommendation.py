@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adaptrace as at
-from adaptrace import fit_effects, policy, recommendation
+from adaptrace import policy, recommendation
 from adaptrace.kernels import parallel
-from adaptrace.models.bkt import RULES
+from adaptrace.models.bkt import fit_effects
+from adaptrace.models.bkt.fitted import RULES
 from adaptrace.view import View
 from reference.choosing import Case, random_case, random_catalog, random_constraints, random_model, random_student
 from reference.school import random_log

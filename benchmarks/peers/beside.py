@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import adaptrace as at
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Traced
-from adaptrace.models.skills import SMALLEST
+from adaptrace.models.bkt.skill_table import SMALLEST
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import data, fresh

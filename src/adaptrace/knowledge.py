@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from adaptrace.data.log import DAY
 from adaptrace.data.schema import PRACTICE
-from adaptrace.effects import Effects
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.models import BKT
 from adaptrace.models.base import Model
-from adaptrace.models.bkt import RULES
-from adaptrace.models.bkt_state import BKTState
+from adaptrace.models.bkt.effects import Effects
+from adaptrace.models.bkt.fitted import RULES
+from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.student import Student
 from adaptrace.shelf import Shelf
 

@@ -23,8 +23,8 @@ from adaptrace.kernels.bkt import joint
 from adaptrace.kernels.compile import plain
 from adaptrace.models import BKT
 from adaptrace.models.base import Model, Response
-from adaptrace.models.bkt import RULES
-from adaptrace.models.skills import Row
+from adaptrace.models.bkt.fitted import RULES
+from adaptrace.models.bkt.skill_table import Row
 from adaptrace.models.student import Student
 from adaptrace.policy import Policy
 from adaptrace.recommendation import BLOCK, Recommender, propensities

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace.effects import Effects, Levels, level_rows
-from adaptrace.fit_effects import places
 from adaptrace.kernels import bkt
+from adaptrace.models.bkt.effects import Effects, Levels, level_rows
+from adaptrace.models.bkt.fit_effects import places
 
 THETA = {"prior": 0.4, "learn": 0.2, "forget": 0.05, "guess": 0.25, "slip": 0.1}
 EASY, STEEP = np.array([[0.3, -0.5]] * 2), np.array([[0.1, 0.4]] * 2)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from adaptrace.fit import Limits
 from adaptrace.kernels import bkt_fit
 from adaptrace.kernels.bkt_fit import FORGET, GUESS, LEARN, PRIOR, SLIP, Problem
+from adaptrace.models.bkt.fit_skills import Limits
 from reference import evidence as reference
 
 NAMES = ("prior", "learn", "forget", "guess", "slip")

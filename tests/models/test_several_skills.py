@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import adaptrace as at
 from adaptrace.evaluate import metrics
-from adaptrace.models.bkt import RULES
+from adaptrace.models.bkt.fitted import RULES
 from reference import evidence as reference
 from reference.school import knowing
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import fit_effects
-from adaptrace.models.bkt import RULES
+from adaptrace.models.bkt import fit_effects
+from adaptrace.models.bkt.fitted import RULES
 from reference.school import PROJECT_LEVELS, random_log
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -27,8 +27,8 @@ from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.rows import match
 from adaptrace.models.base import Progress
-from adaptrace.models.bkt_table import LAST, Earlier, mastery_of
-from adaptrace.models.bkt_table import states as states_of
+from adaptrace.models.bkt.state_table import LAST, Earlier, mastery_of
+from adaptrace.models.bkt.state_table import states as states_of
 
 if TYPE_CHECKING:
     from adaptrace.dataset.job import Job

@@ -12,8 +12,8 @@ from adaptrace.data.log import Log
 from adaptrace.dataset import state as states
 from adaptrace.dataset.staging import Work
 from adaptrace.models.bkt import BKT
-from adaptrace.models.bkt_table import mastery_of
-from adaptrace.models.bkt_table import states as states_of
+from adaptrace.models.bkt.state_table import mastery_of
+from adaptrace.models.bkt.state_table import states as states_of
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """State: what every student knew after the last night, so that tonight needs tonight's rows alone.
 
-A state is a folder: Parquet parts that hold the states of students (:func:`adaptrace.models.bkt_table.states`), and a manifest
-that says which parts count, which model made them and which files of the log they have seen. A part is a base and, after some
-nights, *later* files with the rows that changed since: their column ``row`` says which row of the part they replace. What the
-manifest does not name does not count, so that a state changes in the one moment when its manifest does.
+A state is a folder: Parquet parts that hold the states of students (:func:`adaptrace.models.bkt.state_table.states`), and a
+manifest that says which parts count, which model made them and which files of the log they have seen. A part is a base and, after
+some nights, *later* files with the rows that changed since: their column ``row`` says which row of the part they replace. What
+the manifest does not name does not count, so that a state changes in the one moment when its manifest does.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from adaptrace.kernels import parallel
 from adaptrace.kernels.compile import plain
 from adaptrace.models.base import Progress, Response
 from adaptrace.models.bkt import BKT
-from adaptrace.models.bkt_state import BKTState
+from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.irt import IRT, TwoPL
 from adaptrace.models.irt_state import IRTState
 from adaptrace.models.logistic import INTERCEPT, Feature, Logistic

@@ -13,7 +13,7 @@ from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import DataError, Problem
 from adaptrace.models import KnowsMastery, knowing_mastery
-from adaptrace.models.bkt_table import LAST
+from adaptrace.models.bkt.state_table import LAST
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.report.mastery_table import IntArray, Names
 from adaptrace.report.rollups import check, numbers_of

@@ -13,7 +13,7 @@ from adaptrace.data.log import DAY
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.models.base import Response
-from adaptrace.models.skills import Row
+from adaptrace.models.bkt.skill_table import Row
 
 if TYPE_CHECKING:
     from adaptrace.models.bkt import BKT

@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.data import schema
-from adaptrace.fit import Fitted, Pull
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Parameters
 from adaptrace.kernels.bkt_fit import FEW_RIGHTS, MANY_RIGHTS, MASTERED
+from adaptrace.models.bkt.fit_skills import Fitted, Pull
 
 FloatArray = NDArray[np.float64]
 Row = tuple[float, float, float, float, float]

@@ -18,16 +18,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adaptrace.data.log import Log
-from adaptrace.effects import Effects, level_of
-from adaptrace.fit import PIECES, WIDEST, Limits
 from adaptrace.kernels import bkt_effects as kernels
 from adaptrace.kernels import bkt_fit, parallel
 from adaptrace.kernels.bkt_effects import FORGET, GUESS, LEARN, PRIOR, SLIP, Asked, Events, Expected, Told
 from adaptrace.kernels.bkt_fit import SIZE
 from adaptrace.kernels.lbfgs import minimise
 from adaptrace.models.base import Progress
+from adaptrace.models.bkt.effects import Effects, level_of
+from adaptrace.models.bkt.fit_skills import PIECES, WIDEST, Limits
+from adaptrace.models.bkt.variation import Factor, Gradient, HalfLives, LeveledKind, Part, Variation
 from adaptrace.stats import GAP, Stats
-from adaptrace.variation import Factor, Gradient, HalfLives, LeveledKind, Part, Variation
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

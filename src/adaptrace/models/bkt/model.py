@@ -7,51 +7,32 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.data.log import Log
-from adaptrace.effects import Effects
 from adaptrace.errors import ModelError
-from adaptrace.fit import Base, Fitted, Limits, climb_from, maximise, maximise_near, pull_of, refit
-from adaptrace.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
 from adaptrace.models.base import Progress
-from adaptrace.models.bkt_state import BKTState
-from adaptrace.models.bkt_table import LAST, mastery_of, states
+from adaptrace.models.bkt.effects import Effects
+from adaptrace.models.bkt.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
+from adaptrace.models.bkt.fit_skills import Base, Fitted, Limits, climb_from, maximise, maximise_near, pull_of, refit
+from adaptrace.models.bkt.fitted import RULES, Layout
+from adaptrace.models.bkt.options import MAY_VARY, MOST_FORGETTING, are_counts
+from adaptrace.models.bkt.skill_table import SMALLEST, Row, SkillTable
+from adaptrace.models.bkt.state import BKTState
+from adaptrace.models.bkt.state_table import LAST, mastery_of, states
+from adaptrace.models.bkt.variation import Variation
 from adaptrace.models.saved import Kept
-from adaptrace.models.skills import SMALLEST, Row, SkillTable
 from adaptrace.stats import Stats
-from adaptrace.variation import Variation
 
 FloatArray = NDArray[np.float64]
-
-MOST_FORGETTING = 0.02
-RULES = {
-    "conjunctive": kernels.CONJUNCTIVE,
-    "mean": kernels.MEAN,
-    "min": kernels.MIN,
-    "weakest-first": kernels.WEAKEST_FIRST,
-}
-MAY_VARY = {
-    "items": ("learn", "guess", "slip"),
-    "kinds": ("learn", "guess", "slip"),
-    "groups": ("prior", "learn"),
-    "students": ("prior", "learn"),
-}
-
-
-class Layout(NamedTuple):
-    """A log laid out for the kernels."""
-
-    cells: Cells
-    parameters: Parameters  # of the cells
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,9 +79,9 @@ class BKT(Kept):
     Attributes
     ----------
     table
-        Parameters per skill and their covariances (:class:`~adaptrace.models.skills.SkillTable`); None before the fit.
+        Parameters per skill and their covariances (:class:`~adaptrace.models.bkt.skill_table.SkillTable`); None before the fit.
     effects
-        What varies (:class:`~adaptrace.effects.Effects`); None if nothing does.
+        What varies (:class:`~adaptrace.models.bkt.effects.Effects`); None if nothing does.
 
     Raises
     ------
@@ -300,10 +281,10 @@ class BKT(Kept):
             f"{option} of {name}: got {value!r}; expected {shape}"
             for option, count, shape in (("bounds", 2, "(lowest, highest)"), ("smoothing", 2, "two counts, 0 or more"))
             for name, value in options[option].items()
-            if not _are_counts(value, count)
+            if not are_counts(value, count)
         ]
         for name, value in self.fixed.items():
-            if not _are_counts((value,), 1):
+            if not are_counts((value,), 1):
                 shapes.append(f"fixed {name}: got {value!r}; expected a probability")
         if shapes:
             raise ModelError("; ".join(shapes))
@@ -360,7 +341,7 @@ class BKT(Kept):
             )
         if self.combine not in RULES:
             problems.append(f"combine: got {self.combine!r}; expected one of {', '.join(RULES)}")
-        if self.pooling is not None and (isinstance(self.pooling, bool) or not _are_counts((self.pooling,), 1)):
+        if self.pooling is not None and (isinstance(self.pooling, bool) or not are_counts((self.pooling,), 1)):
             problems.append(f"pooling: got {self.pooling!r}; expected 0 or more pseudo-observations, or None")
         if problems:
             raise ModelError("; ".join(problems))
@@ -718,10 +699,3 @@ class BKT(Kept):
         options |= {name: tuple(content[name]) for name in MAY_VARY}
         effects = content["effects"] and Effects.from_dict(content["effects"])
         return cls(**options, table=SkillTable.from_dict(content["skills"]), effects=effects)
-
-
-def _are_counts(values: Any, n: int) -> bool:
-    """Whether these are n finite numbers of 0 or more."""
-    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != n:
-        return False
-    return all(isinstance(each, int | float | np.number) and 0.0 <= each < np.inf for each in values)

@@ -21,10 +21,11 @@ from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Carried, Parameters
-from adaptrace.models.skills import Z90
+from adaptrace.models.bkt.skill_table import Z90
 
 if TYPE_CHECKING:
-    from adaptrace.models.bkt import BKT, Layout
+    from adaptrace.models.bkt import BKT
+    from adaptrace.models.bkt.fitted import Layout
 
 FloatArray = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adaptrace.data import schema
-from adaptrace.effects import Effect, Effects, Levels, level_rows
 from adaptrace.kernels.bkt import Parameters
+from adaptrace.models.bkt.effects import Effect, Effects, Levels, level_rows
 from adaptrace.stats import GAP
 
 FloatArray = NDArray[np.float64]
