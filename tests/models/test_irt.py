@@ -11,11 +11,10 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import fit_irt
-from adaptrace.fit_irt import Items, calibrate, settle
 from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import Dynamics
-from adaptrace.models.irt import IRT, Rasch, TwoPL
+from adaptrace.models.irt import IRT, Rasch, TwoPL, fit
+from adaptrace.models.irt.fit import Items, calibrate, settle
 from reference import irt as reference
 
 
@@ -65,7 +64,7 @@ def test_planted_difficulties_and_slopes_are_found_by_2pl_up_to_the_scale() -> N
     assert np.sqrt(((bank.difficulty * scale - difficulty) ** 2).mean()) < 0.12
 
 
-def calibrated(log: at.Log, slopes: bool = False) -> fit_irt.Calibrated:
+def calibrated(log: at.Log, slopes: bool = False) -> fit.Calibrated:
     item = log.table["item"].chunk(0).indices.to_numpy()
     items = Items.of(log.rows, item, len(log.items), len(log.skills))
     return calibrate(log.rows, item, items, slopes, None)
@@ -192,7 +191,7 @@ def walking(drift: float, learn: float = 0.0) -> tuple[at.Log, IRT]:
 @pytest.mark.parametrize("drift", [0.0, 0.02, 0.1])
 def test_settling_raises_the_prequential_likelihood(drift: float) -> None:
     log, model = walking(drift)
-    start = fit_irt.START._replace(skill_spread=0.0, skill_drift=0.0)
+    start = fit.START._replace(skill_spread=0.0, skill_drift=0.0)
     assert prequential(log, model, model.bank.dynamics) > prequential(log, model, start) + 1e-5
 
 
@@ -245,7 +244,7 @@ def test_what_is_left_out_stays_out(make: Any, options: dict[str, bool], zero: t
 
 def test_which_students_come_first_does_not_matter_even_in_a_long_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Law 4: the part of the log that tells how abilities move is not that of whoever stands first."""
-    monkeypatch.setattr(fit_irt, "ENOUGH", 2000)
+    monkeypatch.setattr(fit, "ENOUGH", 2000)
     log = reference.school(7, students=200, length=30, difficulty=planted()[0][:30], drift=0.05)
     names = ("student", "item", "skill")
     table = pa.table({**{name: log.names(name) for name in names}, "correct": log.correct})
@@ -325,5 +324,5 @@ def test_a_model_that_is_not_fitted_says_so() -> None:
 def test_settle_moves_only_what_is_free() -> None:
     log = reference.school(13, students=50, length=20, difficulty=planted()[0], skills=2)
     difficulty, slope = Rasch().fit(log).place(log)
-    found = settle(log.rows, difficulty, slope, fit_irt.START, (False, True, False, True, False))
-    assert [found[k] == fit_irt.START[k] for k in range(5)] == [True, False, True, False, True]
+    found = settle(log.rows, difficulty, slope, fit.START, (False, True, False, True, False))
+    assert [found[k] == fit.START[k] for k in range(5)] == [True, False, True, False, True]

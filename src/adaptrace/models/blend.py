@@ -21,7 +21,7 @@ from adaptrace.models.base import Progress, Response
 from adaptrace.models.bkt import BKT
 from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.irt import IRT, TwoPL
-from adaptrace.models.irt_state import IRTState
+from adaptrace.models.irt.state import IRTState
 from adaptrace.models.logistic import INTERCEPT, Feature, Logistic
 from adaptrace.models.logistic_state import LogisticState
 from adaptrace.models.saved import Kept

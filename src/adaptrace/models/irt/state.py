@@ -6,20 +6,41 @@ The steps are those of the batch kernel, run as plain Python: the same bits with
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels.compile import plain
+from adaptrace.kernels.irt import Dynamics
 from adaptrace.models.base import Response
 
 if TYPE_CHECKING:
     from adaptrace.models.irt import IRT
 
+
+class Online(NamedTuple):
+    """A bank as plain Python."""
+
+    items: dict[str, tuple[float, float]]  # difficulty and slope
+    mean: float
+    skills: dict[str, float]
+    dynamics: Dynamics
+
+    def item(self, response: Response) -> tuple[float, float]:
+        """Difficulty and slope of an item; an unknown one is as hard as its skills are."""
+        known = self.items.get(response.item)
+        if known is not None:
+            return known
+        added = 0.0
+        for skill in response.skills:  # not sum(): its last bit is another one from Python 3.12 on
+            added += self.skills.get(skill, 0.0)
+        return self.mean + added / len(response.skills), 1.0
+
+
 expected, pull, moved = plain(kernels.expected), plain(kernels.pull), plain(kernels.moved)
 
 
 class IRTState:
-    """One student as a :class:`~adaptrace.models.irt.IRT` model knows them.
+    """One student as a :class:`~adaptrace.models.irt.model.IRT` model knows them.
 
     Attributes
     ----------

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
-from adaptrace.fit_irt import ENOUGH, Items, calibrate, settle
-from adaptrace.fit_irt import START as TYPICAL
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import Dynamics, Traced
-from adaptrace.models.base import Progress, Response
-from adaptrace.models.irt_state import IRTState
+from adaptrace.models.base import Progress
+from adaptrace.models.irt.fit import ENOUGH, Items, calibrate, settle
+from adaptrace.models.irt.fit import START as TYPICAL
+from adaptrace.models.irt.state import IRTState, Online
 from adaptrace.models.saved import Kept
 
 FloatArray = NDArray[np.float64]
@@ -81,25 +81,6 @@ class Bank:
         difficulty, slope, skill = (np.array(content[name], float) for name in ("difficulty", "slope", "skill"))
         dynamics = Dynamics(**content["dynamics"])
         return cls(items, skills, difficulty, slope, content["mean"], skill, dynamics, content["responses"])
-
-
-class Online(NamedTuple):
-    """A bank as plain Python."""
-
-    items: dict[str, tuple[float, float]]  # difficulty and slope
-    mean: float
-    skills: dict[str, float]
-    dynamics: Dynamics
-
-    def item(self, response: Response) -> tuple[float, float]:
-        """Difficulty and slope of an item; an unknown one is as hard as its skills are."""
-        known = self.items.get(response.item)
-        if known is not None:
-            return known
-        added = 0.0
-        for skill in response.skills:  # not sum(): its last bit is another one from Python 3.12 on
-            added += self.skills.get(skill, 0.0)
-        return self.mean + added / len(response.skills), 1.0
 
 
 @dataclass(frozen=True, repr=False)
