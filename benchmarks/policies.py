@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 import adaptrace as at
 from adaptrace.data.catalog import Item
-from adaptrace.models.logistic import Weights
+from adaptrace.models.logistic.model import Weights
 from adaptrace.policy import Interleaved, Policy
 from adaptrace.simulation import START, HiddenKnowledge, OwnState, Pupil
 from adaptrace.view import View

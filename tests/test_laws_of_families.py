@@ -26,7 +26,8 @@ from adaptrace.kernels import parallel
 from adaptrace.models import FAMILIES, MODELS
 from adaptrace.models.bkt import fit_effects
 from adaptrace.models.irt import Rasch
-from adaptrace.models.logistic import INTERCEPT, Feature, Logistic
+from adaptrace.models.logistic import Feature, Logistic
+from adaptrace.models.logistic.model import INTERCEPT
 from reference.school import times
 
 EVERY: dict[str, Callable[[], Any]] = {

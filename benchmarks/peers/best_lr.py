@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from logs import SETS, folder_of, held_out, read
 
 import adaptrace as at
-from adaptrace.models.logistic import NOTHING_GIVEN
+from adaptrace.models.logistic.model import NOTHING_GIVEN
 
 
 def matrix_of(model: at.Logistic, log: at.Log) -> sparse.csr_matrix:

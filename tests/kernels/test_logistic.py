@@ -13,7 +13,8 @@ import adaptrace as at
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.kernels.logistic import Block, Design
-from adaptrace.models.logistic import INTERCEPT, NOTHING_GIVEN, Feature, Weights
+from adaptrace.models.logistic import Feature
+from adaptrace.models.logistic.model import INTERCEPT, NOTHING_GIVEN, Weights
 from reference import logistic as reference
 from reference.school import times
 

@@ -16,7 +16,8 @@ from adaptrace.evaluate import metrics
 from adaptrace.kernels import parallel
 from adaptrace.models.blend import FOLDS, Blend, _folds
 from adaptrace.models.irt import Rasch, TwoPL
-from adaptrace.models.logistic import INTERCEPT, Feature, Logistic
+from adaptrace.models.logistic import Feature, Logistic
+from adaptrace.models.logistic.model import INTERCEPT
 from reference import irt as reference
 from reference.school import random_log
 

@@ -14,7 +14,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 import adaptrace as at
-from adaptrace.models.logistic import AFM, DAS3H, INTERCEPT, PFA, BestLR, Feature, Logistic, Recency
+from adaptrace.models.logistic import AFM, DAS3H, PFA, BestLR, Feature, Logistic, Recency
+from adaptrace.models.logistic.model import INTERCEPT
 from reference import logistic as reference
 from reference.school import START, random_log
 

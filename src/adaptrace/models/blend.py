@@ -22,8 +22,9 @@ from adaptrace.models.bkt import BKT
 from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.irt import IRT, TwoPL
 from adaptrace.models.irt.state import IRTState
-from adaptrace.models.logistic import INTERCEPT, Feature, Logistic
-from adaptrace.models.logistic_state import LogisticState
+from adaptrace.models.logistic import Feature, Logistic
+from adaptrace.models.logistic.model import INTERCEPT
+from adaptrace.models.logistic.state import LogisticState
 from adaptrace.models.saved import Kept
 
 FloatArray = NDArray[np.float64]

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
-from adaptrace.fit_logistic import fit_weights
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.logistic import Block, Design, Names, Plan
 from adaptrace.models.base import Progress
-from adaptrace.models.logistic_state import LogisticState, Online
+from adaptrace.models.logistic.fit import fit_weights
+from adaptrace.models.logistic.state import LogisticState, Online
 from adaptrace.models.saved import Kept
 
 FloatArray = NDArray[np.float64]
@@ -149,7 +149,8 @@ class Logistic(Kept):
     Examples
     --------
     >>> import adaptrace as at
-    >>> from adaptrace.models.logistic import Feature, INTERCEPT
+    >>> from adaptrace.models.logistic import Feature
+    >>> from adaptrace.models.logistic.model import INTERCEPT
     >>> mine = at.Logistic((INTERCEPT, Feature("recent", of="skill", rate=0.8)), name="recent only")
     >>> mine.fit(at.sample_log()).coefficients().column_names
     ['feature', 'name', 'weight']
