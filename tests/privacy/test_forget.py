@@ -24,7 +24,8 @@ from adaptrace.io import envelope, files
 from adaptrace.io import identity as io_identity
 from adaptrace.io.files import write_table
 from adaptrace.io.identity import identities, identity
-from adaptrace.privacy import forget, rewriting
+from adaptrace.privacy import forget
+from adaptrace.privacy import rewrite as rewriting
 from adaptrace.privacy.forget import find_student, forget_student, forgotten_rows
 
 NAME = "student-Ada-Lovelace"
@@ -290,7 +291,7 @@ def test_a_failure_in_the_middle_leaves_whole_files_and_the_next_run_finishes(lo
 def test_a_killed_run_leaves_whole_files_and_the_next_one_removes_what_it_left(log: Path) -> None:
     before = contents(log)
     script = (
-        "import os, signal, sys; from adaptrace.privacy import forget, rewriting; writer = rewriting.pieces\n"
+        "import os, signal, sys; from adaptrace.privacy import forget, rewrite as rewriting; writer = rewriting.pieces\n"
         "def pieces(path, *more):\n"
         "    for number, piece in enumerate(writer(path, *more)):\n"
         "        if path.name == 'a.parquet' and not more and number == 1: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -16,7 +16,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.errors import DataError, OutputError
-from adaptrace.privacy import pseudonyms, rewriting
+from adaptrace.privacy import pseudonyms, rewrite
 from adaptrace.privacy.pseudonyms import new_key, pseudonym_of, pseudonymize, read_key
 
 HEX = bytes(range(32)).hex()
@@ -252,7 +252,7 @@ def test_a_full_disk_leaves_nothing(key: Path, tmp_path: Path, monkeypatch: pyte
 
     (tmp_path / "in").mkdir()
     pq.write_table(log_of(NAMES), tmp_path / "in" / "a.parquet")
-    monkeypatch.setattr(rewriting, "rewrite", full)
+    monkeypatch.setattr(rewrite, "rewrite", full)
     assert "out: cannot be written: No space left on device" in refused(tmp_path / "in", tmp_path / "out", key)
     assert sorted(os.listdir(tmp_path)) == ["in", "key"]
 
@@ -262,7 +262,7 @@ def test_a_killed_run_leaves_no_output_and_the_next_one_finishes(key: Path, tmp_
     for name in "abc":
         pq.write_table(log_of(NAMES), tmp_path / "in" / f"{name}.parquet")
     script = (
-        "import os, signal, sys; from adaptrace.privacy import pseudonyms, rewriting; whole = rewriting.rewrite\n"
+        "import os, signal, sys; from adaptrace.privacy import pseudonyms, rewrite as rewriting; whole = rewriting.rewrite\n"
         "def rewrite(source, *more):\n"
         "    if source.name == 'b.parquet': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return whole(source, *more)\n"

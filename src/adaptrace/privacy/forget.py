@@ -20,7 +20,7 @@ from adaptrace.dataset.staging import Work, kind_of
 from adaptrace.errors import DataError, OutputError, Problem
 from adaptrace.io import atomic, files, identity
 from adaptrace.kernels import parallel
-from adaptrace.privacy import lineage, rewriting
+from adaptrace.privacy import lineage, rewrite
 from adaptrace.privacy.lineage import Searched
 
 MARK = "forgetting."  # in the names of files being written: what a killed run left is removed by the next
@@ -160,8 +160,8 @@ def _search(student: str, datasets: Sequence[PathLike], column: str | None) -> l
         for file in files.find_files(place):
             once.setdefault(file.resolve(), (file, identity.name_in(place, file)))
     names = dict(once.values())
-    wanted = [*([column] if column else []), *rewriting.names_for("student")]
-    columns, problems = rewriting.find_columns(names, "student", wanted)
+    wanted = [*([column] if column else []), *rewrite.names_for("student")]
+    columns, problems = rewrite.find_columns(names, "student", wanted)
     problems += [_summary(folder) for folder in sorted({file.parent for file in names}) if (folder / "_metadata").exists()]
     if problems:
         raise DataError(_listed(datasets), problems)
@@ -180,7 +180,7 @@ def _listed(datasets: Iterable[PathLike]) -> str:
 def _look(student: str, file: Path, name: str, column: str) -> Searched:
     identities, rows, held = identity.identities(file), 0, False
     groups = _groups(file, column, student) if files.ending_of(file) in files.PARQUET else None
-    for piece in rewriting.pieces(file, [column], groups):
+    for piece in rewrite.pieces(file, [column], groups):
         _, named, mine = _mark(piece[column], student, file, column)
         held |= named.true_count > 0
         rows += mine.true_count
@@ -189,8 +189,8 @@ def _look(student: str, file: Path, name: str, column: str) -> Searched:
 
 def _mark(column: pa.ChunkedArray, student: str, file: Path, name: str) -> tuple[pa.DictionaryArray, pa.Array, pa.Array]:
     """A column as a dictionary; which of its entries, and which of its rows, are the student."""
-    coded = rewriting.encoded(column)
-    named = pc.equal(rewriting.texts_of(coded.dictionary, file, name), student)
+    coded = rewrite.encoded(column)
+    named = pc.equal(rewrite.texts_of(coded.dictionary, file, name), student)
     return coded, named, pc.fill_null(named.take(coded.indices), False)
 
 
@@ -232,7 +232,7 @@ def _forget(student: str, searched: Searched) -> str:
     path = searched.path.resolve()  # what a link leads to, not the link
     notes = {identity.WAS: json.dumps(searched.identities).encode()}
     with atomic.replacing(path, MARK) as temporary:
-        rewriting.rewrite(path, temporary, partial(_without, student, searched), notes)
+        rewrite.rewrite(path, temporary, partial(_without, student, searched), notes)
         if identity.identity(path) != searched.identities[0]:
             raise OutputError(f"{path}: was changed by someone else meanwhile; nothing is lost: run it again")
         path.with_name(f".{path.name}.crc").unlink(missing_ok=True)  # Hadoop's checksum of the old file

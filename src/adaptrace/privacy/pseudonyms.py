@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from adaptrace.errors import DataError, OutputError, Problem
 from adaptrace.io import atomic, files
-from adaptrace.privacy import rewriting
+from adaptrace.privacy import rewrite
 
 BYTES = 32  # of a key: as many as SHA-256 gives
 DIGITS = 32  # of a pseudonym, hexadecimal: 128 bits
@@ -92,7 +92,7 @@ def pseudonymize(
         return _folder(place, target, changes)
     (change,) = changes
     with atomic.replacing(target) as temporary:
-        return Pseudonymized(1, rewriting.rewrite(change.file, temporary, change))
+        return Pseudonymized(1, rewrite.rewrite(change.file, temporary, change))
 
 
 def _check_target(place: Path, target: Path) -> None:
@@ -112,9 +112,7 @@ def _wanted(place: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> 
     found, problems = files.find_files(place), []
     wanted: dict[Path, dict[str, str]] = {file: {} for file in found}
     for column in columns:
-        names, wrong = rewriting.find_columns(
-            found, column, [mapping[column]] if column in mapping else rewriting.names_for(column)
-        )
+        names, wrong = rewrite.find_columns(found, column, [mapping[column]] if column in mapping else rewrite.names_for(column))
         problems += wrong + [_doubt(file, column, each) for file, each in names.items() if len(each) > 1]
         for file, each in names.items():
             if each:
@@ -137,7 +135,7 @@ def _folder(place: Path, target: Path, changes: Sequence[_Change]) -> Pseudonymi
         for change in changes:
             written = hidden / change.file.relative_to(place)
             written.parent.mkdir(parents=True, exist_ok=True)
-            rows += rewriting.rewrite(change.file, written, change)
+            rows += rewrite.rewrite(change.file, written, change)
         hidden.rename(target)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing is left of it") from error
@@ -158,8 +156,8 @@ class _Change:
         text = files.ending_of(self.file) in files.DELIMITED
         for column, name in self.names.items():
             place = piece.column_names.index(name)
-            field, coded = piece.schema.field(place), rewriting.encoded(piece[name], text)
-            texts = rewriting.texts_of(coded.dictionary, self.file, name).cast(pa.binary()).to_pylist()
+            field, coded = piece.schema.field(place), rewrite.encoded(piece[name], text)
+            texts = rewrite.texts_of(coded.dictionary, self.file, name).cast(pa.binary()).to_pylist()
             names = pa.array(map(self.makers[column], texts), pa.string())
             array = pa.DictionaryArray.from_arrays(coded.indices, names)
             array = array if pa.types.is_dictionary(field.type) else array.dictionary_decode()
