@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 import adaptrace as at
 from adaptrace.data.catalog import Item
 from adaptrace.models.logistic.model import Weights
-from adaptrace.policy import Interleaved, Policy
+from adaptrace.recommendation.context import View
+from adaptrace.recommendation.policies import Interleaved, Policy
 from adaptrace.simulation import START, HiddenKnowledge, OwnState, Pupil
-from adaptrace.view import View
 
 FloatArray = NDArray[np.float64]
 STRANDS, LEVELS, ITEMS = 5, 8, 5

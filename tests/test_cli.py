@@ -18,7 +18,7 @@ import pytest
 import adaptrace as at
 from adaptrace.cli.options import Policies
 from adaptrace.data.sample import sample_path
-from adaptrace.policy import NAMED
+from adaptrace.recommendation.policies import NAMED
 
 LOG, CATALOG = sample_path("responses.parquet"), sample_path("catalog.json")
 

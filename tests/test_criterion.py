@@ -9,7 +9,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace.models.base import Response
-from adaptrace.models.criterion import Criterion, chance_of_change, when_to_stop
+from adaptrace.models.criterion import Criterion
+from adaptrace.recommendation.stopping import chance_of_change, when_to_stop
 from reference.bkt import mastery_after
 
 GUESS, SLIP, LEARN = 0.2, 0.1, 0.3

@@ -15,8 +15,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace.models.criterion import Criterion
-from adaptrace.policy import DEFAULT, NAMED, Interleaved
-from adaptrace.view import LONG, Scene, View
+from adaptrace.recommendation.context import LONG, Scene, View
+from adaptrace.recommendation.policies import DEFAULT, NAMED, Interleaved
 
 STUDENTS, SEED = 12, 3
 ORDER = "order, 5 a skill"

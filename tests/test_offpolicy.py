@@ -17,7 +17,7 @@ import pytest
 
 from adaptrace.errors import DataError
 from adaptrace.evaluate.off_policy import Estimate, off_policy
-from adaptrace.policy import TargetSuccess
+from adaptrace.recommendation.policies import TargetSuccess
 from reference.bandit import World, policy
 
 SEEDS, STUDENTS, HELD = 100, 400, 93

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import adaptrace as at
-from adaptrace import policy
 from adaptrace.models.bkt.effects import Effects
 from adaptrace.models.bkt.fitted import RULES
+from adaptrace.recommendation import policies
 
 START = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -33,7 +33,7 @@ def catalog_of(*skills: str, **more: Sequence[Any]) -> at.Catalog:
     return at.Catalog.from_arrow({"item": list(skills), "skills": [list(each) for each in skills], **more})
 
 
-def wanted(student: at.Student, catalog: at.Catalog, rule: policy.Policy, **more: Any) -> dict[str, float]:
+def wanted(student: at.Student, catalog: at.Catalog, rule: policies.Policy, **more: Any) -> dict[str, float]:
     """The utility of every item, best first."""
     choices = at.recommend(student, catalog, len(catalog), policy=rule, constraints=EVERYTHING, **more)
     return {choice.item.item: choice.utility for choice in choices}
@@ -54,7 +54,7 @@ def entropy(p: float) -> float:
     return -p * math.log2(p) - (1.0 - p) * math.log2(1.0 - p)
 
 
-def drawn(student: at.Student, catalog: at.Catalog, rule: policy.Policy, times: int = 2000) -> dict[str, float]:
+def drawn(student: at.Student, catalog: at.Catalog, rule: policies.Policy, times: int = 2000) -> dict[str, float]:
     """How often each item comes first over the seeds 0, 1, ..."""
     recommender = at.Recommender(student.model, catalog, policy=rule)
     first = Counter(recommender.ranked(student, 1, seed=seed)[0].item for seed in range(times))
@@ -197,7 +197,7 @@ def test_learning_progress_looks_at_the_latest_two_windows_only() -> None:
 
 
 @pytest.mark.parametrize("rule", [at.Random(), at.Thompson(), at.LearningProgress()])
-def test_draws_are_those_of_the_seed_the_student_and_the_answers_so_far(rule: policy.Policy) -> None:
+def test_draws_are_those_of_the_seed_the_student_and_the_answers_so_far(rule: policies.Policy) -> None:
     catalog = catalog_of("a", "b", "c", "d", "ab", "cd", "bc", "ad")
     model = bkt(prior=0.5, learn=0.2)
     recommender = at.Recommender(model, catalog, policy=rule)
@@ -283,10 +283,10 @@ def test_a_mix_weighs_its_parts_each_from_0_to_1_over_the_zone() -> None:
 def test_a_mix_of_one_ranks_as_the_one() -> None:
     catalog, student = catalog_of("a", "b", "ab", "c", "cd"), at.Student(bkt())
 
-    def ranked(rule: policy.Policy) -> list[str]:
+    def ranked(rule: policies.Policy) -> list[str]:
         return [item.item for item in at.Recommender(student.model, catalog, policy=rule).ranked(student, 5)]
 
-    for rule in (make() for make in policy.NAMED.values()):
+    for rule in (make() for make in policies.NAMED.values()):
         assert ranked(at.Mix(((rule, 2.0),))) == ranked(rule)
 
 
@@ -297,7 +297,7 @@ def test_a_mix_needs_weights_above_0(parts: Any) -> None:
 
 
 @pytest.mark.parametrize("rule", [at.LearningGain(), at.Information(), at.Thompson(), at.ReviewDue()])
-def test_what_needs_knowledge_tracing_says_so(rule: policy.Policy) -> None:
+def test_what_needs_knowledge_tracing_says_so(rule: policies.Policy) -> None:
     class Knowing:
         """A state of another family that knows mastery."""
 

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adaptrace as at
-from adaptrace import policy, recommendation
 from adaptrace.kernels import parallel
 from adaptrace.models.bkt import fit_effects
 from adaptrace.models.bkt.fitted import RULES
-from adaptrace.view import View
+from adaptrace.recommendation import policies
+from adaptrace.recommendation import recommender as recommendation
+from adaptrace.recommendation.context import View
 from reference.choosing import Case, random_case, random_catalog, random_constraints, random_model, random_student
 from reference.school import random_log
 
@@ -34,12 +35,12 @@ class Given:
     def utility(self, view: View) -> np.ndarray:
         return np.tile(self.of_item, (len(view.students), 1))
 
-    def why(self, facts: policy.Facts) -> str:
+    def why(self, facts: policies.Facts) -> str:
         return "given"
 
 
-def every_policy() -> list[policy.Policy]:
-    return [*(make() for make in policy.NAMED.values()), at.Mix(((at.LowestMastery(), 0.7), (at.Random(), 0.3)))]
+def every_policy() -> list[policies.Policy]:
+    return [*(make() for make in policies.NAMED.values()), at.Mix(((at.LowestMastery(), 0.7), (at.Random(), 0.3)))]
 
 
 def recommended(case: Case, recommender: at.Recommender, k: int, seed: int = 0) -> list[str]:
@@ -51,7 +52,7 @@ def recommended(case: Case, recommender: at.Recommender, k: int, seed: int = 0) 
     return [choice.item.item for choice in choices]
 
 
-def recommender_of(case: Case, model: Any, wanted: policy.Policy) -> at.Recommender:
+def recommender_of(case: Case, model: Any, wanted: policies.Policy) -> at.Recommender:
     return at.Recommender(model, case.catalog, policy=wanted, constraints=case.constraints, criterion=case.criterion)
 
 

@@ -6,7 +6,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptrace.constraints import Constraints
     from adaptrace.data.catalog import Catalog, Item
     from adaptrace.data.log import Log
     from adaptrace.data.sample import sample_catalog, sample_log
@@ -45,7 +44,10 @@ if TYPE_CHECKING:
     )
     from adaptrace.models.criterion import Criterion
     from adaptrace.models.student import Student
-    from adaptrace.policy import (
+    from adaptrace.privacy.forget import forget_student
+    from adaptrace.privacy.pseudonyms import pseudonymize
+    from adaptrace.recommendation.constraints import Constraints
+    from adaptrace.recommendation.policies import (
         Information,
         InOrder,
         Interleaved,
@@ -59,9 +61,8 @@ if TYPE_CHECKING:
         TargetSuccess,
         Thompson,
     )
-    from adaptrace.privacy.forget import forget_student
-    from adaptrace.privacy.pseudonyms import pseudonymize
-    from adaptrace.recommendation import Reason, Recommendation, Recommender, recommend
+    from adaptrace.recommendation.reasons import Reason
+    from adaptrace.recommendation.recommender import Recommendation, Recommender, recommend
     from adaptrace.report.courses import pace, stuck
     from adaptrace.report.rollups import growth, mastery_by
     from adaptrace.report.teaching import small_groups
@@ -82,7 +83,7 @@ _HOME = {
     "ConflictError": "errors",
     "Constant": "models",
     "ConstraintError": "errors",
-    "Constraints": "constraints",
+    "Constraints": "recommendation.constraints",
     "Criterion": "models.criterion",
     "DAS3H": "models",
     "DataError": "errors",
@@ -91,33 +92,33 @@ _HOME = {
     "Fairness": "evaluate.fairness",
     "Feature": "models",
     "HalfLife": "models",
-    "InOrder": "policy",
-    "Information": "policy",
-    "Interleaved": "policy",
+    "InOrder": "recommendation.policies",
+    "Information": "recommendation.policies",
+    "Interleaved": "recommendation.policies",
     "Item": "data.catalog",
-    "LearningGain": "policy",
-    "LearningProgress": "policy",
+    "LearningGain": "recommendation.policies",
+    "LearningProgress": "recommendation.policies",
     "Log": "data.log",
     "Logistic": "models",
-    "LowestMastery": "policy",
-    "Mix": "policy",
+    "LowestMastery": "recommendation.policies",
+    "Mix": "recommendation.policies",
     "ModelError": "errors",
-    "NearestMastery": "policy",
+    "NearestMastery": "recommendation.policies",
     "OutputError": "errors",
     "PFA": "models",
-    "Random": "policy",
+    "Random": "recommendation.policies",
     "Rasch": "models",
-    "Reason": "recommendation",
+    "Reason": "recommendation.reasons",
     "Recency": "models",
-    "Recommendation": "recommendation",
-    "Recommender": "recommendation",
-    "ReviewDue": "policy",
+    "Recommendation": "recommendation.recommender",
+    "Recommender": "recommendation.recommender",
+    "ReviewDue": "recommendation.policies",
     "Stats": "stats",
     "StoreError": "errors",
     "Student": "models.student",
-    "TargetSuccess": "policy",
+    "TargetSuccess": "recommendation.policies",
     "Taught": "simulation",
-    "Thompson": "policy",
+    "Thompson": "recommendation.policies",
     "Tutor": "tutor",
     "TwoPL": "models",
     "UnknownItemError": "errors",
@@ -134,7 +135,7 @@ _HOME = {
     "pace": "report.courses",
     "policy_matrix": "matrix",
     "pseudonymize": "privacy.pseudonyms",
-    "recommend": "recommendation",
+    "recommend": "recommendation.recommender",
     "replay": "evaluate.validation",
     "sample_catalog": "data.sample",
     "sample_log": "data.sample",

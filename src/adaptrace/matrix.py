@@ -12,8 +12,8 @@ from scipy.special import stdtrit
 
 from adaptrace.data.catalog import Catalog
 from adaptrace.models.base import Model
-from adaptrace.policy import Policy
-from adaptrace.recommendation import Recommender
+from adaptrace.recommendation.policies import Policy
+from adaptrace.recommendation.recommender import Recommender
 from adaptrace.simulation import Truth, teach
 
 FloatArray = NDArray[np.float64]

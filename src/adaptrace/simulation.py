@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace.constraints import Constraints
 from adaptrace.data.catalog import Catalog, Item
 from adaptrace.data.log import Log
 from adaptrace.data.schema import DECISION, EPOCH, MICROSECOND, PRACTICE
@@ -26,8 +25,9 @@ from adaptrace.models.base import Model, Response
 from adaptrace.models.bkt.fitted import RULES
 from adaptrace.models.bkt.skill_table import Row
 from adaptrace.models.student import Student
-from adaptrace.policy import Policy
-from adaptrace.recommendation import BLOCK, Recommender, propensities
+from adaptrace.recommendation.constraints import Constraints
+from adaptrace.recommendation.policies import Policy
+from adaptrace.recommendation.recommender import BLOCK, Recommender, propensities
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)
 A_DAY = 20  # responses
@@ -72,7 +72,7 @@ def simulate(
         The model that the policy sees the students through; by default the truth. Take another one to learn how a
         policy fares when its model is wrong. It must know mastery.
     policy
-        By default :data:`adaptrace.policy.DEFAULT`.
+        By default :data:`adaptrace.recommendation.policies.DEFAULT`.
     constraints
         What may be given; by default the policy's zone.
     choices

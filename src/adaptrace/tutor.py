@@ -24,19 +24,20 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from adaptrace.constraints import Constraints
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.errors import ConflictError, DataError, ModelError, StoreError
 from adaptrace.events import MASTERY, Key, events_of, fold, key_of, log_of, same, state_of, state_text, table_of, take, tell, told
 from adaptrace.kernels.parallel import batches
-from adaptrace.knowledge import tracing_of
 from adaptrace.models.base import Model, Progress
-from adaptrace.models.criterion import WHEEL_SPINNING, Criterion, Stop, when_to_stop
+from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.models.student import Student, moment_of
-from adaptrace.policy import Policy
-from adaptrace.recommendation import Chosen, Recommendation, Recommender, check_kinds, propensities
+from adaptrace.recommendation.beliefs import tracing_of
+from adaptrace.recommendation.constraints import Constraints
+from adaptrace.recommendation.policies import Policy
+from adaptrace.recommendation.recommender import Chosen, Recommendation, Recommender, check_kinds, propensities
+from adaptrace.recommendation.stopping import Stop, when_to_stop
 from adaptrace.store import open_store
 from adaptrace.store.base import Change, Decision, Event, Kept, Store
 

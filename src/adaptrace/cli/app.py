@@ -192,9 +192,9 @@ def recommend(
     """The next k items for one student, each with its reason."""
     import pyarrow as pa
 
-    from adaptrace import recommendation
     from adaptrace.data.catalog import Catalog
     from adaptrace.models.student import Student
+    from adaptrace.recommendation import recommender
 
     fitted, items = load(model), Catalog.read(catalog, skills=skills)
     responses = read_log(log, format, column, time_unit, False, items, known_levels(fitted, levels))
@@ -203,7 +203,7 @@ def recommend(
         say(f"note: the log holds no response of '{student}'; this is what a new student would get")
     rows = [
         {"item": choice.item.item, "title": choice.item.label, "utility": choice.utility, "reason": str(choice.reason)}
-        for choice in recommendation.recommend(state, items, k, policy=policy_of(policy, target), time=at)
+        for choice in recommender.recommend(state, items, k, policy=policy_of(policy, target), time=at)
     ]
     write(pa.Table.from_pylist(rows), output)
 

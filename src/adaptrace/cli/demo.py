@@ -13,7 +13,7 @@ from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.models import BKT
 from adaptrace.models.student import Student
-from adaptrace.recommendation import recommend
+from adaptrace.recommendation.recommender import recommend
 
 MASTERED = 0.95
 BAR, ITEM_WIDTH = 20, 40  # characters

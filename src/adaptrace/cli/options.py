@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # at run time these are imported where they are used: --help 
     from matplotlib.figure import Figure
 
     from adaptrace.data.log import Log
-    from adaptrace.policy import Policy
+    from adaptrace.recommendation.policies import Policy
 
 
 class Policies(StrEnum):
@@ -60,9 +60,9 @@ Target = Annotated[float, typer.Option("--target", min=0.0, max=1.0, help="P(cor
 
 def policy_of(name: Policies, target: float) -> Policy:
     """The policy that the options choose."""
-    from adaptrace import policy
+    from adaptrace.recommendation import policies
 
-    chosen: Policy = policy.TargetSuccess(target=target) if name is Policies.target_success else policy.NAMED[name.value]()
+    chosen: Policy = policies.TargetSuccess(target=target) if name is Policies.target_success else policies.NAMED[name.value]()
     return chosen
 
 

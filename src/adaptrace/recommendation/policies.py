@@ -1,8 +1,9 @@
 """Policies: how much each item is wanted, and why.
 
-A policy gives every item a utility, for many students at once: pure, from what a :class:`~adaptrace.view.View` shows. Its array
-has a column per slot (items that are alike to it; see :class:`~adaptrace.shelf.Shelf`), or per item where it tells all
-apart. Which items may be given at all is not its business: see :mod:`adaptrace.constraints`.
+A policy gives every item a utility, for many students at once: pure, from what a :class:`~adaptrace.recommendation.context.View`
+shows. Its array has a column per slot (items that are alike to it; see :class:`~adaptrace.recommendation.catalog_index.Shelf`),
+or per item where it tells all apart. Which items may be given at all is not its business: see
+:mod:`adaptrace.recommendation.constraints`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptrace.models.student import RECENT
-from adaptrace.view import View
+from adaptrace.recommendation.context import View
 
 FloatArray = NDArray[np.float64]
 CALM = 1e-300  # added before a logarithm

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from adaptrace.data.catalog import Catalog
 from adaptrace.models.student import RECENT, Recent, Student
-from adaptrace.shelf import FIELDS, Shelf
-from adaptrace.view import View
+from adaptrace.recommendation.catalog_index import FIELDS, Shelf
+from adaptrace.recommendation.context import View
 
 Flags = NDArray[np.bool_]
 Names = Mapping[str, Sequence[str]]  # field -> values

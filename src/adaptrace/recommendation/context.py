@@ -15,12 +15,12 @@ from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.errors import ModelError
 from adaptrace.kernels.bkt import MAX_MASTERY
-from adaptrace.knowledge import ByAsking, Tracing, state_of, tells_items_apart, tracing_of
 from adaptrace.models import BKT
 from adaptrace.models.base import Model
 from adaptrace.models.criterion import Criterion
 from adaptrace.models.student import Student
-from adaptrace.shelf import Shelf
+from adaptrace.recommendation.beliefs import ByAsking, Tracing, state_of, tells_items_apart, tracing_of
+from adaptrace.recommendation.catalog_index import Shelf
 
 FloatArray = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -101,7 +101,7 @@ class View:
     """Some students before a shelf of items at a moment.
 
     Everything is worked out when it is first asked for, once. Arrays are (students, skills), or (students, slots):
-    see :class:`~adaptrace.shelf.Shelf`.
+    see :class:`~adaptrace.recommendation.catalog_index.Shelf`.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """recommend: the next items for a student, or for a whole roster, each with its reason.
 
-First :mod:`adaptrace.constraints` says which items may be given, then a policy says how much each is wanted, then the best
-k are taken so that they practise different skills. One function does this for one student and for many at once.
+First :mod:`adaptrace.recommendation.constraints` says which items may be given, then a policy says how much each is wanted, then
+the best k are taken so that they practise different skills. One function does this for one student and for many at once.
 """
 
 from __future__ import annotations
@@ -14,50 +14,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace.constraints import Constraints, Rule
 from adaptrace.data.catalog import Catalog, Item
 from adaptrace.errors import ConstraintError, ModelError
 from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model
 from adaptrace.models.criterion import Criterion
 from adaptrace.models.student import Student, moment_of
-from adaptrace.policy import DEFAULT, Policy
-from adaptrace.shelf import Shelf
-from adaptrace.view import Scene, View
+from adaptrace.recommendation.catalog_index import Shelf
+from adaptrace.recommendation.constraints import Constraints, Rule
+from adaptrace.recommendation.context import Scene, View
+from adaptrace.recommendation.policies import DEFAULT, Policy
+from adaptrace.recommendation.reasons import Reason
 
 FloatArray = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 BLOCK = 64  # students looked at together: their arrays stay in the processor's cache
 NEVER = -np.inf
-ALONE = {"pinned": "pinned", "explored": "drawn at random, to learn what works"}
-CONSTRAINTS = {"review": "mastered already, this is review", "early": "what comes before it is not mastered yet"}
-
-
-class Reason(NamedTuple):
-    """Why an item was recommended, as data; ``str(reason)`` is the sentence."""
-
-    policy: str
-    skill: str  # the item's weakest skill
-    mastery: float  # P(known) of that skill
-    chance: float  # P(correct) on the item
-    prerequisites: tuple[str, ...] = ()  # of the item's skills, all mastered
-    unlocks: tuple[str, ...] = ()  # skills that wait for this one
-    due: datetime.datetime | None = None  # when the skill's mastery fades, or faded, below its threshold
-    constraint: str = ""  # what put it here other than the policy: "pinned", "explored", "review", "early"
-    teller: Policy = DEFAULT  # the policy itself
-
-    @property
-    def sentence(self) -> str:
-        """Why, for people."""
-        if self.constraint in ALONE:
-            return f"{ALONE[self.constraint]}; {self.skill} is at {self.mastery:.0%}, {self.chance:.0%} chance of a right answer"
-        said = self.teller.why(self)
-        if self.constraint:
-            return f"{said}; {CONSTRAINTS[self.constraint]}"
-        return f"{said}; opened by {_listing(self.prerequisites)}" if self.prerequisites else said
-
-    def __str__(self) -> str:
-        return self.sentence
 
 
 class Recommendation(NamedTuple):
@@ -109,7 +81,7 @@ class Recommender:
     catalog
         The items to choose from. A skill that the model does not know has the values for unknown skills.
     policy
-        By default :class:`~adaptrace.policy.Interleaved`.
+        By default :class:`~adaptrace.recommendation.policies.Interleaved`.
     constraints
         What may be given; by default the zone only.
     criterion
@@ -306,10 +278,6 @@ def _because(chosen: Chosen, row: int, place: int, weakest: int) -> str:
     return "early" if len(view.shelf.soft.sets) and view.early[row, view.shelf.slot_of[place]] else ""
 
 
-def _listing(names: tuple[str, ...]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-
-
 def recommend(
     student: Student,
     catalog: Catalog,
@@ -336,7 +304,7 @@ def recommend(
     k
         How many; fewer come back if no more are allowed.
     policy
-        By default :class:`~adaptrace.policy.Interleaved`.
+        By default :class:`~adaptrace.recommendation.policies.Interleaved`.
     constraints
         What may be given; by default the zone only.
     criterion

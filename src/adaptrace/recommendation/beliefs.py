@@ -24,7 +24,7 @@ from adaptrace.models.bkt.effects import Effects
 from adaptrace.models.bkt.fitted import RULES
 from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.student import Student
-from adaptrace.shelf import Shelf
+from adaptrace.recommendation.catalog_index import Shelf
 
 FloatArray = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""The next item: policies, constraints, reasons, when to stop, and the catalog as arrays."""
