@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     )
     from adaptrace.recommendation.reasons import Reason
     from adaptrace.recommendation.recommender import Recommendation, Recommender, recommend
-    from adaptrace.report.courses import pace, stuck
+    from adaptrace.report.groups import small_groups
+    from adaptrace.report.mastery_pace import pace, stuck
     from adaptrace.report.rollups import growth, mastery_by
-    from adaptrace.report.teaching import small_groups
     from adaptrace.simulation import Taught, simulate, teach
     from adaptrace.stats import Stats
     from adaptrace.tutor import Tutor
@@ -132,7 +132,7 @@ _HOME = {
     "logs_of": "dataset",
     "mastery_by": "report.rollups",
     "off_policy": "evaluate.off_policy",
-    "pace": "report.courses",
+    "pace": "report.mastery_pace",
     "policy_matrix": "matrix",
     "pseudonymize": "privacy.pseudonyms",
     "recommend": "recommendation.recommender",
@@ -142,8 +142,8 @@ _HOME = {
     "score_dataset": "dataset",
     "simulate": "simulation",
     "stats_dataset": "dataset",
-    "small_groups": "report.teaching",
-    "stuck": "report.courses",
+    "small_groups": "report.groups",
+    "stuck": "report.mastery_pace",
     "teach": "simulation",
 }
 

@@ -20,7 +20,7 @@ import adaptrace as at
 from adaptrace.cli import report as cli_report
 from adaptrace.data.sample import sample_path
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
-from adaptrace.report import courses, rollups, teaching
+from adaptrace.report import groups, mastery_pace, rollups
 
 LOG, CATALOG = sample_path("responses.parquet"), sample_path("catalog.json")
 
@@ -117,11 +117,11 @@ def test_files_hold_what_the_library_gives(report, place: Path, here: Path, samp
     expected = {
         "mastery MASTERY --roster ROSTER --at 0.9 --min-students 5": rollups.mastery_by(mastery, by, **options),
         "growth BEFORE MASTERY -r ROSTER --at 0.9 --min-students 5": rollups.growth(before, mastery, by, **options),
-        "pace LOG -m MODEL -r ROSTER --by class,skill --at 0.9 --min-students 5": courses.pace(
+        "pace LOG -m MODEL -r ROSTER --by class,skill --at 0.9 --min-students 5": mastery_pace.pace(
             sample_log, sample_model, by, **options
         ),
-        "stuck LOG -m MODEL --opportunities 8 --at 0.9": courses.stuck(log, model, opportunities=8, at=0.9),
-        "groups MASTERY -r ROSTER -C CATALOG --size 3-4 --at 0.9": teaching.small_groups(
+        "stuck LOG -m MODEL --opportunities 8 --at 0.9": mastery_pace.stuck(log, model, opportunities=8, at=0.9),
+        "groups MASTERY -r ROSTER -C CATALOG --size 3-4 --at 0.9": groups.small_groups(
             mastery, roster, at.sample_catalog(), size=(3, 4), at=0.9
         ),
     }
@@ -147,9 +147,9 @@ def test_defaults_are_those_of_the_library() -> None:
     for command, function in {
         cli_report.mastery_: rollups.mastery_by,
         cli_report.growth: rollups.growth,
-        cli_report.pace: courses.pace,
-        cli_report.stuck: courses.stuck,
-        cli_report.groups: teaching.small_groups,
+        cli_report.pace: mastery_pace.pace,
+        cli_report.stuck: mastery_pace.stuck,
+        cli_report.groups: groups.small_groups,
     }.items():
         ours = {name: each.default for name, each in inspect.signature(command).parameters.items()}
         theirs = {name: each.default for name, each in inspect.signature(function).parameters.items()}

@@ -12,7 +12,7 @@ from tests.reference import rollups as slow
 
 import adaptrace as at
 from adaptrace.models.criterion import WHEEL_SPINNING
-from adaptrace.report.courses import pace, stuck
+from adaptrace.report.mastery_pace import pace, stuck
 
 AT = 0.97
 BY = [["skill"], ["class", "skill"], ["class"], []]

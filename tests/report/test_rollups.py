@@ -16,7 +16,7 @@ from tests.reference import rollups as slow
 
 import adaptrace as at
 from adaptrace.errors import DataError
-from adaptrace.report import mastery_table, rollups, spool, withheld
+from adaptrace.report import disclosure, mastery_table, rollups, spill
 from adaptrace.report.rollups import growth, mastery_by
 
 SCHOOLS = {"A": "north", "B": "north", "C": "south", None: None}
@@ -136,7 +136,7 @@ def test_growth_from_files_of_any_size_is_the_same_to_the_bit(roster: pa.Table, 
     before, after = table_of(1), table_of(2)
     expected = growth(before, after, roster=roster, minimum=2)
     monkeypatch.setattr(mastery_table, "BATCH", 3)
-    monkeypatch.setattr(spool, "IN_MEMORY", 20)
+    monkeypatch.setattr(spill, "IN_MEMORY", 20)
     monkeypatch.setattr(rollups, "BLOCK", 2)
     for number in range(5):
         pq.write_table(after.take(np.arange(number, len(after), 5)), tmp_path / f"{number}.parquet")
@@ -206,7 +206,7 @@ def test_no_total_less_what_is_shown_is_of_few_students(seed: int) -> None:
     keys = [key for key in itertools.product("ABCDE", "xyz", "12") if random.random() < 0.9]
     students = random.integers(0, 30, len(keys)) if seed else np.full(len(keys), 30)
     names = [pa.chunked_array([list(column)]) for column in zip(*keys, strict=True)]
-    hide = withheld.hidden(names, students, 7)
+    hide = disclosure.hidden(names, students, 7)
     assert all(hide[(students > 0) & (students < 7)])
     assert not any(hide[students == 0])
     for left_out in range(3):

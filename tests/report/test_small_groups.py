@@ -12,8 +12,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace.data.catalog import Catalog
-from adaptrace.report import mastery_table, spool
-from adaptrace.report.teaching import HELPERS, elected, small_groups
+from adaptrace.report import mastery_table, spill
+from adaptrace.report.groups import HELPERS, elected, small_groups
 
 Told = dict[str, dict[str, float]]  # student -> skill -> mastery
 
@@ -180,7 +180,7 @@ def test_order_and_parts_of_the_table_change_nothing(school, with_catalog: bool,
     catalog = at.sample_catalog() if with_catalog else None
     expected = small_groups(score, roster, catalog)
     monkeypatch.setattr(mastery_table, "BATCH", 500)
-    monkeypatch.setattr(spool, "IN_MEMORY", 100)
+    monkeypatch.setattr(spill, "IN_MEMORY", 100)
     shuffled = score.take(np.random.default_rng(1).permutation(len(score)))
     for number in range(3):
         pq.write_table(shuffled.slice(number * 2000, 2000), tmp_path / f"{number}.parquet")

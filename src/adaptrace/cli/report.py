@@ -109,13 +109,13 @@ def pace(
     """Responses and days until mastery, who reached it, and who is stuck."""
     ready(output)
     from adaptrace.models import knowing_mastery
-    from adaptrace.report import courses
+    from adaptrace.report import mastery_pace
 
     fitted = load(model)
     knowing_mastery(fitted, "report pace")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
-        table = courses.pace(responses, fitted, _split(by), roster=roster, at=at, minimum=min_students)
+        table = mastery_pace.pace(responses, fitted, _split(by), roster=roster, at=at, minimum=min_students)
     _give(table, output, min_students)
 
 
@@ -135,13 +135,13 @@ def stuck(
     """Students who spin their wheels: many opportunities on a skill, and never mastered. It names students."""
     ready(output)
     from adaptrace.models import knowing_mastery
-    from adaptrace.report import courses
+    from adaptrace.report import mastery_pace
 
     fitted = load(model)
     knowing_mastery(fitted, "report stuck")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
-        table = courses.stuck(responses, fitted, opportunities=opportunities, at=at)
+        table = mastery_pace.stuck(responses, fitted, opportunities=opportunities, at=at)
     write_or_show(table, output, _as_text(table) if len(table) else "nobody is stuck")
 
 
@@ -160,7 +160,7 @@ def groups(
     ready(output)
     sizes = _sizes(size)
     from adaptrace.data.catalog import Catalog
-    from adaptrace.report.teaching import small_groups
+    from adaptrace.report.groups import small_groups
 
     items = Catalog.read(catalog, skills=skills) if catalog else None
     with usage(), waiting(f"reading {mastery}"):

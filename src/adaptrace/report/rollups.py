@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.models.criterion import Criterion
+from adaptrace.report.disclosure import check_minimum, open_mean, open_share, withhold
 from adaptrace.report.mastery_table import IntArray, Mastery, read
 from adaptrace.report.roster import BITS, UNIT, Tally
-from adaptrace.report.spool import SHARDS, Spool, packed
-from adaptrace.report.withheld import check_minimum, open_mean, open_share, withhold
+from adaptrace.report.spill import SHARDS, Spool, packed
 
 BLOCK = 1024  # students next to each other in the roster share their cells, so they wait together
 PAIR = np.dtype([("student", np.int32), ("skill", np.int32), ("mastery", np.float64)])

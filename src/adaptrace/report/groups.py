@@ -18,7 +18,7 @@ from adaptrace.models.criterion import Criterion
 from adaptrace.report.mastery_table import IntArray, Mastery, Names, read
 from adaptrace.report.rollups import check
 from adaptrace.report.roster import Groups
-from adaptrace.report.spool import SHARDS, Spool, packed
+from adaptrace.report.spill import SHARDS, Spool, packed
 
 HELPERS = 2  # of a group, at most
 MEMBER = np.dtype([("group", np.int64), ("student", np.int64), ("skill", np.int64), ("mastery", float), ("low", float)])

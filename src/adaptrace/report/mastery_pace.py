@@ -15,10 +15,10 @@ from adaptrace.errors import DataError, Problem
 from adaptrace.models import KnowsMastery, knowing_mastery
 from adaptrace.models.bkt.state_table import LAST
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
+from adaptrace.report.disclosure import open_share, withhold
 from adaptrace.report.mastery_table import IntArray, Names
 from adaptrace.report.rollups import check, numbers_of
 from adaptrace.report.roster import Sums, Tally
-from adaptrace.report.withheld import open_share, withhold
 
 HOURS = 24  # a day: the grain of times to mastery
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
