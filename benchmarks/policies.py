@@ -37,7 +37,8 @@ from adaptrace.data.catalog import Item
 from adaptrace.models.logistic.model import Weights
 from adaptrace.recommendation.context import View
 from adaptrace.recommendation.policies import Interleaved, Policy
-from adaptrace.simulation import START, HiddenKnowledge, OwnState, Pupil
+from adaptrace.simulation.students import HiddenKnowledge, OwnState, Pupil
+from adaptrace.simulation.teaching import START
 
 FloatArray = NDArray[np.float64]
 STRANDS, LEVELS, ITEMS = 5, 8, 5

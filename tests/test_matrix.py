@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 import adaptrace as at
-from adaptrace.matrix import policy_matrix
-from adaptrace.simulation import teach
+from adaptrace.simulation.policy_matrix import policy_matrix
+from adaptrace.simulation.teaching import teach
 from reference.families import Rates
 
 POLICIES = {"weakest": at.LowestMastery(), "easy": at.TargetSuccess(target=1.0), "again": at.LowestMastery()}

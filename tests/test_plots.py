@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace import matrix, plots
+from adaptrace import plots
 from adaptrace.errors import AdaptraceError, OutputError
 from adaptrace.evaluate import fairness, metrics
+from adaptrace.simulation import policy_matrix
 
 pytest.importorskip("matplotlib")
 
@@ -239,7 +240,7 @@ def test_gaps_are_panels_by_measure_flagged_ones_filled(sample_log: at.Log) -> N
 def test_a_matrix_prints_every_cell_the_worst_case_first(model: at.BKT, catalog: at.Catalog) -> None:
     policies = {"weakest": at.LowestMastery(), "likeliest": at.TargetSuccess(target=1.0)}
     quick = at.BKT.from_parameters(["halves", "quarters"], prior=0.1, learn=0.5, guess=0.1, slip=0.1)
-    table = matrix.policy_matrix(policies, {"quick": quick, "slow": model}, catalog, belief=model, students=3, responses=6)
+    table = policy_matrix.policy_matrix(policies, {"quick": quick, "slow": model}, catalog, belief=model, students=3, responses=6)
     figure = plots.matrix(table)
     axes, texts = figure.axes[0], [text.get_text() for text in figure.axes[0].texts]
     assert axes.get_xticklabels()[0].get_text() == "worst case"

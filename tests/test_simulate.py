@@ -12,7 +12,8 @@ import pytest
 import adaptrace as at
 from adaptrace.evaluate.off_policy import off_policy
 from adaptrace.recommendation.context import View
-from adaptrace.simulation import START, HiddenKnowledge, Taught, teach
+from adaptrace.simulation.students import HiddenKnowledge
+from adaptrace.simulation.teaching import START, Taught, teach
 from reference.families import Rates
 from reference.school import PROJECT_LEVELS, random_log
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from adaptrace.evaluate.fairness import Fairness, fairness
     from adaptrace.evaluate.off_policy import Estimate, off_policy
     from adaptrace.evaluate.validation import Validation, cross_validate, replay
-    from adaptrace.matrix import policy_matrix
     from adaptrace.models import (
         AFM,
         BKT,
@@ -66,7 +65,8 @@ if TYPE_CHECKING:
     from adaptrace.report.groups import small_groups
     from adaptrace.report.mastery_pace import pace, stuck
     from adaptrace.report.rollups import growth, mastery_by
-    from adaptrace.simulation import Taught, simulate, teach
+    from adaptrace.simulation.policy_matrix import policy_matrix
+    from adaptrace.simulation.teaching import Taught, simulate, teach
     from adaptrace.stats import Stats
     from adaptrace.tutor import Tutor
 
@@ -117,7 +117,7 @@ _HOME = {
     "StoreError": "errors",
     "Student": "models.student",
     "TargetSuccess": "recommendation.policies",
-    "Taught": "simulation",
+    "Taught": "simulation.teaching",
     "Thompson": "recommendation.policies",
     "Tutor": "tutor",
     "TwoPL": "models",
@@ -133,18 +133,18 @@ _HOME = {
     "mastery_by": "report.rollups",
     "off_policy": "evaluate.off_policy",
     "pace": "report.mastery_pace",
-    "policy_matrix": "matrix",
+    "policy_matrix": "simulation.policy_matrix",
     "pseudonymize": "privacy.pseudonyms",
     "recommend": "recommendation.recommender",
     "replay": "evaluate.validation",
     "sample_catalog": "data.sample",
     "sample_log": "data.sample",
     "score_dataset": "dataset",
-    "simulate": "simulation",
+    "simulate": "simulation.teaching",
     "stats_dataset": "dataset",
     "small_groups": "report.groups",
     "stuck": "report.mastery_pace",
-    "teach": "simulation",
+    "teach": "simulation.teaching",
 }
 
 __all__ = [

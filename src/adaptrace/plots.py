@@ -248,7 +248,7 @@ def matrix(table: pa.Table) -> Figure:
     Parameters
     ----------
     table
-        Of :func:`adaptrace.matrix.policy_matrix`.
+        Of :func:`adaptrace.simulation.policy_matrix.policy_matrix`.
     """
     columns = _read(table, ("policy", "truth", "post_test", "low", "high", "regret"), "matrix.policy_matrix")
     policies, truths = list(dict.fromkeys(columns["policy"])), _truths(columns)

@@ -149,14 +149,14 @@ def simulate(
 ) -> None:
     """A log of students who follow a model and are taught by a policy."""
     ready(output)
-    from adaptrace import simulation
     from adaptrace.data.catalog import Catalog
+    from adaptrace.simulation import teaching
 
     options: dict[str, Any] = {"belief": load(belief) if belief else None, "policy": policy_of(policy, target)}
     options |= {"choices": choices, "explore": explore}
     model, items = load(truth), Catalog.read(catalog, skills=skills)
     with usage(), waiting(f"simulating {_count(students, 'student')}"):
-        log = simulation.simulate(model, items, students=students, responses=responses, seed=seed, **options)
+        log = teaching.simulate(model, items, students=students, responses=responses, seed=seed, **options)
     write(log.table, output)
 
 

@@ -14,7 +14,8 @@ from adaptrace.data.catalog import Catalog
 from adaptrace.models.base import Model
 from adaptrace.recommendation.policies import Policy
 from adaptrace.recommendation.recommender import Recommender
-from adaptrace.simulation import Truth, teach
+from adaptrace.simulation.students import Truth
+from adaptrace.simulation.teaching import teach
 
 FloatArray = NDArray[np.float64]
 WORST = "worst"  # what stands for the truth in a policy's summary row
@@ -52,7 +53,7 @@ def policy_matrix(
     policies
         Name -> policy, or a recommender with a belief and constraints of its own.
     truths
-        Name -> the model that students follow, of any family, or a :class:`~adaptrace.simulation.Truth` of your own.
+        Name -> the model that students follow, of any family, or a :class:`~adaptrace.simulation.students.Truth` of your own.
     catalog
         What students can be given, and what the post-test asks: all its items.
     belief

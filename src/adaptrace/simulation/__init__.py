@@ -1,0 +1,1 @@
+"""Simulated students, teaching them with a policy, and the matrix of policies."""
