@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import stats_file
 from adaptrace.io import envelope, identity
-from adaptrace.stats import Stats
+from adaptrace.stats import parquet
+from adaptrace.stats.stats import Stats
 from reference.districts import district, sequences
 
 THETA = np.array([[0.4, 0.15, 0.2, 0.1], [0.2, 0.1, 0.15, 0.05]])
@@ -47,7 +47,7 @@ def test_counts_of_districts_give_the_fit_of_their_rows(run: Run, logs: list[Pat
     one, other = at.load(tmp_path / "pool.json"), at.load(tmp_path / "rows.json")
     assert one.to_dict() == other.to_dict()
     wanted = sorted(identity.identity(log) for log in logs)
-    assert sorted(source["identity"] for source in stats_file.sources(pooled)) == wanted
+    assert sorted(source["identity"] for source in parquet.sources(pooled)) == wanted
     assert sorted(source["identity"] for source in envelope.sources(tmp_path / "pool.json")) == wanted
 
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import stats_file
 from adaptrace.errors import ModelError, OutputError
-from adaptrace.pooling import merged
-from adaptrace.stats import Stats, added
+from adaptrace.stats import parquet
+from adaptrace.stats.merge import merged
+from adaptrace.stats.stats import Stats, added
 from reference.districts import as_log, district, joined, rolled_up, sequences
 from reference.school import random_log
 
@@ -73,7 +73,7 @@ def test_the_file_is_a_small_part_of_the_log(tmp_path: Path) -> None:
 def test_the_file_says_where_its_counts_came_from(tmp_path: Path) -> None:
     came = [{"file": "a.parquet", "identity": "12"}, {"file": "b.parquet", "identity": "34"}]
     nothing().save(tmp_path / "x.parquet", sources=came)
-    assert stats_file.sources(tmp_path / "x.parquet") == came
+    assert parquet.sources(tmp_path / "x.parquet") == came
 
 
 def test_no_student_stands_in_the_file_unless_the_model_asks_for_them(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("few", [1_000_000, 0])
 def test_the_stats_of_many_logs_are_those_of_all_rows(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adaptrace.stats.FEW_NODES", few)  # added at the end, or while they come
+    monkeypatch.setattr("adaptrace.stats.stats.FEW_NODES", few)  # added at the end, or while they come
     sample = at.sample_log()  # with symbols that not every part has
     names = np.array(sample.students.to_pylist())[sample.table["student"].chunk(0).indices]
     last = np.array([int(name.encode()[-1]) for name in names]) % 7

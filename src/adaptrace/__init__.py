@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from adaptrace.report.rollups import growth, mastery_by
     from adaptrace.simulation.policy_matrix import policy_matrix
     from adaptrace.simulation.teaching import Taught, simulate, teach
-    from adaptrace.stats import Stats
+    from adaptrace.stats.stats import Stats
     from adaptrace.tutor import Tutor
 
 __version__ = "0.1.0"
@@ -113,7 +113,7 @@ _HOME = {
     "Recommendation": "recommendation.recommender",
     "Recommender": "recommendation.recommender",
     "ReviewDue": "recommendation.policies",
-    "Stats": "stats",
+    "Stats": "stats.stats",
     "StoreError": "errors",
     "Student": "models.student",
     "TargetSuccess": "recommendation.policies",

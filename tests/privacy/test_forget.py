@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace import stats_file
 from adaptrace.errors import DataError, OutputError
 from adaptrace.io import envelope, files
 from adaptrace.io import identity as io_identity
@@ -27,6 +26,7 @@ from adaptrace.io.identity import identities, identity
 from adaptrace.privacy import forget
 from adaptrace.privacy import rewrite as rewriting
 from adaptrace.privacy.forget import find_student, forget_student, forgotten_rows
+from adaptrace.stats import parquet
 
 NAME = "student-Ada-Lovelace"
 OTHERS = ["student-Bo", "student-Chloe", "student-Dan", "student-Zoe"]
@@ -412,10 +412,10 @@ def test_models_and_stats_that_name_the_student_are_told_even_when_the_data_have
     at.models.MODELS["afm"]().fit(few).save(tmp_path / "afm.json")
     at.BKT().fit(few).save(tmp_path / "plain.json")
     stats = at.Stats.from_log(few, ("student",))
-    stats_file.write(tmp_path / "student.stats.parquet", stats_file.Content(stats.skills, stats.symbols, stats.trie))
+    parquet.write(tmp_path / "student.stats.parquet", parquet.Content(stats.skills, stats.symbols, stats.trie))
     stats = at.Stats.from_log(few)
-    stats_file.write(
-        tmp_path / "plain.stats.parquet", stats_file.Content(stats.skills, stats.symbols, stats.trie), io_identity.sources(log)
+    parquet.write(
+        tmp_path / "plain.stats.parquet", parquet.Content(stats.skills, stats.symbols, stats.trie), io_identity.sources(log)
     )
     paths = [*tmp_path.glob("*.json"), *tmp_path.glob("*.stats.parquet")]
     found = used(find_student(few.students[0].as_py(), [log], models=paths))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 import adaptrace as at
-from adaptrace.stats import Stats
+from adaptrace.stats.stats import Stats
 
 Sequences = Counter[tuple[str, tuple[float, ...]]]  # (skill, outcomes) -> students whose answers on the skill are these
 

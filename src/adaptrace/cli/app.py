@@ -41,7 +41,7 @@ from adaptrace.cli.stats import AnyLog, Base, Counts, Elapsed, Groups, Items, Ki
 
 if TYPE_CHECKING:
     from adaptrace.data.log import Log
-    from adaptrace.stats import Stats
+    from adaptrace.stats.stats import Stats
 
 app = typer.Typer(
     help="Knowledge tracing: a response log goes in; mastery, a prediction and the next item come out.",

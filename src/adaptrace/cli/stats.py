@@ -26,7 +26,7 @@ from adaptrace.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from adaptrace.stats import Stats
+    from adaptrace.stats.stats import Stats
 
 AnyLog = Annotated[str | None, typer.Argument(metavar="LOG", help="As for every command; or give --stats.")]
 Counts = Annotated[Path | None, typer.Option("--stats", help="Instead of a log: counts of `adaptrace stats` or `merge`.")]
@@ -48,10 +48,10 @@ def varying(items: str, kinds: str, groups: str, students: str, elapsed: bool) -
 
 def load_stats(path: Path) -> tuple[Stats, list[dict[str, Any]]]:
     """Counts, and the files that they came from."""
-    from adaptrace import stats_file
-    from adaptrace.stats import Stats
+    from adaptrace.stats import parquet
+    from adaptrace.stats.stats import Stats
 
-    return Stats.load(path), stats_file.sources(path)
+    return Stats.load(path), parquet.sources(path)
 
 
 # ---- commands ---------------------------------------------------------------
@@ -112,10 +112,10 @@ def merge(
 ) -> None:
     """Add up counts, e.g. of several districts; no student is in two of them."""
     ready(output)
-    from adaptrace import pooling
+    from adaptrace.stats import merge
 
     with waiting("adding"):
-        found, sources = pooling.merged(parts)
+        found, sources = merge.merged(parts)
     found.save(output, sources=sources)
     say(f"{output}: {found} of {len(parts)} {'file' if len(parts) == 1 else 'files'}")
 

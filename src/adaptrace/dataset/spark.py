@@ -2,7 +2,7 @@
 
 Where no student is in two files, every task reads its own Parquet files and no row leaves the Python worker; elsewhere Spark
 brings the rows of a student together first. Tasks write their parts themselves and give back what adds: counts, or a
-:class:`~adaptrace.stats.Stats`. No row passes through the driver, and the result is that of one machine, bit for bit.
+:class:`~adaptrace.stats.stats.Stats`. No row passes through the driver, and the result is that of one machine, bit for bit.
 
 The source and the output are folders that the driver and all workers see under the same path: one machine, NFS, a mounted bucket.
 """
@@ -33,7 +33,7 @@ from adaptrace.dataset.survey import Dataset, Layout, survey
 from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError, Problem
 from adaptrace.kernels import parallel
 from adaptrace.models import knowing_mastery
-from adaptrace.stats import Stats
+from adaptrace.stats.stats import Stats
 
 if TYPE_CHECKING:
     from pyspark.broadcast import Broadcast

@@ -26,7 +26,7 @@ from adaptrace.dataset.student_keys import EVERYONE, KeyArray, keys_of, parted
 from adaptrace.dataset.survey import Dataset
 from adaptrace.errors import AdaptraceError, DataError, Problem
 from adaptrace.kernels import parallel
-from adaptrace.stats import added
+from adaptrace.stats.stats import added
 
 NO_FILE = -1
 PARTS = "part-*.parquet"

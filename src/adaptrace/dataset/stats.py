@@ -10,7 +10,7 @@ from adaptrace.data.log import Log
 from adaptrace.dataset.partition import each_log
 from adaptrace.dataset.survey import Layout
 from adaptrace.models.bkt import BKT
-from adaptrace.stats import Stats, added
+from adaptrace.stats.stats import Stats, added
 
 
 def stats_dataset(

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from adaptrace import models, stats_file
+from adaptrace import models
 from adaptrace.errors import ModelError
 from adaptrace.io import envelope
 from adaptrace.io.files import PARQUET, ending_of
 from adaptrace.models import BKT, Blend, Logistic
+from adaptrace.stats import parquet
 
 HOLDS, CERTAIN, POSSIBLE, UNKNOWN, NO = USES = ("holds", "certain", "possible", "unknown", "no")
 REMEDY = {
@@ -100,8 +101,8 @@ def _use(path: str | os.PathLike[str], student: str, searched: Sequence[Searched
 def _made_of(path: str | os.PathLike[str]) -> tuple[set[str], list[dict[str, Any]]]:
     """The students that a model or stats file names, and the files it was made of."""
     if ending_of(Path(path)) in PARQUET:
-        symbols = stats_file.read(path).symbols
-        return set(symbols["student"].to_pylist() if "student" in symbols.column_names else ()), stats_file.sources(path)
+        symbols = parquet.read(path).symbols
+        return set(symbols["student"].to_pylist() if "student" in symbols.column_names else ()), parquet.sources(path)
     return _names(models.load(path)), envelope.sources(path)
 
 

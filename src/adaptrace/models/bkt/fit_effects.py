@@ -27,7 +27,8 @@ from adaptrace.models.base import Progress
 from adaptrace.models.bkt.effects import Effects, level_of
 from adaptrace.models.bkt.fit_skills import PIECES, WIDEST, Limits
 from adaptrace.models.bkt.variation import Factor, Gradient, HalfLives, LeveledKind, Part, Variation
-from adaptrace.stats import GAP, Stats
+from adaptrace.stats.stats import Stats
+from adaptrace.stats.symbols import GAP
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

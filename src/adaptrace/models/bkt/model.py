@@ -30,7 +30,7 @@ from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.bkt.state_table import LAST, mastery_of, states
 from adaptrace.models.bkt.variation import Variation
 from adaptrace.models.saved import Kept
-from adaptrace.stats import Stats
+from adaptrace.stats.stats import Stats
 
 FloatArray = NDArray[np.float64]
 

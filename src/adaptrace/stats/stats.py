@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace import stats_file, suppression
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
@@ -23,20 +22,13 @@ from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Credit
 from adaptrace.kernels.rows import Rows
 from adaptrace.kernels.trie import Growth, Trie
-from adaptrace.stats_file import OUTCOME, Content
-from adaptrace.suppression import Loss
+from adaptrace.stats import parquet, suppression
+from adaptrace.stats.parquet import OUTCOME, Content
+from adaptrace.stats.suppression import Loss
+from adaptrace.stats.symbols import CodeArray, FloatArray, in_order, positions_among, symbols_of
 
-FloatArray = NDArray[np.float64]
-CodeArray = NDArray[np.int32]
-
-GAP = "gap"  # days since the student's last response on the skill, in steps
-PLAIN = pa.table({"correct": [0.0, 1.0], "weight": [1.0, 1.0], "rest": [0.0, 0.0]})  # wrong and right on one skill
 PIECES = 16  # of the skills of a log: few enough to be worth it, many enough that a piece stays in the cache
-LIKELY = 0.7  # P(correct) of an event of several skills, before a fit knows better: the same for every log, so that counts add
-CREDIT_STEPS = 32  # the weight and rest of a credit are counted in this many steps
 FEW_NODES = 1_000_000  # not worth a round of adding
-GAP_STEPS = 8  # per doubling of a gap
-SHORTEST_GAP = 1.0 / 86_400  # days; shorter ones count as none
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,7 +70,7 @@ class Stats:
             events were right with :data:`LIKELY`.
         """
         rows, names = log.rows, schema.as_text(log.skills)
-        symbols, symbol = _symbols_of(log, factors, credit)
+        symbols, symbol = symbols_of(log, factors, credit)
         start, sequence = _sorted(rows, symbol, len(names))
         spans = parallel.spans(start, PIECES)
         tries = parallel.run(_count, [(sequence, start[first : last + 1], _bits(len(symbols))) for first, last in spans])
@@ -97,7 +89,8 @@ class Stats:
     def suppressed(self, minimum: int) -> tuple[Stats, Loss]:
         """Stats whose every count, and every difference of counts, is of ``minimum`` or more students, or of none.
 
-        Histories are cut short (:func:`adaptrace.suppression.thinned`): that costs evidence, and biases a fit hardly at all.
+        Histories are cut short (:func:`adaptrace.stats.suppression.thinned`): that costs evidence, and biases a fit hardly at
+        all.
 
         Parameters
         ----------
@@ -108,7 +101,7 @@ class Stats:
         -------
         stats, loss
             What may be shown, without skills of which nothing may be; and what that cost
-            (:class:`~adaptrace.suppression.Loss`).
+            (:class:`~adaptrace.stats.suppression.Loss`).
 
         Raises
         ------
@@ -141,14 +134,14 @@ class Stats:
         path
             E.g. ``north.stats.parquet``.
         sources
-            Which files the counts came from, as plain data; :func:`adaptrace.stats_file.sources` reads it.
+            Which files the counts came from, as plain data; :func:`adaptrace.stats.parquet.sources` reads it.
 
         Raises
         ------
         OutputError
             If the file cannot be written.
         """
-        stats_file.write(path, self._content, sources)
+        parquet.write(path, self._content, sources)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Stats:
@@ -159,7 +152,7 @@ class Stats:
         ModelError
             If there is no such file, it holds something else, is damaged, or is of a newer schema.
         """
-        return cls(*stats_file.read(path))
+        return cls(*parquet.read(path))
 
     def __add__(self, other: Stats) -> Stats:
         if not isinstance(other, Stats):
@@ -212,75 +205,6 @@ def listed(names: Sequence[str]) -> str:
 
 def _bits(n_symbols: int) -> int:
     return max(1, int(n_symbols - 1).bit_length())
-
-
-# ---- symbols ----------------------------------------------------------------
-
-
-def _symbols_of(log: Log, factors: Sequence[str], credit: Credit | None) -> tuple[pa.Table, CodeArray]:
-    """The distinct symbols of a log, and the one of each skill of each event."""
-    correct, entries = log.rows.correct, np.diff(log.rows.skill_start)
-    if not factors and not log.has_several_skills and log.is_binary:
-        symbol = space(len(correct), np.int32)
-        symbol[:] = correct
-        return PLAIN, symbol
-    columns: dict[str, pa.Array] = {"correct": pa.array(np.repeat(correct, entries))}
-    weight, rest = _credit_of(log, credit) if log.has_several_skills else (np.ones(len(correct)), np.zeros(len(correct)))
-    columns |= {"weight": pa.array(weight), "rest": pa.array(rest)}
-    for name in factors:
-        columns[name] = pa.array(_gap_steps(log.gap_days)) if name == GAP else log.names(name).take(pa.array(_row_of(entries)))
-    coded = {name: array.dictionary_encode() for name, array in columns.items()}
-    code = np.zeros(len(log.rows.pair), np.int64)
-    for array in coded.values():
-        code = code * max(len(array.dictionary), 1) + array.indices.to_numpy()
-        code = np.unique(code, return_inverse=True)[1]
-    _, first = np.unique(code, return_index=True)
-    distinct = pa.table({name: array.take(pa.array(first)) for name, array in columns.items()})
-    symbols = _in_order([distinct])
-    return symbols, _position(distinct, symbols)[code]
-
-
-def _row_of(entries: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.repeat(np.arange(len(entries)), entries)
-
-
-def _credit_of(log: Log, credit: Credit | None) -> tuple[FloatArray, FloatArray]:
-    """Weight and rest of every entry, in steps."""
-    correct, several = log.rows.correct, np.diff(log.rows.skill_start)
-    if credit is None:  # all skills of an event needed, and equally likely right
-        weight = np.repeat(LIKELY ** ((several - 1) / several), several)
-        rest = np.zeros(len(weight))
-    else:
-        weight, rest = credit
-    # a right answer that took all skills says the same of one whatever the others' chances
-    sure = (np.repeat(correct, several) == 1.0) & (rest == 0.0)
-    steps = np.maximum(np.round(weight * CREDIT_STEPS), 1.0) / CREDIT_STEPS
-    weight = np.where(sure, 1.0, np.where(rest == 0.0, steps, weight))
-    return weight, np.minimum(np.round(rest * CREDIT_STEPS) / CREDIT_STEPS, 1.0 - weight)
-
-
-def _gap_steps(gap: FloatArray) -> FloatArray:
-    """Gaps (days) in steps of equal ratio; 0 for the first response and for less than a second."""
-    long = np.maximum(gap, SHORTEST_GAP)
-    return np.where(gap > SHORTEST_GAP, np.exp2(np.round(np.log2(long) * GAP_STEPS) / GAP_STEPS), 0.0)
-
-
-def _in_order(tables: Iterable[pa.Table]) -> pa.Table:
-    """All distinct symbols, plain wrong and right among them, in the one order that every union of symbols keeps."""
-    every = pa.concat_tables(tables)
-    if not every.column_names[len(OUTCOME) :]:
-        every = pa.concat_tables([PLAIN, every])
-    distinct = every.group_by(every.column_names, use_threads=False).aggregate([])
-    keys = ["rest", "weight", "correct", *every.column_names[len(OUTCOME) :]]
-    orders = [(name, "descending" if name == "weight" else "ascending") for name in keys]
-    return distinct.sort_by(orders).combine_chunks()
-
-
-def _position(symbols: pa.Table, among: pa.Table) -> CodeArray:
-    """Where each symbol stands among others."""
-    numbered = among.append_column("position", pa.array(np.arange(len(among), dtype=np.int32)))
-    found = symbols.append_column("row", pa.array(np.arange(len(symbols)))).join(numbered, among.column_names)
-    return np.asarray(found.sort_by("row")["position"].to_numpy(), np.int32)
 
 
 # ---- tries ------------------------------------------------------------------
@@ -356,12 +280,12 @@ def _joined(parts: Sequence[Content]) -> Stats:
     """The stats of parts added up, where different symbols of a part may be equal."""
     skills = pc.unique(pa.concat_arrays([part.skills for part in parts]))
     skills = skills.take(pc.sort_indices(skills))
-    symbols = _in_order([part.symbols for part in parts])
+    symbols = in_order([part.symbols for part in parts])
     bits, nodes, pieces = _bits(len(symbols)), np.zeros(len(skills), np.int64), []
     for names, table, trie in parts:
         place = schema.find(names, skills)
         nodes[place] += np.diff(trie.start)
-        pieces.append((place, trie._replace(symbol=_position(table, symbols)[trie.symbol])))
+        pieces.append((place, trie._replace(symbol=positions_among(table, symbols)[trie.symbol])))
     spans = parallel.spans(np.concatenate([[0], np.cumsum(nodes)]), PIECES)
     return Stats(skills, symbols, _concatenate(parallel.run(_join, [(pieces, *span, bits) for span in spans])))
 

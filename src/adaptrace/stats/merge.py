@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from adaptrace import stats_file
 from adaptrace.errors import ModelError
-from adaptrace.stats import Stats, added, listed
+from adaptrace.stats import parquet
+from adaptrace.stats.stats import Stats, added, listed
 
 
 def merged(paths: Sequence[str | os.PathLike[str]]) -> tuple[Stats, list[dict[str, Any]]]:
@@ -34,7 +34,7 @@ def _checked(paths: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
     every: list[dict[str, Any]] = []
     for path in paths:
         try:
-            factors, sources = stats_file.factors(path), stats_file.sources(path)
+            factors, sources = parquet.factors(path), parquet.sources(path)
         except ModelError as error:
             problems.append(str(error))
             continue

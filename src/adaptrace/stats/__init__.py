@@ -1,0 +1,1 @@
+"""Sufficient statistics: counts that add, their files, and small counts suppressed."""
