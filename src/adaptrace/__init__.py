@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from adaptrace.simulation.policy_matrix import policy_matrix
     from adaptrace.simulation.teaching import Taught, simulate, teach
     from adaptrace.stats.stats import Stats
-    from adaptrace.tutor import Tutor
+    from adaptrace.tutor.tutor import Tutor
 
 __version__ = "0.1.0"
 
@@ -119,7 +119,7 @@ _HOME = {
     "TargetSuccess": "recommendation.policies",
     "Taught": "simulation.teaching",
     "Thompson": "recommendation.policies",
-    "Tutor": "tutor",
+    "Tutor": "tutor.tutor",
     "TwoPL": "models",
     "UnknownItemError": "errors",
     "Validation": "evaluate.validation",

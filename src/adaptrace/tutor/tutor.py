@@ -16,7 +16,6 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from time import time_ns
 from types import TracebackType
 from typing import Any, Literal
@@ -28,7 +27,6 @@ from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.errors import ConflictError, DataError, ModelError, StoreError
-from adaptrace.events import MASTERY, Key, events_of, fold, key_of, log_of, same, state_of, state_text, table_of, take, tell, told
 from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model, Progress
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
@@ -40,21 +38,24 @@ from adaptrace.recommendation.recommender import Chosen, Recommendation, Recomme
 from adaptrace.recommendation.stopping import Stop, when_to_stop
 from adaptrace.store import open_store
 from adaptrace.store.base import Change, Decision, Event, Kept, Store
+from adaptrace.tutor.replay import (
+    MASTERY,
+    events_of,
+    fold,
+    key_of,
+    log_of,
+    same,
+    state_of,
+    state_text,
+    table_of,
+    take,
+    tell,
+    told,
+)
+from adaptrace.tutor.students import AS_BEFORE, LOCKS, TRIES, Entry, name_of, no_event
 
-LOCKS = 256  # students share so many locks by their names
-TRIES = 100  # times that a write may find that another process was first
 AT_ONCE = 500  # students per transaction of many
-AS_BEFORE = "\0"  # in place of a group, until the student is read: that of the latest event
 TOLERANCE = datetime.timedelta(minutes=5)  # by which a clock may be ahead of ours
-
-
-@dataclass
-class _Entry:
-    """A student in memory."""
-
-    version: int  # of the stored state it equals
-    student: Student
-    last: Key | None  # of the latest event
 
 
 class Tutor:
@@ -90,7 +91,7 @@ class Tutor:
         self.model, self.catalog, self.criterion = recommender.model, recommender.catalog, recommender.criterion
         self._clock, self._tolerance, self._cache_size = clock, tolerance, cache
         self._door = Student(self.model, self.catalog)  # checks and looks up; takes in nothing
-        self._cache: OrderedDict[str, _Entry] = OrderedDict()
+        self._cache: OrderedDict[str, Entry] = OrderedDict()
         self._cache_lock = threading.Lock()
         self._locks = [threading.RLock() for _ in range(LOCKS)]
 
@@ -223,7 +224,7 @@ class Tutor:
         StoreError
             If it could not be stored: nothing has changed.
         """
-        name, moment = _name(student), self._moment(time)
+        name, moment = name_of(student), self._moment(time)
         if time is not None:
             self._check_future(moment)
         event_id = _new_id() if event_id is None else _id("event_id", event_id)
@@ -293,7 +294,7 @@ class Tutor:
 
     def forget_student(self, student: object) -> int:
         """Remove all that is stored of a student; how many events that were. The model stays what it is."""
-        name = _name(student)
+        name = name_of(student)
         with self._lock(name):
             self._drop(name)
             return self.store.forget(name)
@@ -338,7 +339,7 @@ class Tutor:
         ConstraintError
             If no item is allowed: which constraint left how many.
         """
-        name, moment = _name(student), self._moment(time)
+        name, moment = name_of(student), self._moment(time)
         if not 0.0 <= explore <= 1.0:
             raise ValueError(f"explore: got {explore}; expected a probability, 0 to 1")
         options = {"policy": policy, "constraints": constraints, "seed": seed}
@@ -383,7 +384,7 @@ class Tutor:
 
     def when_to_stop(self, student: object, item: object, *, time: datetime.datetime | None = None) -> Stop:
         """Whether the student should go on practising an item's first skill; see :func:`when_to_stop`."""
-        name, moment = _name(student), self._moment(time)
+        name, moment = name_of(student), self._moment(time)
         asked = self._door.response(item, 0.0)._replace(correct=math.nan, moment=self._at(moment))
         with self._lock(name):
             known, story = tell(self.model, self.catalog, self.criterion, name, self.store.events(name))
@@ -409,7 +410,7 @@ class Tutor:
             ``wheel_spinning`` (ten opportunities and never mastered), and ``evidence``: per kind its number ``n`` and by how much
             it ``moved`` the log-odds of mastery.
         """
-        name, moment = _name(student), self._moment(time)
+        name, moment = name_of(student), self._moment(time)
         with self._lock(name):
             known, story = tell(self.model, self.catalog, self.criterion, name, self.store.events(name))
             at = self._at(moment)
@@ -436,7 +437,7 @@ class Tutor:
         pyarrow.Table
             ``event_id``, ``time``, ``item``, ``skills``, ``kind``, ``correct``, ``group``, ``decision_id``.
         """
-        return table_of(self.store.events(_name(student))).drop_columns("student")
+        return table_of(self.store.events(name_of(student))).drop_columns("student")
 
     def log(self, *, decided: bool = False) -> Log:
         """All events that count, as a log: to fit a model to, or to compare policies.
@@ -482,7 +483,7 @@ class Tutor:
         with self._cache_lock:
             self._cache.pop(name, None)
 
-    def _entry(self, name: str, *, fresh: bool = False) -> _Entry:
+    def _entry(self, name: str, *, fresh: bool = False) -> Entry:
         """The student in memory; ``fresh``: as the store has it now, also if another process wrote."""
         with self._cache_lock:
             entry = self._cache.get(name)
@@ -493,20 +494,20 @@ class Tutor:
             self._keep(name, entry)
         return entry
 
-    def _keep(self, name: str, entry: _Entry) -> None:
+    def _keep(self, name: str, entry: Entry) -> None:
         with self._cache_lock:
             self._cache[name] = entry
             if len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)
 
-    def _loaded(self, name: str, kept: Kept | None) -> _Entry:
+    def _loaded(self, name: str, kept: Kept | None) -> Entry:
         if kept is None:
-            return _Entry(0, Student(self.model, self.catalog, name), None)
+            return Entry(0, Student(self.model, self.catalog, name), None)
         is_ours = kept.model == self.model.fingerprint
         found = state_of(kept.state, self.model, self.catalog, name) if is_ours else None
         if found is None:  # of another model, damaged, or of another version: the events tell all
             found = fold(self.model, self.catalog, name, self.store.events(name))
-        return _Entry(kept.version, *found)
+        return Entry(kept.version, *found)
 
     def _known(self, students: Iterable[object] | None) -> Iterator[Student]:
         """Students as the store has them, in the order of their names."""
@@ -516,7 +517,7 @@ class Tutor:
             return
         if isinstance(students, str):
             raise ValueError(f"students: got the text '{students}'; expected a list, e.g. ['{students}']")
-        names = sorted({_name(student) for student in students})
+        names = sorted({name_of(student) for student in students})
         stored = self.store.load_many(names)
         following = next(stored, None)
         for name in names:
@@ -554,7 +555,7 @@ class Tutor:
                 return sum(map(len, news.values()))
             return sum(self._apply(name, events, ()) for name, events in block)
 
-    def _written(self, changes: Sequence[Change], entries: Sequence[_Entry]) -> bool:
+    def _written(self, changes: Sequence[Change], entries: Sequence[Entry]) -> bool:
         """Whether the store took the changes; only then are these students in memory again."""
         if self.store.write(changes):
             return False
@@ -563,7 +564,7 @@ class Tutor:
             self._keep(change.student, entry)
         return True
 
-    def _change(self, name: str, events: Sequence[Event], retracted: Sequence[str], again: bool) -> tuple[Change, _Entry]:
+    def _change(self, name: str, events: Sequence[Event], retracted: Sequence[str], again: bool) -> tuple[Change, Entry]:
         """The change that events and retractions are, and the student after it: not in memory until that is stored."""
         entry = self._entry(name)
         self._drop(name)  # whatever fails from here on, memory is not ahead of the store
@@ -598,7 +599,7 @@ class Tutor:
                 )
         for event_id in retracted:
             if event_id not in known:
-                raise _no_event(event_id)
+                raise no_event(event_id)
             if known[event_id].retracted and any(event.event_id not in known for event in events):
                 raise ConflictError(
                     f"replaces: got event_id '{event_id}', which was taken back or replaced before; replace what replaced it"
@@ -626,7 +627,7 @@ class Tutor:
     def _stored(self, event_id: str) -> Event:
         event = self.store.find([event_id]).get(event_id)
         if event is None:
-            raise _no_event(event_id)
+            raise no_event(event_id)
         return event
 
     # ---- choosing -----------------------------------------------------------
@@ -714,13 +715,6 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _name(student: object) -> str:
-    """A student's name as text."""
-    if student is None or student == "":
-        raise ValueError(f"student: got {student!r}; expected a name")
-    return str(student)
-
-
 def _id(what: str, given: object) -> str:
     """An id as text."""
     if given is None or given == "":
@@ -731,10 +725,6 @@ def _id(what: str, given: object) -> str:
 def _new_id() -> str:
     """An id for an event that has none; later ones are larger."""
     return f"auto-{time_ns():020d}-{uuid.uuid4().hex[:12]}"
-
-
-def _no_event(event_id: str) -> StoreError:
-    return StoreError(f"event_id '{event_id}': no such event in the store; expected the id of one that was observed")
 
 
 def _check_skills(model: Model, catalog: Catalog) -> None:

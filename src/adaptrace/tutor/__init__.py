@@ -1,0 +1,1 @@
+"""What a platform embeds: the tutor, its students and its stores."""
