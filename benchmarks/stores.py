@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from layout import aligned
 
-from adaptrace.store import Change, Event, MemoryStore, SQLiteStore, Store, open_store
-from adaptrace.store import sqlite as inside
+from adaptrace.tutor.store import Change, Event, MemoryStore, SQLiteStore, Store, open_store
+from adaptrace.tutor.store import sqlite as inside
 
 HEADS = ("store", "durability", "threads", "writes/s", "p50 us", "p95 us", "p99 us", "worst us")
 STATE = json.dumps({f"skill {number:04}": [0.123456789, number] for number in range(60)})  # 2 kB

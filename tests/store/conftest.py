@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptrace.store import Change, Event, Store, open_store
+from adaptrace.tutor.store import Change, Event, Store, open_store
 from store.postgres_server import MISSING, URL, fresh_schema
 
 KINDS = ("memory", "sqlite", "postgres")

@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from adaptrace.store import Change, Decision, Event, MemoryStore, SQLiteStore, Store
-from adaptrace.store import sqlite as inside
+from adaptrace.tutor.store import Change, Decision, Event, MemoryStore, SQLiteStore, Store
+from adaptrace.tutor.store import sqlite as inside
 
 STUDENTS = st.sampled_from(["", "Ada", "Ada0", "Bob", "Zoë"])
 IDS = st.sampled_from([f"e{number}" for number in range(8)])

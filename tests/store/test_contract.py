@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from adaptrace.errors import OutputError, StoreError
-from adaptrace.store import Change, Decision, Event, Kept, Store, open_store
-from adaptrace.store import sqlite as inside
+from adaptrace.tutor.store import Change, Decision, Event, Kept, Store, open_store
+from adaptrace.tutor.store import sqlite as inside
 
 Make = Callable[..., Event]
 MakeChange = Callable[..., Change]

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from adaptrace.store import Change, Decision, Event, MemoryStore, SQLiteStore, Store, open_store
+from adaptrace.tutor.store import Change, Decision, Event, MemoryStore, SQLiteStore, Store, open_store
 
 Make = Callable[..., Event]
 MakeChange = Callable[..., Change]

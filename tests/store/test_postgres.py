@@ -18,10 +18,10 @@ from types import SimpleNamespace
 import pytest
 
 from adaptrace.errors import StoreError
-from adaptrace.store import postgres
-from adaptrace.store.base import Change, Decision, Event
-from adaptrace.store.postgres import PostgresStore
-from adaptrace.store.sqlite import SQLiteStore, copy
+from adaptrace.tutor.store import postgres
+from adaptrace.tutor.store.base import Change, Decision, Event
+from adaptrace.tutor.store.postgres import PostgresStore
+from adaptrace.tutor.store.sqlite import SQLiteStore, copy
 from store.postgres_server import MISSING, URL, fresh_schema
 
 NAMES = [
@@ -101,8 +101,8 @@ PROCESSES, THREADS, ROUNDS, RATE = 4, 8, 10, 0.4
 HAMMER = f"""
 import json, random, sys
 from concurrent.futures import ThreadPoolExecutor
-from adaptrace.store.base import Change, Event
-from adaptrace.store.postgres import PostgresStore
+from adaptrace.tutor.store.base import Change, Event
+from adaptrace.tutor.store.postgres import PostgresStore
 
 def add(thread, number):
     random_of = random.Random(f"{{process}} {{thread}} {{number}}")
@@ -377,7 +377,7 @@ def test_without_psycopg_the_message_says_what_to_install() -> None:
     script = (
         "import sys; sys.modules['psycopg'] = None\n"
         "from adaptrace.errors import StoreError\n"
-        "from adaptrace.store.postgres import PostgresStore\n"
+        "from adaptrace.tutor.store.postgres import PostgresStore\n"
         "try: PostgresStore('postgresql://localhost/db')\n"
         "except StoreError as error: print(error)\n"
     )

@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 
 from adaptrace.errors import OutputError, StoreError
-from adaptrace.store import Change, Decision, Event, Kept, SQLiteStore, Store
-from adaptrace.store import sqlite as inside
-from adaptrace.store.commits import Job
+from adaptrace.tutor.store import Change, Decision, Event, Kept, SQLiteStore, Store
+from adaptrace.tutor.store import sqlite as inside
+from adaptrace.tutor.store.group_commit import Job
 
 Make = Callable[..., Event]
 MakeChange = Callable[..., Change]
@@ -45,7 +45,7 @@ def opened(path: Path, durability: str = "normal") -> Iterator[SQLiteStore]:
 
 def started(script: str, *arguments: object) -> subprocess.Popen[str]:
     """Another process that runs the script."""
-    head = "import os, sys\nfrom adaptrace.store import *\n"
+    head = "import os, sys\nfrom adaptrace.tutor.store import *\n"
     command = [sys.executable, "-c", head + textwrap.dedent(script), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

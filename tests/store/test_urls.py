@@ -14,8 +14,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace.errors import AdaptraceError, OutputError, StoreError
-from adaptrace.store import MemoryStore, SQLiteStore, open_store, postgres
-from adaptrace.store.urls import file_of, hide, is_server, redacted
+from adaptrace.tutor.store import MemoryStore, SQLiteStore, open_store, postgres
+from adaptrace.tutor.store.urls import file_of, hide, is_server, redacted
 from store.postgres_server import MISSING, URL
 
 SECRET = re.compile("s3cr|t0ken|s%33cr")  # parts of every password of these tests

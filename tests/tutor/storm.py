@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import adaptrace as at
-from adaptrace.store.base import Event
 from adaptrace.tutor.replay import fold, state_text
+from adaptrace.tutor.store.base import Event
 
 START = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)

@@ -13,7 +13,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.errors import StoreError
-from adaptrace.store.base import Change
+from adaptrace.tutor.store.base import Change
 from tutor import storm
 from tutor.conftest import MINUTE, NOW
 

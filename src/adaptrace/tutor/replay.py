@@ -20,7 +20,7 @@ from adaptrace.errors import ModelError
 from adaptrace.models.base import Model, Response
 from adaptrace.models.criterion import Criterion
 from adaptrace.models.student import Student, moment_of
-from adaptrace.store.base import Decision, Event
+from adaptrace.tutor.store.base import Decision, Event
 
 Key = tuple[int, str]  # of an event: its place in the order of a student's events
 

@@ -36,8 +36,6 @@ from adaptrace.recommendation.constraints import Constraints
 from adaptrace.recommendation.policies import Policy
 from adaptrace.recommendation.recommender import Chosen, Recommendation, Recommender, check_kinds, propensities
 from adaptrace.recommendation.stopping import Stop, when_to_stop
-from adaptrace.store import open_store
-from adaptrace.store.base import Change, Decision, Event, Kept, Store
 from adaptrace.tutor.replay import (
     MASTERY,
     events_of,
@@ -52,6 +50,8 @@ from adaptrace.tutor.replay import (
     tell,
     told,
 )
+from adaptrace.tutor.store import open_store
+from adaptrace.tutor.store.base import Change, Decision, Event, Kept, Store
 from adaptrace.tutor.students import AS_BEFORE, LOCKS, TRIES, Entry, name_of, no_event
 
 AT_ONCE = 500  # students per transaction of many

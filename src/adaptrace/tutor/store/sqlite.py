@@ -1,8 +1,8 @@
 """A store in one SQLite file: many threads and processes of one machine, durable, no server.
 
 The file is in WAL mode. One connection writes, another reads, so that no reader waits for a disk. Threads that write at the
-same time share one transaction and one wait for the disk (:mod:`adaptrace.store.commits`). Removed rows are overwritten
-with zeros.
+same time share one transaction and one wait for the disk (:mod:`adaptrace.tutor.store.group_commit`). Removed rows are
+overwritten with zeros.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any, Literal, Protocol
 
 from adaptrace.errors import OutputError, StoreError
 from adaptrace.io.atomic import replacing
-from adaptrace.store.base import Change, Decision, Event, Kept, event_of, skills_of
-from adaptrace.store.commits import Commits, Job
-from adaptrace.store.urls import file_of
+from adaptrace.tutor.store.base import Change, Decision, Event, Kept, event_of, skills_of
+from adaptrace.tutor.store.group_commit import Commits, Job
+from adaptrace.tutor.store.urls import file_of
 
 APPLICATION = 0x41545243  # "ATRC", in the header of every store
 MIGRATIONS = (
@@ -234,7 +234,7 @@ def _is_of_one_job(error: Exception) -> bool:
 
 
 class SQLiteStore:
-    """A :class:`~adaptrace.store.base.Store` in one file, which is made if there is none.
+    """A :class:`~adaptrace.tutor.store.base.Store` in one file, which is made if there is none.
 
     Parameters
     ----------

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
 from adaptrace.kernels.parallel import batches
-from adaptrace.store.base import Change, Decision, Event, Kept, event_of, skills_of
-from adaptrace.store.sqlite import copy
-from adaptrace.store.urls import hide, libpq_url, redacted
+from adaptrace.tutor.store.base import Change, Decision, Event, Kept, event_of, skills_of
+from adaptrace.tutor.store.sqlite import copy
+from adaptrace.tutor.store.urls import hide, libpq_url, redacted
 
 try:
     import psycopg

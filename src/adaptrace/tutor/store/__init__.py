@@ -1,14 +1,14 @@
-"""Durable homes of events and students' states; all follow :class:`~adaptrace.store.base.Store`."""
+"""Durable homes of events and students' states; all follow :class:`~adaptrace.tutor.store.base.Store`."""
 
 from __future__ import annotations
 
 import os
 from typing import Literal
 
-from adaptrace.store.base import Change, Decision, Event, Kept, Store
-from adaptrace.store.memory import MemoryStore
-from adaptrace.store.sqlite import SQLiteStore
-from adaptrace.store.urls import is_server
+from adaptrace.tutor.store.base import Change, Decision, Event, Kept, Store
+from adaptrace.tutor.store.memory import MemoryStore
+from adaptrace.tutor.store.sqlite import SQLiteStore
+from adaptrace.tutor.store.urls import is_server
 
 __all__ = ["Change", "Decision", "Event", "Kept", "MemoryStore", "SQLiteStore", "Store", "open_store"]
 
@@ -40,7 +40,7 @@ def open_store(url: str | os.PathLike[str], durability: Literal["normal", "full"
     if place in ("memory:", ":memory:"):
         return MemoryStore()
     if is_server(place):
-        from adaptrace.store.postgres import PostgresStore
+        from adaptrace.tutor.store.postgres import PostgresStore
 
         store: Store = PostgresStore(place)
         return store

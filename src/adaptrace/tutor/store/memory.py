@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from adaptrace.errors import StoreError
-from adaptrace.store.base import Change, Decision, Event, Kept
-from adaptrace.store.sqlite import copy
+from adaptrace.tutor.store.base import Change, Decision, Event, Kept
+from adaptrace.tutor.store.sqlite import copy
 
 Thing = TypeVar("Thing", Event, Decision)
 Order = defaultdict[str, list[tuple[int, str]]]  # of each student: (moment, id), sorted
@@ -26,7 +26,7 @@ class _Call(NamedTuple):
 
 
 class MemoryStore:
-    """A :class:`~adaptrace.store.base.Store` of dictionaries under one lock.
+    """A :class:`~adaptrace.tutor.store.base.Store` of dictionaries under one lock.
 
     Examples
     --------
