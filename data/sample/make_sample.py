@@ -3,7 +3,7 @@
     python data/sample/make_sample.py
 
 Every student is simulated; the names of skills and items are made up for this project.
-The seed is fixed: a run gives the same rows, which tests/test_sample.py checks.
+The seed is fixed: a run gives the same rows, which tests/data/test_sample.py checks.
 """
 
 from __future__ import annotations

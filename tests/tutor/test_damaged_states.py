@@ -14,9 +14,9 @@ import pytest
 
 import adaptrace as at
 from adaptrace.errors import StoreError
-from store.postgres_server import MISSING, URL, fresh_schema
 from tutor import storm
 from tutor.conftest import MINUTE, NOW
+from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 Edit = Callable[[Any], Any]
 NAMES = ("ana", "ben", "cy")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from store.postgres_server import MISSING, URL, fresh_schema
 from tutor import storm
+from tutor.store.postgres_server import MISSING, URL, fresh_schema
 from tutor.test_threads import CLEAN, exposure_cap_held
 
 PROCESSES, THREADS, ROUNDS = 4, 8, 12

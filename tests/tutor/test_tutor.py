@@ -12,8 +12,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace.evaluate.off_policy import off_policy
-from store.postgres_server import MISSING, URL, fresh_schema
 from tutor.conftest import MINUTE, NOW
+from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 Open = Callable[..., at.Tutor]
 

@@ -26,7 +26,7 @@ MOST = {"BKT": 0.7, "forgetting": 0.7, "gated": 0.7, "PFA": 0.8, "Elo": 0.9}  # 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
     """benchmarks/policies.py, with a smaller curriculum and fewer earlier students."""
-    spec = importlib.util.spec_from_file_location("policies", Path(__file__).parents[1] / "benchmarks" / "policies.py")
+    spec = importlib.util.spec_from_file_location("policies", Path(__file__).parents[2] / "benchmarks" / "policies.py")
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "policies", module)

@@ -16,7 +16,7 @@ import adaptrace as at
 from adaptrace.errors import AdaptraceError, OutputError, StoreError
 from adaptrace.tutor.store import MemoryStore, SQLiteStore, open_store, postgres
 from adaptrace.tutor.store.urls import file_of, hide, is_server, redacted
-from store.postgres_server import MISSING, URL
+from tutor.store.postgres_server import MISSING, URL
 
 SECRET = re.compile("s3cr|t0ken|s%33cr")  # parts of every password of these tests
 without_psycopg = pytest.mark.skipif(not postgres.INSTALLED, reason="needs psycopg")

@@ -28,7 +28,7 @@ from adaptrace.tutor.store.group_commit import Job
 
 Make = Callable[..., Event]
 MakeChange = Callable[..., Change]
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 ALL = "SELECT name, sql FROM sqlite_master ORDER BY name"
 
 
@@ -150,7 +150,7 @@ def fill(store: Store) -> None:
 
 @pytest.mark.parametrize("golden", sorted(GOLDEN.glob("store-*.db")), ids=lambda file: file.name)
 def test_stores_of_every_schema_stay_readable(golden: Path, path: Path) -> None:
-    """Made by ``python tests/store/test_sqlite.py`` with the version that brought the schema."""
+    """Made by ``python tests/tutor/store/test_sqlite.py`` with the version that brought the schema."""
     shutil.copy(golden, path)
     with opened(path) as store:
         assert store.load("Ada") == Kept(2, "model b", '{"halves": 0.25}')

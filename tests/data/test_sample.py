@@ -18,7 +18,7 @@ STUDENTS = 3
 @pytest.fixture(scope="module")
 def make_sample() -> ModuleType:
     """The script beside the data, as a module."""
-    place = Path(__file__).parents[1] / "data" / "sample" / "make_sample.py"
+    place = Path(__file__).parents[2] / "data" / "sample" / "make_sample.py"
     spec = importlib.util.spec_from_file_location("make_sample", place)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

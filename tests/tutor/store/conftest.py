@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adaptrace.tutor.store import Change, Event, Store, open_store
-from store.postgres_server import MISSING, URL, fresh_schema
+from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 KINDS = ("memory", "sqlite", "postgres")
 

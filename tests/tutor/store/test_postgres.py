@@ -22,7 +22,7 @@ from adaptrace.tutor.store import postgres
 from adaptrace.tutor.store.base import Change, Decision, Event
 from adaptrace.tutor.store.postgres import PostgresStore
 from adaptrace.tutor.store.sqlite import SQLiteStore, copy
-from store.postgres_server import MISSING, URL, fresh_schema
+from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 NAMES = [
     "Zoë",
