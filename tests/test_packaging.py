@@ -24,27 +24,3 @@ def test_the_lowest_versions_in_ci_are_the_lowest_allowed() -> None:
 def test_the_changelog_knows_this_version_or_what_is_unreleased() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert "## Unreleased" in changes or f"## {at.__version__}" in changes
-
-
-def test_every_module_of_the_house_imports_only_what_stands_above_it() -> None:
-    # fmt: off
-    floors = [
-        "errors", "schema", "texts", "files", "arrays", "parallel", "climb", "kernels", "codec", "formats", "catalog", "log",
-        "stats_file", "suppression", "stats", "effects", "variation", "fit", "fit_effects", "fit_logistic", "fit_irt", "models",
-        "pooling", "student", "criterion",
-        "district", "engines", "privacy", "report",
-        "shelf", "knowledge", "view", "policy", "constraints", "recommendation", "store", "events", "tutor", "metrics", "folds",
-        "evaluate", "fair", "offpolicy", "simulation", "matrix", "plots", "sample", "demonstration",
-        "cli_models", "cli_options", "cli_district", "cli_privacy", "cli_report", "cli_research", "cli_stats", "cli", "__main__",
-    ]
-    # fmt: on
-    source = ROOT / "src" / "adaptrace"
-    for path in source.rglob("*.py"):
-        own = path.relative_to(source).parts[0].removesuffix(".py")
-        if own == "__init__":
-            continue
-        # an indented import runs when it is used, or is for types alone
-        for line in re.findall(r"^from adaptrace(?:\.(\w+))?\S* import (.+)$", path.read_text(), flags=re.M):
-            names = [line[0]] if line[0] else [name.strip() for name in line[1].split(",")]
-            for name in names:
-                assert floors.index(name) <= floors.index(own), f"{path.name} imports {name}, which stands below it"
