@@ -440,6 +440,6 @@ def test_11_a_folder_is_scored_by_those_who_know_mastery(tmp_path: Path) -> None
 def test_11_mastery_of_a_blend_at_a_moment_is_that_of_its_knowledge_tracing() -> None:
     log, moment = at.Log.from_arrow(random_table(1)), datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC)
     with pytest.raises(at.ModelError, match=r"mastery does not fade"):
-        fitted("blend").score(log, at=moment)
+        fitted("blend").score(log, time=moment)
     tracing = at.BKT(elapsed=True).fit(at.Log.from_arrow(random_table(0)))
-    assert replace(fitted("blend"), bkt=tracing).score(log, at=moment).equals(tracing.score(log, at=moment))
+    assert replace(fitted("blend"), bkt=tracing).score(log, time=moment).equals(tracing.score(log, time=moment))

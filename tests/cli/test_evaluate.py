@@ -240,8 +240,8 @@ def test_options_of_a_bkt_are_for_no_other_model(run, path: Path, here: Path, op
 
 
 def test_fairness_says_it_in_words_and_writes_the_gaps(run, path: Path, model_path: Path, log: at.Log, here: Path) -> None:
-    options = ["-m", model_path, "--by", "class", "--at", 0.9, "--draws", 20]
-    expected = at.fairness(at.load(model_path), log, "class", at=0.9, draws=20)
+    options = ["-m", model_path, "--by", "class", "--threshold", 0.9, "--draws", 20]
+    expected = at.fairness(at.load(model_path), log, "class", threshold=0.9, draws=20)
     outcome = run("fairness", path, *options)
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, f"{expected}\n", "")
     outcome = run("fairness", path, *options, "-o", "gaps.csv")
@@ -295,7 +295,7 @@ WRONG_USAGE = {
     "replay LOG --marks 2025-09-04,2025-09-03": "expected every mark to be later than the one before",
     "replay LOG --every 1d --model pfa,bkt": "got 2 names; expected one",
     "fit LOG --model pfaa": "did you mean 'pfa'?",
-    "fairness LOG -m MODEL --by class --at 1": "at: got 1.0; expected a probability between 0 and 1",
+    "fairness LOG -m MODEL --by class --threshold 1": "threshold: got 1.0; expected a probability between 0 and 1",
     "fairness LOG -m MODEL": "--by",
     "simulate --truth MODEL -C CATALOG --students 0 --responses 1 --seed 0": "--students",
     "simulate --truth MODEL -C CATALOG --students 1 --responses 1": "--seed",

@@ -74,11 +74,11 @@ def test_mastery_prints_aligned_cells_and_says_how_many_it_withheld(report) -> N
 
 
 def test_a_share_at_the_end_of_where_a_minimum_keeps_it_is_printed_as_a_bound(report) -> None:
-    lines = report("mastery MASTERY --by skill --at 0.9999").stdout.splitlines()
+    lines = report("mastery MASTERY --by skill --threshold 0.9999").stdout.splitlines()
     assert next(line for line in lines if line.startswith("Inequalities")).split()[4] == "≤1%"
-    lines = report("mastery MASTERY --by skill --at 0.9999 --min-students 1").stdout.splitlines()
+    lines = report("mastery MASTERY --by skill --threshold 0.9999 --min-students 1").stdout.splitlines()
     assert next(line for line in lines if line.startswith("Inequalities")).split()[4] == "0.0%"
-    lines = report("mastery MASTERY --by skill --at 0.01").stdout.splitlines()
+    lines = report("mastery MASTERY --by skill --threshold 0.01").stdout.splitlines()
     assert next(line for line in lines if line.startswith("Equal shares")).split()[5] == "≥99.7%"
 
 
@@ -103,7 +103,7 @@ def test_stuck_and_groups_name_students(report) -> None:
 
 def test_nobody_is_said_in_words(report) -> None:
     assert report("stuck LOG -m MODEL --opportunities 999").stdout == "nobody is stuck\n"
-    assert report("groups MASTERY --roster ROSTER --at 0.0001").stdout == "nobody needs a group\n"
+    assert report("groups MASTERY --roster ROSTER --threshold 0.0001").stdout == "nobody needs a group\n"
 
 
 # ---- what is written --------------------------------------------------------
@@ -112,17 +112,17 @@ def test_nobody_is_said_in_words(report) -> None:
 def test_files_hold_what_the_library_gives(report, place: Path, here: Path, sample_log: at.Log, sample_model: at.BKT) -> None:
     before, mastery, roster = (place / name for name in ("before.parquet", "m.parquet", "roster.csv"))
     by = ["class", "skill"]
-    options = {"roster": roster, "at": 0.9, "minimum": 5}
+    options = {"roster": roster, "threshold": 0.9, "min_students": 5}
     log, model = sample_log, sample_model
     expected = {
-        "mastery MASTERY --roster ROSTER --at 0.9 --min-students 5": rollups.mastery_by(mastery, by, **options),
-        "growth BEFORE MASTERY -r ROSTER --at 0.9 --min-students 5": rollups.growth(before, mastery, by, **options),
-        "pace LOG -m MODEL -r ROSTER --by class,skill --at 0.9 --min-students 5": mastery_pace.pace(
+        "mastery MASTERY --roster ROSTER --threshold 0.9 --min-students 5": rollups.mastery_by(mastery, by, **options),
+        "growth BEFORE MASTERY -r ROSTER --threshold 0.9 --min-students 5": rollups.growth(before, mastery, by, **options),
+        "pace LOG -m MODEL -r ROSTER --by class,skill --threshold 0.9 --min-students 5": mastery_pace.pace(
             sample_log, sample_model, by, **options
         ),
-        "stuck LOG -m MODEL --opportunities 8 --at 0.9": mastery_pace.stuck(log, model, opportunities=8, at=0.9),
-        "groups MASTERY -r ROSTER -C CATALOG --size 3-4 --at 0.9": groups.small_groups(
-            mastery, roster, at.sample_catalog(), size=(3, 4), at=0.9
+        "stuck LOG -m MODEL --opportunities 8 --threshold 0.9": mastery_pace.stuck(log, model, opportunities=8, threshold=0.9),
+        "groups MASTERY -r ROSTER -C CATALOG --size 3-4 --threshold 0.9": groups.small_groups(
+            mastery, roster, at.sample_catalog(), size=(3, 4), threshold=0.9
         ),
     }
     for text, table in expected.items():
@@ -153,8 +153,8 @@ def test_defaults_are_those_of_the_library() -> None:
     }.items():
         ours = {name: each.default for name, each in inspect.signature(command).parameters.items()}
         theirs = {name: each.default for name, each in inspect.signature(function).parameters.items()}
-        assert ours["at"] == theirs["at"] == Criterion.at
-        assert ours.get("min_students") == theirs.get("minimum")
+        assert ours["threshold"] == theirs["threshold"] == Criterion.threshold
+        assert ours.get("min_students") == theirs.get("min_students")
         assert ours.get("opportunities") == theirs.get("opportunities") in (None, WHEEL_SPINNING)
         assert "size" not in ours or cli_report._sizes(ours["size"]) == theirs["size"]
         by = theirs.get("by")
@@ -174,7 +174,7 @@ WRONG_DATA = {
 WRONG_USAGE = {
     "mastery MASTERY": "by: got class without a roster",
     "mastery MASTERY --by student --roster ROSTER": "by: got student",
-    "mastery MASTERY --by skill --at 1": "at: got 1.0; expected a mastery between 0 and 1",
+    "mastery MASTERY --by skill --threshold 1": "threshold: got 1.0; expected a mastery between 0 and 1",
     "mastery MASTERY --by skill --min-students 0": "--min-students",
     "stuck LOG -m MODEL --opportunities 0": "--opportunities",
     "groups MASTERY": "--roster",

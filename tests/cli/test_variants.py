@@ -60,7 +60,7 @@ def test_a_later_score_is_lower_where_mastery_fades(path: Path, tmp_path: Path) 
     file, tables = tmp_path / "model.json", []
     run("fit", path, "-o", file, "--levels", "project=5", "--elapsed")
     for day in ("2026-01-18", "2027-01-18"):
-        run("score", path, "-m", file, "-o", tmp_path / "out.parquet", "--at", day)
+        run("score", path, "-m", file, "-o", tmp_path / "out.parquet", "--time", day)
         tables.append(pq.read_table(tmp_path / "out.parquet")["mastery"].to_numpy())
     assert (tables[1] < tables[0]).all()
 

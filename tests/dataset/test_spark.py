@@ -110,8 +110,8 @@ def test_scores_and_stats_are_those_of_one_machine(
 def test_mastery_fades_until_the_time_asked_for(spark: Any, tmp_path: Path) -> None:
     source, fading = written(tmp_path / "log", responses(), "mixed"), model(elapsed=True)
     moment = datetime.datetime(1970, 2, 1, tzinfo=datetime.UTC)
-    engine.score(spark, source, tmp_path / "out", fading, at=moment)
-    expected = fading.score(at.Log.read(source), at=moment)
+    engine.score(spark, source, tmp_path / "out", fading, time=moment)
+    expected = fading.score(at.Log.read(source), time=moment)
     assert in_order(pq.read_table(tmp_path / "out")).equals(in_order(expected))
 
 

@@ -134,7 +134,7 @@ def slow_practice(log: at.Log, model: at.BKT, at_least: float) -> dict[str, dict
 
 def test_the_measures_of_practice_equal_those_counted_pair_by_pair() -> None:
     log = school(5, students=40)
-    practice = fairness(MODEL, log, "side", at=0.9, draws=20).practice
+    practice = fairness(MODEL, log, "side", threshold=0.9, draws=20).practice
     assert practice is not None
     expected = slow_practice(log, MODEL, 0.9)
     for row in practice.to_pylist():
@@ -369,8 +369,8 @@ def test_several_students_in_two_groups_are_counted() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"at": 1.0}, "at: got 1.0; expected a probability between 0 and 1"),
-        ({"at": float("nan")}, "at: got nan"),
+        ({"threshold": 1.0}, "threshold: got 1.0; expected a probability between 0 and 1"),
+        ({"threshold": float("nan")}, "threshold: got nan"),
         ({"draws": 5}, "draws: got 5; expected at least 20"),
         ({"predicted": [0.5]}, r"column 'predicted': got shape \(1,\)"),
     ],

@@ -79,7 +79,7 @@ def test_hindsight_weighs_every_level() -> None:
 def test_a_score_long_after_has_faded_from_that_right_after() -> None:
     fading = model(half_life=np.array([10.0, 10.0]))
     days = [datetime.datetime(2026, 1, day, tzinfo=datetime.UTC) for day in (4, 24)]
-    now, later = (fading.score(log(), at=day)["mastery"][0].as_py() for day in days)
+    now, later = (fading.score(log(), time=day)["mastery"][0].as_py() for day in days)
     assert later == pytest.approx(now / 4.0, rel=1e-9)
     odds, faded = np.array([3.0]), np.empty(1)
     bkt.fade_all(odds, np.array([10.0]), np.array([10.0]), np.zeros(1, np.int32), faded)

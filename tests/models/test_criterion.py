@@ -42,7 +42,7 @@ def test_there_are_two_tiers(mastery: float, verdict: str) -> None:
 
 
 def test_a_skill_may_have_a_threshold_of_its_own() -> None:
-    criterion = Criterion(at=0.9, skills={"safety": 0.98})
+    criterion = Criterion(threshold=0.9, skills={"safety": 0.98})
     assert [criterion.verdict(skill, 0.95, 1) for skill in ("safety", "other")] == ["proficient", "mastered"]
     assert criterion.thresholds(["other", "safety"]).tolist() == [0.9, 0.98]
 
@@ -70,10 +70,10 @@ def test_the_minimum_of_evidence_holds_in_the_zone_and_for_prerequisites(catalog
 
 
 def test_one_error_lists_all_that_is_wrong() -> None:
-    with pytest.raises(ValueError, match=r"at: got 1\.2") as caught:
-        Criterion(at=1.2, proficient=0.5, skills={"a": 0.4, "b": math.nan}, evidence=-1)
+    with pytest.raises(ValueError, match=r"threshold: got 1\.2") as caught:
+        Criterion(threshold=1.2, proficient=0.5, skills={"a": 0.4, "b": math.nan}, evidence=-1)
     assert str(caught.value).split("; ") == [
-        "at: got 1.2",
+        "threshold: got 1.2",
         "expected a mastery between 0 and 1",
         "skills['b']: got nan",
         "expected a mastery between 0 and 1",
@@ -85,7 +85,7 @@ def test_one_error_lists_all_that_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"at": 0.0}, {"proficient": 0.96}, {"proficient": 0.0}, {"skills": {"a": 1.0}}, {"evidence": -1}]
+    "options", [{"threshold": 0.0}, {"proficient": 0.96}, {"proficient": 0.0}, {"skills": {"a": 1.0}}, {"evidence": -1}]
 )
 def test_each_wrong_value_is_refused(options: dict[str, Any]) -> None:
     (name,) = options

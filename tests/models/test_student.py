@@ -85,7 +85,7 @@ def test_a_student_counts_responses_by_skill_and_item(student: at.Student) -> No
 
 def test_mastered_is_a_verdict_at_a_threshold(student: at.Student) -> None:
     assert not student.mastered("halves")
-    assert student.mastered("halves", at=0.5)
+    assert student.mastered("halves", threshold=0.5)
 
 
 @pytest.mark.parametrize("correct", [2, -0.1, float("nan"), float("inf")])

@@ -34,8 +34,8 @@ def test_an_item_waits_until_its_prerequisite_is_mastered(catalog: at.Catalog) -
 
 def test_the_threshold_of_mastery_belongs_to_the_criterion(catalog: at.Catalog) -> None:
     student = new_student({"halves": 0.9, "quarters": 0.1})
-    assert items_of(at.recommend(student, catalog, 9, criterion=at.Criterion(at=0.9))) == ["q1", "q2"]
-    assert items_of(at.recommend(student, catalog, 9, criterion=at.Criterion(at=0.91))) == ["h1", "h2"]
+    assert items_of(at.recommend(student, catalog, 9, criterion=at.Criterion(threshold=0.9))) == ["q1", "q2"]
+    assert items_of(at.recommend(student, catalog, 9, criterion=at.Criterion(threshold=0.91))) == ["h1", "h2"]
 
 
 def test_a_prerequisite_that_no_item_practises_does_not_block() -> None:

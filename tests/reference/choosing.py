@@ -39,7 +39,7 @@ class Case:
 
     def below(self, skill: str) -> bool:
         little = self.student.opportunities.get(skill, 0) < self.criterion.evidence
-        return little or self.mastery(skill) < self.criterion.skills.get(skill, self.criterion.at)
+        return little or self.mastery(skill) < self.criterion.skills.get(skill, self.criterion.threshold)
 
     def waits(self, item: Item, before: Mapping[str, tuple[str, ...]]) -> bool:
         """Whether something must be mastered before, that the item does not practise itself and others do."""
@@ -238,7 +238,7 @@ def random_case(random: Random, model: Any) -> Case:
     catalog = random_catalog(random)
     student = random_student(random, model, catalog)
     own = {"a": random.choice([0.5, 0.99])} if random.random() < 0.3 else {}
-    criterion = at.Criterion(at=random.choice([0.8, 0.95]), proficient=0.4, skills=own, evidence=random.choice([0, 0, 2]))
+    criterion = at.Criterion(threshold=random.choice([0.8, 0.95]), proficient=0.4, skills=own, evidence=random.choice([0, 0, 2]))
     time = START + datetime.timedelta(minutes=random.choice([0, 30, 600, 60_000])) if random.random() < 0.5 else None
     exposed = tuple(item.item for item in catalog.items if random.random() < 0.1) if random.random() < 0.3 else ()
     return Case(student, catalog, criterion, random_constraints(random, catalog), time, exposed)

@@ -50,14 +50,14 @@ def sequences(stats: Stats) -> Sequences:
     return +found
 
 
-def rolled_up(found: Sequences, minimum: int) -> Sequences:
+def rolled_up(found: Sequences, min_students: int) -> Sequences:
     """The naive way: an answer given by too few is forgotten."""
     left: Sequences = Counter(found)
     for length in range(max(len(path) for _, path in found), 0, -1):
         for skill, path in [key for key in left if len(key[1]) == length]:
-            if left[skill, path] < minimum:
+            if left[skill, path] < min_students:
                 left[skill, path[:-1]] += left.pop((skill, path))
-    return Counter({key: count for key, count in left.items() if key[1] and count >= minimum})
+    return Counter({key: count for key, count in left.items() if key[1] and count >= min_students})
 
 
 def as_log(found: Sequences) -> at.Log:

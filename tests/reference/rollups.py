@@ -83,9 +83,9 @@ def new_course(student: object, skill: str, time: Any) -> dict[str, Any]:
     return start | {"responses": None, "hours": None}
 
 
-def quartiles(values: Sequence[float], minimum: int) -> list[float | None]:
+def quartiles(values: Sequence[float], min_students: int) -> list[float | None]:
     """The smallest value that a quarter (half, three quarters) of all do not exceed."""
     ranked = sorted(values)
-    if not ranked or len(ranked) < minimum:
+    if not ranked or len(ranked) < min_students:
         return [None] * 3
     return [ranked[math.ceil(share * len(ranked)) - 1] for share in (0.25, 0.5, 0.75)]

@@ -39,7 +39,9 @@ def roster() -> pa.Table:
     return pa.table({"student": range(23), "class": ["AB"[number % 2] for number in range(23)]})
 
 
-def expected(log: at.Log, model: at.BKT, roster: pa.Table, by: list[str], minimum: int) -> dict[tuple[Any, ...], dict[str, Any]]:
+def expected(
+    log: at.Log, model: at.BKT, roster: pa.Table, by: list[str], min_students: int
+) -> dict[tuple[Any, ...], dict[str, Any]]:
     """One row a cell, from students told response by response."""
     found = {}
     for key, rows in slow.cells(slow.courses(log, model, AT), roster.to_pylist(), by).items():
@@ -54,7 +56,7 @@ def expected(log: at.Log, model: at.BKT, roster: pa.Table, by: list[str], minimu
         }
         for name, values in (("responses", [row["responses"] for row in reached]), ("days", [hour / 24 for hour in hours])):
             found[key] |= dict(
-                zip((f"{name}_q25", f"{name}_median", f"{name}_q75"), slow.quartiles(values, minimum), strict=True)
+                zip((f"{name}_q25", f"{name}_median", f"{name}_q75"), slow.quartiles(values, min_students), strict=True)
             )
     return found
 
@@ -68,7 +70,7 @@ def test_pace_is_what_students_told_response_by_response_show(
     model: at.BKT, roster: pa.Table, by: list[str], several: bool, timed: bool
 ) -> None:
     log = log_of(3, several=several, timed=timed)
-    rows = pace(log, model, by, roster=roster, at=AT, minimum=1).to_pylist()
+    rows = pace(log, model, by, roster=roster, threshold=AT, min_students=1).to_pylist()
     found = {tuple(row[name] for name in by): {k: v for k, v in row.items() if k not in (*by, "withheld")} for row in rows}
     told = expected(log, model, roster, by, 1)
     assert found.keys() == told.keys()
@@ -81,20 +83,20 @@ def test_logs_one_by_one_give_what_one_log_gives_to_the_bit(model: at.BKT, roste
     monkeypatch.setattr("adaptrace.report.roster.BATCH", 1)
     logs = [log_of(1, several=True), log_of(2, several=True, first=12)]
     whole = at.Log.from_arrow(pa.concat_tables([log.table for log in logs[::-1]]).unify_dictionaries())
-    found = pace(iter(logs), model, by, roster=roster, at=AT, minimum=2)
+    found = pace(iter(logs), model, by, roster=roster, threshold=AT, min_students=2)
     assert len(found)
-    assert found.equals(pace(whole, model, by, roster=roster, at=AT, minimum=2))
-    assert stuck(iter(logs), model, at=AT).equals(stuck(whole, model, at=AT))
+    assert found.equals(pace(whole, model, by, roster=roster, threshold=AT, min_students=2))
+    assert stuck(iter(logs), model, threshold=AT).equals(stuck(whole, model, threshold=AT))
 
 
 def test_quartiles_of_few_who_reached_it_are_withheld_though_their_cell_is_not(model: at.BKT) -> None:
     outcomes = {student: [1] * 6 if student < 4 else [0] * 6 for student in range(12)}
     rows = [{"student": s, "item": "q", "skill": "halves", "correct": c} for s, cs in outcomes.items() for c in cs]
     log = at.Log.from_arrow(pa.Table.from_pylist(rows))
-    row = pace(log, model, minimum=5).to_pylist()[0]
+    row = pace(log, model, min_students=5).to_pylist()[0]
     assert (row["students"], row["responses_median"], row["withheld"]) == (12, None, False)
     assert row["reached"] == pytest.approx(4 / 12)
-    assert pace(log, model, minimum=4).to_pylist()[0]["responses_median"] == 2.0
+    assert pace(log, model, min_students=4).to_pylist()[0]["responses_median"] == 2.0
 
 
 def test_days_are_whole_hours_from_the_first_response_on_the_skill(model: at.BKT) -> None:
@@ -103,14 +105,14 @@ def test_days_are_whole_hours_from_the_first_response_on_the_skill(model: at.BKT
         {"student": ["Ada"] * 3, "item": [1, 2, 3], "skill": ["halves"] * 3, "correct": [0, 1, 1], "time": times}
     )
     mastery = model.trace(log)["mastery"].to_pylist()
-    row = pace(log, model, at=mastery[2], minimum=1).to_pylist()[0]
+    row = pace(log, model, threshold=mastery[2], min_students=1).to_pylist()[0]
     assert (row["responses_median"], row["days_median"]) == (3.0, 47 / 24)
-    row = pace(log, model, at=np.nextafter(mastery[2], 1.0), minimum=1).to_pylist()[0]
+    row = pace(log, model, threshold=np.nextafter(mastery[2], 1.0), min_students=1).to_pylist()[0]
     assert (row["reached"], row["days_median"], row["stuck"]) == (0.0, None, 0.0)
 
 
 def test_small_cells_are_withheld_of_pace_too(model: at.BKT, roster: pa.Table) -> None:
-    table = pace(log_of(3, several=False), model, ["class", "skill"], roster=roster, at=AT, minimum=50)
+    table = pace(log_of(3, several=False), model, ["class", "skill"], roster=roster, threshold=AT, min_students=50)
     assert table["withheld"].to_pylist() == [True] * 4
     assert table["reached"].null_count == table["responses_median"].null_count == table["students"].null_count == 4
 
@@ -127,7 +129,7 @@ def test_no_logs_give_no_rows(model: at.BKT) -> None:
 @pytest.mark.parametrize("opportunities", [1, 5])
 def test_stuck_are_those_who_never_got_there_in_so_many_opportunities(model: at.BKT, several: bool, opportunities: int) -> None:
     log = log_of(3, several=several)
-    found = stuck(log, model, opportunities=opportunities, at=AT)
+    found = stuck(log, model, opportunities=opportunities, threshold=AT)
     told = [row for row in slow.courses(log, model, AT) if row["responses"] is None and row["opportunities"] >= opportunities]
     told.sort(key=lambda row: (-row["opportunities"], row["student"], row["skill"]))
     names = ["student", "skill", "opportunities", "best", "mastery", "last_time"]
@@ -166,8 +168,8 @@ def test_what_cannot_be_is_a_value_error(model: at.BKT) -> None:
     log = log_of(1, several=False)
     for said, call in {
         "opportunities: got 0; expected 1 or more": lambda: stuck(log, model, opportunities=0),
-        "at: got 0.0": lambda: stuck(log, model, at=0.0),
-        "minimum: got 0": lambda: pace(log, model, minimum=0),
+        "threshold: got 0.0": lambda: stuck(log, model, threshold=0.0),
+        "min_students: got 0": lambda: pace(log, model, min_students=0),
         "by: got class without a roster": lambda: pace(log, model, "class"),
     }.items():
         with pytest.raises(ValueError, match=said):

@@ -75,7 +75,7 @@ BY = [["class", "skill"], ["skill", "class"], ["school", "class", "skill"], ["sc
 @pytest.mark.parametrize("seed", range(4))
 def test_mastery_is_what_counting_row_by_row_finds(roster: pa.Table, by: list[str], seed: int) -> None:
     table = table_of(seed)
-    found = mastery_by(table, by, roster=roster, at=0.95, minimum=1)
+    found = mastery_by(table, by, roster=roster, threshold=0.95, min_students=1)
     told = slow.cells(table.to_pylist(), roster.to_pylist(), by)
     assert found.column_names == [*by, "students", "pairs", "mastery", "mastered", "certain", "opportunities", "withheld"]
     assert unlike(found, {key: slow.mastery_of(rows, 0.95) for key, rows in told.items()}, by) == []
@@ -84,28 +84,30 @@ def test_mastery_is_what_counting_row_by_row_finds(roster: pa.Table, by: list[st
 @pytest.mark.parametrize("by", BY, ids=str)
 def test_order_types_and_parts_change_no_bit(roster: pa.Table, by: list[str], tmp_path: Path, monkeypatch) -> None:
     table = table_of(7)
-    expected = mastery_by(table, by, roster=roster, minimum=3)
+    expected = mastery_by(table, by, roster=roster, min_students=3)
     monkeypatch.setattr(mastery_table, "BATCH", 4)
     monkeypatch.setattr("adaptrace.report.roster.BATCH", 4)
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
     for number, (start, size) in enumerate([(0, 1), (1, 20), (21, 0), (21, 100)]):
         part = shuffled.slice(start, size)
         pq.write_table(as_dictionaries(part) if number % 2 else part, tmp_path / f"part-{number}.parquet")
-    assert mastery_by(tmp_path, by, roster=roster, minimum=3).equals(expected)
-    assert mastery_by(as_dictionaries(shuffled), by, roster=roster.take(np.arange(len(roster))[::-1]), minimum=3).equals(expected)
+    assert mastery_by(tmp_path, by, roster=roster, min_students=3).equals(expected)
+    assert mastery_by(as_dictionaries(shuffled), by, roster=roster.take(np.arange(len(roster))[::-1]), min_students=3).equals(
+        expected
+    )
 
 
 def test_a_text_file_a_glob_and_a_roster_in_a_file_are_read(roster: pa.Table, tmp_path: Path) -> None:
     table = table_of(3)
     pa.csv.write_csv(table, tmp_path / "mastery.csv")
     pa.csv.write_csv(roster.rename_columns(["user_id", "class", "school"]), tmp_path / "roster.csv")
-    found = mastery_by(str(tmp_path / "mast*.csv"), roster=tmp_path / "roster.csv", minimum=1)
-    assert found.drop_columns("class").equals(mastery_by(table, roster=roster, minimum=1).drop_columns("class"))
+    found = mastery_by(str(tmp_path / "mast*.csv"), roster=tmp_path / "roster.csv", min_students=1)
+    assert found.drop_columns("class").equals(mastery_by(table, roster=roster, min_students=1).drop_columns("class"))
 
 
 def test_what_a_model_scored_is_read_as_it_is(sample_log: at.Log, sample_model: at.BKT) -> None:
     score = sample_model.score(sample_log)
-    found = mastery_by(score, "class", roster=sample_log.table, minimum=1)
+    found = mastery_by(score, "class", roster=sample_log.table, min_students=1)
     assert sum(found["pairs"].to_pylist()) == len(score)
     assert set(found["students"].to_pylist()) == {25}
 
@@ -124,7 +126,7 @@ def test_no_rows_give_no_cells(roster: pa.Table) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_growth_is_what_matching_pair_by_pair_finds(roster: pa.Table, by: list[str], seed: int) -> None:
     tables = [table_of(2 * seed, share=0.5), as_dictionaries(table_of(2 * seed + 1, share=0.4))]
-    found = growth(*tables, by, roster=roster, minimum=1)
+    found = growth(*tables, by, roster=roster, min_students=1)
     old, new = (slow.cells(table.to_pylist(), roster.to_pylist(), by) for table in tables)
     # students are numbers in one table and text in the other: the same by their text
     old = {key: [{**row, "student": str(row["student"])} for row in rows] for key, rows in old.items()}
@@ -134,18 +136,18 @@ def test_growth_is_what_matching_pair_by_pair_finds(roster: pa.Table, by: list[s
 
 def test_growth_from_files_of_any_size_is_the_same_to_the_bit(roster: pa.Table, tmp_path: Path, monkeypatch) -> None:
     before, after = table_of(1), table_of(2)
-    expected = growth(before, after, roster=roster, minimum=2)
+    expected = growth(before, after, roster=roster, min_students=2)
     monkeypatch.setattr(mastery_table, "BATCH", 3)
     monkeypatch.setattr(spill, "IN_MEMORY", 20)
     monkeypatch.setattr(rollups, "BLOCK", 2)
     for number in range(5):
         pq.write_table(after.take(np.arange(number, len(after), 5)), tmp_path / f"{number}.parquet")
-    assert growth(before, tmp_path, roster=roster, minimum=2).equals(expected)
+    assert growth(before, tmp_path, roster=roster, min_students=2).equals(expected)
 
 
 def test_coming_and_going_is_no_growth() -> None:
     whole = table_of(0, students=40)
-    found = growth(whole.slice(0, 60), whole.slice(10), "skill", minimum=1)
+    found = growth(whole.slice(0, 60), whole.slice(10), "skill", min_students=1)
     assert set(found["gain"].to_pylist()) == {0.0}
     assert sum(found["new"].to_pylist()) == len(whole) - 60
     assert sum(found["gone"].to_pylist()) == 10
@@ -178,7 +180,7 @@ def shown(table: pa.Table) -> dict[tuple[str, ...], int | None]:
 
 def test_small_cells_are_withheld_with_every_figure() -> None:
     mastery, roster = crowd({("A", "halves"): 3, ("A", "thirds"): 20, ("B", "halves"): 4, ("B", "thirds"): 30})
-    rows = mastery_by(mastery, roster=roster, minimum=5).to_pylist()
+    rows = mastery_by(mastery, roster=roster, min_students=5).to_pylist()
     assert [row["withheld"] for row in rows] == [True, True, True, True]
     assert {value for row in rows for name, value in row.items() if name not in ("class", "skill", "withheld")} == {None}
 
@@ -187,7 +189,7 @@ def test_a_cell_that_a_total_would_give_away_takes_the_next_smallest_with_it() -
     sizes = {(place, skill): 20 + n for n, (place, skill) in enumerate(itertools.product("ABCD", ["halves", "thirds", "whole"]))}
     sizes["B", "thirds"] = 4
     mastery, roster = crowd(sizes)
-    found = shown(mastery_by(mastery, roster=roster, minimum=5))
+    found = shown(mastery_by(mastery, roster=roster, min_students=5))
     hidden = {key for key, students in found.items() if students is None}
     # A's is the smallest beside it in its column, halves the smallest in its row, and these two need one each
     assert hidden == {("B", "thirds"), ("A", "thirds"), ("B", "halves"), ("A", "halves")}
@@ -196,7 +198,7 @@ def test_a_cell_that_a_total_would_give_away_takes_the_next_smallest_with_it() -
 
 def test_two_withheld_cells_of_too_few_together_take_a_third() -> None:
     mastery, roster = crowd({("A", "halves"): 3, ("B", "halves"): 4, ("C", "halves"): 30, ("D", "halves"): 40})
-    found = shown(mastery_by(mastery, roster=roster, minimum=10))
+    found = shown(mastery_by(mastery, roster=roster, min_students=10))
     assert [key[0] for key, students in found.items() if students is None] == ["A", "B", "C"]
 
 
@@ -224,18 +226,18 @@ def test_with_a_minimum_no_figure_tells_of_every_student() -> None:
     skills = ["all"] * 20 + ["none"] * 20 + ["some"] * 20
     columns = {"student": range(60), "skill": skills, "mastery": values, "low": values, "opportunities": [2] * 60}
     mastery = pa.table({name: pa.array(column) for name, column in columns.items()})
-    open_ = mastery_by(mastery, "skill", at=0.9, minimum=10).to_pydict()
+    open_ = mastery_by(mastery, "skill", threshold=0.9, min_students=10).to_pydict()
     assert open_["mastered"] == open_["certain"] == [0.95, 0.05, 0.25]
     assert open_["mastery"] == pytest.approx([1 - 0.1 / 20, 0.9 / 20, 0.25])
-    told = mastery_by(mastery, "skill", at=0.9, minimum=1).to_pydict()
+    told = mastery_by(mastery, "skill", threshold=0.9, min_students=1).to_pydict()
     assert told["mastered"] == told["mastery"] == [1.0, 0.0, 0.25]
-    grown = growth(mastery, mastery, "skill", at=0.9, minimum=10).to_pydict()
+    grown = growth(mastery, mastery, "skill", threshold=0.9, min_students=10).to_pydict()
     assert grown["before"] == grown["after"] == pytest.approx(open_["mastery"])
     assert grown["newly_mastered"] == grown["lost"] == [0.05] * 3
 
 
 def test_a_cell_of_nobody_in_both_tables_is_empty_not_withheld() -> None:
-    row = growth(table_of(0, share=1.0), table_of(1).slice(0, 0), "skill", minimum=5).to_pylist()[0]
+    row = growth(table_of(0, share=1.0), table_of(1).slice(0, 0), "skill", min_students=5).to_pylist()[0]
     assert (row["students"], row["pairs"], row["gone"], row["gain"], row["withheld"]) == (0, 0, 12, None, False)
 
 
@@ -341,13 +343,19 @@ WRONG_ARGUMENTS: dict[str, tuple[Callable[[pa.Table], object], str]] = {
     "no roster": (lambda roster: mastery_by(table_of(0), "class"), "by: got class without a roster"),
     "a name twice": (lambda roster: mastery_by(table_of(0), ["skill", "skill"]), "by: got skill, skill; expected .* each once"),
     "students": (lambda roster: mastery_by(table_of(0), "student", roster=roster), "by: got student"),
-    "at of 1": (lambda roster: mastery_by(table_of(0), "skill", at=1.0), "at: got 1.0; expected a mastery between 0 and 1"),
-    "nobody": (
-        lambda roster: growth(table_of(0), table_of(0), "skill", minimum=0),
-        "minimum: got 0; expected 1 or more students",
+    "at of 1": (
+        lambda roster: mastery_by(table_of(0), "skill", threshold=1.0),
+        "threshold: got 1.0; expected a mastery between 0 and 1",
     ),
-    "half a student": (lambda roster: mastery_by(table_of(0), "skill", minimum=2.5), "minimum: got 2.5"),
-    "both": (lambda roster: mastery_by(table_of(0), "skill", at=float("nan"), minimum=-1), "at: got nan; .*; minimum: got -1"),
+    "nobody": (
+        lambda roster: growth(table_of(0), table_of(0), "skill", min_students=0),
+        "min_students: got 0; expected 1 or more students",
+    ),
+    "half a student": (lambda roster: mastery_by(table_of(0), "skill", min_students=2.5), "min_students: got 2.5"),
+    "both": (
+        lambda roster: mastery_by(table_of(0), "skill", threshold=float("nan"), min_students=-1),
+        "threshold: got nan; .*; min_students: got -1",
+    ),
 }
 
 

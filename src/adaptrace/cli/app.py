@@ -12,7 +12,6 @@ import typer
 from adaptrace.cli import dataset, evaluate, privacy, report, stats
 from adaptrace.cli.models import able, with_options
 from adaptrace.cli.options import (
-    At,
     CatalogPath,
     Columns,
     Format,
@@ -26,6 +25,7 @@ from adaptrace.cli.options import (
     PolicyName,
     SkillsPath,
     Target,
+    Time,
     TimeUnit,
     counted,
     fitting,
@@ -182,7 +182,7 @@ def recommend(
     skills: SkillsPath = None,
     policy: PolicyName = Policies.interleaved,
     target: Target = 0.75,
-    at: At = None,
+    time: Time = None,
     levels: Levels = None,
     output: Output = None,
     format: Format = None,
@@ -203,7 +203,7 @@ def recommend(
         say(f"note: the log holds no response of '{student}'; this is what a new student would get")
     rows = [
         {"item": choice.item.item, "title": choice.item.label, "utility": choice.utility, "reason": str(choice.reason)}
-        for choice in recommender.recommend(state, items, k, policy=policy_of(policy, target), time=at)
+        for choice in recommender.recommend(state, items, k, policy=policy_of(policy, target), time=time)
     ]
     write(pa.Table.from_pylist(rows), output)
 

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from adaptrace.cli.options import (
-    At,
     Columns,
     Format,
     Levels,
     LogPath,
     ModelPath,
     Ordered,
+    Time,
     TimeUnit,
     fitting,
     known_levels,
@@ -53,7 +53,7 @@ def score(
     model: ModelPath,
     output: Where = None,
     state: StateFolder = None,
-    at: At = None,
+    time: Time = None,
     before: Before = None,
     changed: Changed = False,
     skip_bad: SkipBad = False,
@@ -72,7 +72,7 @@ def score(
     """
     from adaptrace.models import knowing_mastery
 
-    fitted, moment = knowing_mastery(load(model), "score"), {} if at is None else {"at": at}
+    fitted, moment = knowing_mastery(load(model), "score"), {} if time is None else {"time": time}
     is_folder = output is not None and _is_folder(output)
     if state is not None and output is not None and not is_folder:
         raise typer.BadParameter(f"got the output '{output}' with --state; expected a folder: a name without an ending")

@@ -70,7 +70,7 @@ def example_students(log: Log, mastery: pa.Table) -> list[str]:
 
 def next_table(name: str, student: Student, catalog: Catalog) -> Table:
     """The next three items of one student."""
-    mastered = sum(student.mastered(skill, at=MASTERED) for skill in catalog.skills)
+    mastered = sum(student.mastered(skill, threshold=MASTERED) for skill in catalog.skills)
     title = f"\n{name}: {mastered} of {len(catalog.skills)} skills mastered; next, one of"
     table = Table(title=title, title_justify="left", box=None, show_header=False, title_style="bold")
     table.add_column("item", style="cyan", width=ITEM_WIDTH)

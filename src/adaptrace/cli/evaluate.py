@@ -164,7 +164,9 @@ def fairness(
     log: LogPath,
     model: ModelPath,
     by: Annotated[str, typer.Option("--by", help="The column of students' groups.")],
-    at: Annotated[float, typer.Option("--at", min=0.0, max=1.0, help="The mastery that counts as mastered.")] = 0.95,
+    threshold: Annotated[
+        float, typer.Option("--threshold", min=0.0, max=1.0, help="The mastery that counts as mastered.")
+    ] = 0.95,
     seed: Seed = 0,
     draws: Draws = 200,
     output: Report = None,
@@ -184,7 +186,7 @@ def fairness(
     options: dict[str, Any] = {"levels": known_levels(fitted, levels), "keep": _kept(by)}
     responses = read_log(log, format, column, time_unit, ordered, **options)
     with usage(), waiting("comparing groups"):
-        result = judge.fairness(fitted, responses, by, at=at, draws=draws, seed=seed)
+        result = judge.fairness(fitted, responses, by, threshold=threshold, draws=draws, seed=seed)
     write_or_show(result.gaps, output, str(result))
     draw(plots.fairness, result.gaps, plot)
 

@@ -50,7 +50,7 @@ TimeUnit = Annotated[str | None, typer.Option("--time-unit", help="Integer times
 Levels = Annotated[
     list[str] | None, typer.Option("--levels", help="KIND=NUMBER of ordered levels, e.g. project=5; may be repeated.")
 ]
-At = Annotated[datetime.datetime | None, typer.Option("--at", help="When (UTC), where mastery fades with time.")]
+Time = Annotated[datetime.datetime | None, typer.Option("--time", help="When (UTC), where mastery fades with time.")]
 Ordered = Annotated[bool, typer.Option("--ordered", help="Promise that rows are in order; an error if not.")]
 CatalogPath = Annotated[Path, typer.Option("--catalog", "-C", help="Items, skills and prerequisites: JSON, Parquet or CSV.")]
 SkillsPath = Annotated[Path | None, typer.Option("--skills", help="Prerequisites, if the catalog is a table.")]

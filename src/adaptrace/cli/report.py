@@ -43,7 +43,7 @@ Masteries = "Mastery as `adaptrace score` writes it: a file, a folder of Parquet
 MasteryPath = Annotated[str, typer.Argument(metavar="MASTERY", help=Masteries)]
 RosterPath = Annotated[Path | None, typer.Option("--roster", "-r", help="Who is in which class, school, ...: student and these.")]
 By = Annotated[str, typer.Option("--by", help="Columns of the roster and skill, with commas between.")]
-AtMastery = Annotated[float, typer.Option("--at", min=0.0, max=1.0, help="The mastery that counts as mastered.")]
+Threshold = Annotated[float, typer.Option("--threshold", min=0.0, max=1.0, help="The mastery that counts as mastered.")]
 Minimum = Annotated[int, typer.Option("--min-students", min=1, help="Cells of fewer students are withheld; 1 shows all.")]
 ByClass = Annotated[str, typer.Option("--by", help="The column of the roster that says who can sit together.")]
 Skills = Annotated[Path | None, typer.Option("--catalog", "-C", help="Items, skills and prerequisites: JSON, Parquet or CSV.")]
@@ -59,7 +59,7 @@ def mastery_(
     mastery: MasteryPath,
     roster: RosterPath = None,
     by: By = "class,skill",
-    at: AtMastery = 0.95,
+    threshold: Threshold = 0.95,
     min_students: Minimum = 10,
     output: Report = None,
 ) -> None:
@@ -68,7 +68,7 @@ def mastery_(
     from adaptrace.report.rollups import mastery_by
 
     with usage(), waiting(f"reading {mastery}"):
-        table = mastery_by(mastery, _split(by), roster=roster, at=at, minimum=min_students)
+        table = mastery_by(mastery, _split(by), roster=roster, threshold=threshold, min_students=min_students)
     _give(table, output, min_students)
 
 
@@ -78,7 +78,7 @@ def growth(
     after: Annotated[str, typer.Argument(metavar="AFTER", help="The same at a later date.")],
     roster: RosterPath = None,
     by: By = "class,skill",
-    at: AtMastery = 0.95,
+    threshold: Threshold = 0.95,
     min_students: Minimum = 10,
     output: Report = None,
 ) -> None:
@@ -87,7 +87,7 @@ def growth(
     from adaptrace.report import rollups
 
     with usage(), waiting(f"reading {before} and {after}"):
-        table = rollups.growth(before, after, _split(by), roster=roster, at=at, minimum=min_students)
+        table = rollups.growth(before, after, _split(by), roster=roster, threshold=threshold, min_students=min_students)
     _give(table, output, min_students)
 
 
@@ -97,7 +97,7 @@ def pace(
     model: ModelPath,
     roster: RosterPath = None,
     by: By = "skill",
-    at: AtMastery = 0.95,
+    threshold: Threshold = 0.95,
     min_students: Minimum = 10,
     output: Report = None,
     levels: Levels = None,
@@ -115,7 +115,7 @@ def pace(
     knowing_mastery(fitted, "report pace")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
-        table = mastery_pace.pace(responses, fitted, _split(by), roster=roster, at=at, minimum=min_students)
+        table = mastery_pace.pace(responses, fitted, _split(by), roster=roster, threshold=threshold, min_students=min_students)
     _give(table, output, min_students)
 
 
@@ -124,7 +124,7 @@ def stuck(
     log: LogPath,
     model: ModelPath,
     opportunities: Annotated[int, typer.Option("--opportunities", min=1, help="How many without mastery are many.")] = 10,
-    at: AtMastery = 0.95,
+    threshold: Threshold = 0.95,
     output: Report = None,
     levels: Levels = None,
     format: Format = None,
@@ -141,7 +141,7 @@ def stuck(
     knowing_mastery(fitted, "report stuck")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
-        table = mastery_pace.stuck(responses, fitted, opportunities=opportunities, at=at)
+        table = mastery_pace.stuck(responses, fitted, opportunities=opportunities, threshold=threshold)
     write_or_show(table, output, _as_text(table) if len(table) else "nobody is stuck")
 
 
@@ -153,7 +153,7 @@ def groups(
     skills: SkillsPath = None,
     by: ByClass = "class",
     size: Annotated[str, typer.Option("--size", help="FEWEST-MOST students of a group, helpers not counted.")] = "2-5",
-    at: AtMastery = 0.95,
+    threshold: Threshold = 0.95,
     output: Report = None,
 ) -> None:
     """Small groups who need the same skill next, each with peers who can help. It names students."""
@@ -164,7 +164,7 @@ def groups(
 
     items = Catalog.read(catalog, skills=skills) if catalog else None
     with usage(), waiting(f"reading {mastery}"):
-        table = small_groups(mastery, roster, items, by=by, size=sizes, at=at)
+        table = small_groups(mastery, roster, items, by=by, size=sizes, threshold=threshold)
     write_or_show(table, output, _as_text(table) if len(table) else "nobody needs a group")
 
 
@@ -200,7 +200,7 @@ def _sizes(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2] or found[1])
 
 
-def _give(table: pa.Table, output: Path | None, minimum: int) -> None:
+def _give(table: pa.Table, output: Path | None, min_students: int) -> None:
     """Write or show cells, and say how many were withheld."""
     import pyarrow.compute as pc
 
@@ -210,30 +210,30 @@ def _give(table: pa.Table, output: Path | None, minimum: int) -> None:
         if len(shown) and shown[name].null_count == len(shown):
             say(f"note: the roster has the {name} of no student: are they named there as here, e.g. both by pseudonyms?")
         shown = shown.set_column(place, name, pc.fill_null(shown[name], NOBODY))
-    write_or_show(table, output, _as_text(shown, minimum))
+    write_or_show(table, output, _as_text(shown, min_students))
     if withheld:
-        why = f"of fewer than {minimum} students, or of use to find out about those"
+        why = f"of fewer than {min_students} students, or withheld to protect another cell"
         say(f"note: {withheld:,} of {len(table):,} cells withheld: {why}; --min-students changes that")
 
 
-def _as_text(table: pa.Table, minimum: int = 1) -> str:
+def _as_text(table: pa.Table, min_students: int = 1) -> str:
     """Rows, aligned: names to the left, figures to the right."""
     import pyarrow as pa
 
     from adaptrace.io import text_table
 
-    rows = [[_word(name, row, minimum) for name in table.column_names] for row in table.to_pylist()]
+    rows = [[_word(name, row, min_students) for name in table.column_names] for row in table.to_pylist()]
     sides = "".join("<" if pa.types.is_string(field.type) else ">" for field in table.schema)
     heads = [name.replace("_", " ") for name in table.column_names]
     return "\n".join(text_table.aligned([heads, *rows], sides))
 
 
-def _word(name: str, row: dict[str, Any], minimum: int) -> str:
+def _word(name: str, row: dict[str, Any], min_students: int) -> str:
     value = row[name]
     if value is None:
         return "withheld" if name == "students" else "-"
     if isinstance(value, float):
-        return _share(value, row, minimum) if name in SHARES else f"{value:.1f}" if _is_count(name) else f"{value:.3f}"
+        return _share(value, row, min_students) if name in SHARES else f"{value:.1f}" if _is_count(name) else f"{value:.3f}"
     if isinstance(value, datetime.datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -243,8 +243,8 @@ def _is_count(name: str) -> bool:
     return name.startswith(("opportunities", "responses", "days"))
 
 
-def _share(value: float, row: dict[str, Any], minimum: int) -> str:
+def _share(value: float, row: dict[str, Any], min_students: int) -> str:
     """A share in percent; at the ends of where a minimum keeps it, it is a bound."""
     edge = 1.0 / row["pairs"]
-    bound = "" if minimum == 1 or edge < value < 1.0 - edge else "≤" if value <= edge else "≥"
+    bound = "" if min_students == 1 or edge < value < 1.0 - edge else "≤" if value <= edge else "≥"
     return f"{bound}{value:.0%}" if 0.01 <= value <= 0.99 else f"{bound}{value:.1%}"

@@ -158,7 +158,7 @@ def score(tonight: Tonight, progress: Callable[[float], None] | None) -> tuple[i
 
 def _plan(tonight: Tonight) -> dict[str, object]:
     fresh = [[file.name, file.identity] for file in tonight.fresh.files]
-    return {"night": tonight.job.night, "fresh": fresh, "changed": tonight.changed, "at": str(tonight.job.at)}
+    return {"night": tonight.job.night, "fresh": fresh, "changed": tonight.changed, "at": str(tonight.job.time)}
 
 
 def _each(workers: int, work: Callable[[T], R], things: Sequence[T], progress: Progress | None = None) -> list[R]:
@@ -358,5 +358,5 @@ def _write_whole(tonight: Tonight, part: Part) -> int:
 
 
 def _write_mastery(job: Job, name: str, table: pa.Table) -> int:
-    states.write_part(mastery_of(job.model, table, job.at), job.work.parts / name, compression="snappy")
+    states.write_part(mastery_of(job.model, table, job.time), job.work.parts / name, compression="snappy")
     return len(table)

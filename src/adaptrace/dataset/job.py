@@ -30,7 +30,7 @@ class Job:
         About how many a log may have.
     workers
         Threads.
-    at
+    time
         When mastery is asked for, where it fades.
     before
         Responses from this moment on (microseconds since 1970) are left out.
@@ -42,23 +42,23 @@ class Job:
     work: Work
     rows: int
     workers: int
-    at: datetime.datetime | None
+    time: datetime.datetime | None
     before: int | None
     night: int
 
     def use(self, name: str, log: Log) -> dict[str, Any]:
         """Score one log and write the parts of it."""
         file = f"{self.night:04d}-{name}.parquet"
-        known, mastery = scored(self.model, log, self.at)
+        known, mastery = scored(self.model, log, self.time)
         if self.work.state is not None and known is not None:
             states.write_part(known, self.work.states / file)
         states.write_part(mastery, self.work.parts / f"{name}.parquet", compression="snappy")
         return {"file": file, "rows": len(mastery), "responses": len(log)}
 
 
-def scored(model: Any, log: Log, at: datetime.datetime | None) -> tuple[pa.Table | None, pa.Table]:
+def scored(model: Any, log: Log, time: datetime.datetime | None) -> tuple[pa.Table | None, pa.Table]:
     """The states after a log, of a model that has them, and the mastery that is read off them."""
     if not isinstance(model, BKT):
         return None, model.score(log)
     known = states_of(model, log)
-    return known, mastery_of(model, known, at)
+    return known, mastery_of(model, known, time)

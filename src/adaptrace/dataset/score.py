@@ -73,7 +73,7 @@ def score_dataset(
     *,
     columns: Mapping[str, str] | None = None,
     time_unit: str | None = None,
-    at: datetime.datetime | None = None,
+    time: datetime.datetime | None = None,
     before: datetime.datetime | None = None,
     changed: bool = False,
     skip_bad: bool = False,
@@ -103,7 +103,7 @@ def score_dataset(
         Threads; by default one per core.
     columns, time_unit
         As in :meth:`adaptrace.Log.from_arrow`. One ``event_id`` of two students is two events.
-    at
+    time
         When mastery is asked for, where it fades with time.
     before
         Leave out responses from this moment on (UTC without a time zone): mastery as it was. Not with ``state``.
@@ -145,7 +145,7 @@ def score_dataset(
         known = states.load(work.state, model.fingerprint) if work.state is not None else None
         dataset, problems = survey(source, Layout.of(model, columns, time_unit))
         rows = budget(memory, workers, dataset)
-        job = Job(model, work, rows, workers, at, moment, known.night + 1 if known is not None else 1)
+        job = Job(model, work, rows, workers, time, moment, known.night + 1 if known is not None else 1)
         _check_columns(dataset, job)
         try:
             done = _score_good(dataset, problems, job, known, changed=changed, skip_bad=skip_bad, progress=progress)
@@ -224,7 +224,7 @@ def _plan(dataset: Dataset, job: Job) -> dict[str, Any]:
         "layout": [dict(dataset.layout.columns or {}), dataset.layout.time_unit],
         "model": job.model.fingerprint,
         "rows": job.rows,
-        "at": str(job.at),
+        "at": str(job.time),
         "before": job.before,
         "state": [str(job.work.state), job.night],
     }

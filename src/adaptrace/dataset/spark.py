@@ -77,7 +77,7 @@ def score(
     *,
     columns: Mapping[str, str] | None = None,
     time_unit: str | None = None,
-    at: datetime.datetime | None = None,
+    time: datetime.datetime | None = None,
     bucketed: bool | None = None,
     partitions: int | None = None,
 ) -> Summary:
@@ -116,7 +116,7 @@ def score(
     knowing_mastery(model, "score")
     with _appearing(Path(out)) as folder:
         run = _Run(spark, _surveyed(source, columns, time_unit, model), partitions)
-        outcome, as_files = run.go(Job(run.dataset, model, at), spark_tasks.scoring(os.fspath(folder)), bucketed)
+        outcome, as_files = run.go(Job(run.dataset, model, time), spark_tasks.scoring(os.fspath(folder)), bucketed)
         rows, parts = outcome.value or (0, 0)
         seen = len(list(folder.glob(spark_tasks.PARTS)))
         if seen != parts:

@@ -37,7 +37,7 @@ class Job(NamedTuple):
 
     dataset: Dataset
     model: Any
-    at: datetime.datetime | None = None  # when mastery is asked for, where it fades
+    time: datetime.datetime | None = None  # when mastery is asked for, where it fades
 
 
 class Work(NamedTuple):
@@ -178,7 +178,7 @@ def scoring(folder: str) -> Work:
     """Write the scores of a part; a second attempt at a part replaces what the first wrote by the same."""
 
     def write(job: Job, log: Log, part: int) -> Written:
-        _, mastery = scored(job.model, log, job.at)
+        _, mastery = scored(job.model, log, job.time)
         write_part(mastery, Path(folder) / PARTS.replace("*", f"{part:05d}"), compression="snappy")
         return Written(len(mastery), 1)
 

@@ -60,7 +60,7 @@ class Fairness:
     ----------
     by
         Name of the group column.
-    at
+    threshold
         The mastery that counts as mastered.
     metrics
         One row a group: ``group``, ``n``, ``students``, then ``auc``, ``auc_low``, ``auc_high`` and so on for every metric, as
@@ -74,7 +74,7 @@ class Fairness:
     """
 
     by: str
-    at: float
+    threshold: float
     metrics: pa.Table
     practice: pa.Table | None
     gaps: pa.Table
@@ -89,7 +89,7 @@ class Fairness:
             names = [name for name in ("skill", "group", "students", "pairs", *PRACTICE) if name in self.practice.column_names]
             horizons = sorted(set(self.practice["horizon"].to_pylist()))
             within = f"{horizons[0]}" if len(horizons) == 1 else f"{horizons[0]} to {horizons[-1]}"
-            parts.append(f"Practice until mastery of {self.at:g} (expected responses: of the first {within})")
+            parts.append(f"Practice until mastery of {self.threshold:g} (expected responses: of the first {within})")
             parts[-1] += "\n" + _aligned(self.practice, names)
         return "\n\n".join(parts)
 
@@ -102,7 +102,7 @@ def fairness(
     log: Log,
     by: str,
     *,
-    at: float = 0.95,
+    threshold: float = 0.95,
     draws: int = 200,
     seed: int = 0,
     predicted: ArrayLike | None = None,
@@ -120,7 +120,7 @@ def fairness(
     by
         The column of the group: ``group``, or any other that the log was read with (``keep=["language"]``). Rows without a
         value say nothing; students without any are a group of their own, null (in the text ``missing``).
-    at
+    threshold
         P(known) from which a skill counts as mastered, in (0, 1).
     draws, seed
         As in :func:`adaptrace.evaluate.metrics.bootstrap`: every interval, and every gap, is of the same draws of students.
@@ -170,8 +170,8 @@ def fairness(
     >>> result.gaps.select(["measure", "group", "flagged"]).slice(0, 1).to_pylist()
     [{'measure': 'under_practice', 'group': '6L', 'flagged': True}]
     """
-    if not 0.0 < at < 1.0:
-        raise ValueError(f"at: got {at}; expected a probability between 0 and 1, e.g. 0.95")
+    if not 0.0 < threshold < 1.0:
+        raise ValueError(f"threshold: got {threshold}; expected a probability between 0 and 1, e.g. 0.95")
     if draws < FEWEST_DRAWS:
         raise ValueError(f"draws: got {draws}; expected at least {FEWEST_DRAWS}")
     groups, draw = _Groups.of(log, by), _Draw(draws, seed)
@@ -179,14 +179,14 @@ def fairness(
     sizes = {"group": groups.names, "n": np.bincount(groups.row), "students": groups.members}
     quality, practice = pa.table({**sizes, **_columns(QUALITY, measured)}), None
     if isinstance(model, KnowsMastery):
-        paths = _Paths.of(model.trace(log), log, groups, at)
+        paths = _Paths.of(model.trace(log), log, groups, threshold)
         practised = _practice(paths, groups.members, draw)
         practice = _practice_of_groups(paths, groups, practised)
         if by_skill:
             practice = _practice_of_skills(paths, groups, log.skills, draw)
         names = (*QUALITY, *PRACTICE)
         measured = _Measured(*(np.concatenate(pair, axis=1) for pair in zip(measured, practised, strict=True)))
-    return Fairness(by, at, quality, practice, _gaps(groups, names, measured))
+    return Fairness(by, threshold, quality, practice, _gaps(groups, names, measured))
 
 
 class _Draw(NamedTuple):
@@ -309,10 +309,10 @@ class _Paths:
     over: FloatArray  # (n_pairs,) responses given although the skill was mastered
 
     @classmethod
-    def of(cls, trace: pa.Table, log: Log, groups: _Groups, at: float) -> _Paths:
+    def of(cls, trace: pa.Table, log: Log, groups: _Groups, threshold: float) -> _Paths:
         """Read them off a trace, which has one row for each response and skill."""
         pair, opportunity = log.rows.pair, log.rows.opportunity
-        mastered, n_pairs = trace["mastery"].to_numpy() >= at, len(log.rows.pair_skill)
+        mastered, n_pairs = trace["mastery"].to_numpy() >= threshold, len(log.rows.pair_skill)
         first, length, last = np.zeros(n_pairs, np.int64), np.zeros(n_pairs, np.int64), np.zeros(n_pairs)
         backwards = np.flatnonzero(mastered)[::-1]
         first[pair[backwards]] = opportunity[backwards]  # the earliest is written last

@@ -96,7 +96,7 @@ class Model(Protocol):
 class KnowsMastery(Protocol):
     """A model that knows mastery, P(known); one that follows abilities has a ``trace`` of these, and no ``score``."""
 
-    def score(self, log: Log, *, at: datetime.datetime | None = None) -> pa.Table:
+    def score(self, log: Log, *, time: datetime.datetime | None = None) -> pa.Table:
         """Mastery of every student on every skill they met, after their last response or at a moment."""
 
     def trace(self, log: Log) -> pa.Table:

@@ -145,9 +145,9 @@ class Blend(Kept):
         """P(correct) before each response, given the student's responses before it: float64 (n_rows,) inside (0, 1)."""
         return self.layer.predict_given(log, self.known(log))
 
-    def score(self, log: Log, *, at: datetime.datetime | None = None) -> pa.Table:
+    def score(self, log: Log, *, time: datetime.datetime | None = None) -> pa.Table:
         """Mastery of every student on every skill they met, as the knowledge tracing inside says (:meth:`BKT.score`)."""
-        return self.bkt.score(log, at=at)
+        return self.bkt.score(log, time=time)
 
     def summary(self) -> pa.Table:
         """One row per skill: the parameters of the knowledge tracing inside."""

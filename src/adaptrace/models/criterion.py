@@ -17,7 +17,7 @@ class Criterion:
 
     Parameters
     ----------
-    at
+    threshold
         The mastery from which a skill counts as mastered.
     proficient
         The mastery from which it counts as proficient, the tier below.
@@ -34,11 +34,11 @@ class Criterion:
     Examples
     --------
     >>> import adaptrace as at
-    >>> at.Criterion(at=0.9, skills={"safety": 0.98}, evidence=3).verdict("safety", mastery=0.95, opportunities=5)
+    >>> at.Criterion(threshold=0.9, skills={"safety": 0.98}, evidence=3).verdict("safety", mastery=0.95, opportunities=5)
     'proficient'
     """
 
-    at: float = 0.95
+    threshold: float = 0.95
     proficient: float = 0.8
     skills: Mapping[str, float] = field(default_factory=dict)
     evidence: int = 0
@@ -48,31 +48,32 @@ class Criterion:
             raise ValueError("; ".join(problems))
 
     def _problems(self) -> Iterator[str]:
-        for name, value in {"at": self.at, **{f"skills['{skill}']": own for skill, own in self.skills.items()}}.items():
+        own = {f"skills['{skill}']": threshold for skill, threshold in self.skills.items()}
+        for name, value in {"threshold": self.threshold, **own}.items():
             if not 0.0 < value < 1.0:
                 yield f"{name}: got {value}; expected a mastery between 0 and 1"
-        lowest = min([self.at, *self.skills.values()])
+        lowest = min([self.threshold, *self.skills.values()])
         if not 0.0 < self.proficient <= lowest:
             yield f"proficient: got {self.proficient}; expected above 0 and at most the threshold of mastery, {lowest}"
         if not self.evidence >= 0:
             yield f"evidence: got {self.evidence}; expected 0 or more opportunities"
 
-    def threshold(self, skill: str) -> float:
+    def threshold_of(self, skill: str) -> float:
         """The mastery from which this skill counts as mastered."""
-        return self.skills.get(skill, self.at)
+        return self.skills.get(skill, self.threshold)
 
     def thresholds(self, skills: Iterable[str]) -> NDArray[np.float64]:
         """The threshold of every skill."""
-        return np.array([self.threshold(skill) for skill in skills], np.float64)
+        return np.array([self.threshold_of(skill) for skill in skills], np.float64)
 
     def mastered(self, skill: str, mastery: float, opportunities: int) -> bool:
         """Whether the skill counts as mastered."""
-        return opportunities >= self.evidence and mastery >= self.threshold(skill)
+        return opportunities >= self.evidence and mastery >= self.threshold_of(skill)
 
     def verdict(self, skill: str, mastery: float, opportunities: int) -> str:
         """``"mastered"``, ``"proficient"``, ``"learning"``, or ``"too little evidence"`` to say."""
         if opportunities < self.evidence:
             return "too little evidence"
-        if mastery >= self.threshold(skill):
+        if mastery >= self.threshold_of(skill):
             return "mastered"
         return "proficient" if mastery >= self.proficient else "learning"

@@ -237,9 +237,9 @@ class Student:
             )
         return cast(float, mastery(skill, moment))
 
-    def mastered(self, skill: object, *, at: float = 0.95, time: datetime.datetime | None = None) -> bool:
+    def mastered(self, skill: object, *, threshold: float = 0.95, time: datetime.datetime | None = None) -> bool:
         """Whether mastery has reached the threshold, right after the last response or at a time."""
-        return self.mastery(skill, time=time) >= at
+        return self.mastery(skill, time=time) >= threshold
 
     # ---- what a response is made of ----
 

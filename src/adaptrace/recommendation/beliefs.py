@@ -115,13 +115,13 @@ class Tracing:
             self.shelf.spread(state_of(student).last_time, row)
         return np.asarray(np.maximum(moment - last, 0.0) / DAY)
 
-    def due(self, student: Student, skill: str, at: float) -> int | None:
+    def due(self, student: Student, skill: str, threshold: float) -> int | None:
         """Microseconds since 1970 when mastery falls, or fell, below a threshold; None if it was not above, or never fades."""
         state, half_life = state_of(student), self.model.half_life(skill)
         last, odds = state.last_time.get(skill), state.odds.get(skill, 0.0)
-        if last is None or odds < at / (1.0 - at) or math.isinf(half_life):
+        if last is None or odds < threshold / (1.0 - threshold) or math.isinf(half_life):
             return None
-        return last + int(half_life * math.log2(odds / (1.0 + odds) / at) * DAY)
+        return last + int(half_life * math.log2(odds / (1.0 + odds) / threshold) * DAY)
 
     def chance(self, odds: FloatArray) -> FloatArray:
         """P(correct), (students, slots)."""

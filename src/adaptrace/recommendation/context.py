@@ -49,7 +49,7 @@ class Scene:
         self.shelf, tracing = Shelf(catalog, apart=tells_items_apart(model)), tracing_of(model)
         self.tracing = None if tracing is None else Tracing(tracing, self.shelf)
         self.asking = ByAsking(self.shelf)
-        self.at = criterion.thresholds(self.shelf.skills)
+        self.thresholds = criterion.thresholds(self.shelf.skills)
         self.timed = "time" in model.needs
         self.fades = tracing is not None and tracing.elapsed
 
@@ -92,7 +92,7 @@ class Watcher:
             self.odds[0, place], self.turns[0, place] = odds[skill], self.student.responses
             if mastery is not None:
                 mastery[0, place] = known = min(odds[skill] / (1.0 + odds[skill]), MAX_MASTERY)
-                flips = flips or (known < self.scene.at[place]) != self.kept["below"][0, place]
+                flips = flips or (known < self.scene.thresholds[place]) != self.kept["below"][0, place]
         if flips:  # something was mastered, or is not any more
             self.kept.clear()
 
@@ -151,7 +151,7 @@ class View:
     @lazy
     def below(self) -> Flags:
         """Whether a skill is not mastered, (students, skills)."""
-        below = self.mastery < self.scene.at
+        below = self.mastery < self.scene.thresholds
         if self.scene.criterion.evidence:
             below |= self.opportunities < self.scene.criterion.evidence
         return below
@@ -176,7 +176,7 @@ class View:
         """When a student's mastery of a skill falls, or fell, below its threshold; None if it was not above, or never fades."""
         if not self.scene.fades:
             return None
-        moment = self.tracing.due(self.students[row], skill, self.scene.criterion.threshold(skill))
+        moment = self.tracing.due(self.students[row], skill, self.scene.criterion.threshold_of(skill))
         return None if moment is None else schema.EPOCH + moment * schema.MICROSECOND
 
     # ---- the zone ----

@@ -176,7 +176,7 @@ class ReviewDue:
     def utility(self, view: View) -> FloatArray:
         """What mastery lost since the last response, of skills that were mastered and are not any more; of others below 0."""
         before = view.after / (1.0 + view.after)
-        due = (before >= view.scene.at) & (view.mastery < view.scene.at)
+        due = (before >= view.scene.thresholds) & (view.mastery < view.scene.thresholds)
         lost = view.shelf.largest(np.where(due, before - view.mastery, 0.0))
         return np.asarray(np.where(lost > 0.0, lost, -view.weakest))
 

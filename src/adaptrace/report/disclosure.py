@@ -14,31 +14,31 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def check_minimum(minimum: int) -> list[str]:
+def check_min_students(min_students: int) -> list[str]:
     """What is wrong with a smallest number of students, if anything."""
-    if isinstance(minimum, int | np.integer) and not isinstance(minimum, bool) and minimum >= 1:
+    if isinstance(min_students, int | np.integer) and not isinstance(min_students, bool) and min_students >= 1:
         return []
-    return [f"minimum: got {minimum!r}; expected 1 or more students (1 withholds nothing)"]
+    return [f"min_students: got {min_students!r}; expected 1 or more students (1 withholds nothing)"]
 
 
-def open_share(count: NDArray[Any], of: NDArray[Any], minimum: int) -> FloatArray:
+def open_share(count: NDArray[Any], of: NDArray[Any], min_students: int) -> FloatArray:
     """``count / of``, where there are any; with a minimum none and all are given as one and all but one."""
-    return open_mean(count, of, 1.0, minimum)
+    return open_mean(count, of, 1.0, min_students)
 
 
-def open_mean(total: NDArray[Any], of: NDArray[Any], step: float, minimum: int, *, top: float | None = None) -> FloatArray:
+def open_mean(total: NDArray[Any], of: NDArray[Any], step: float, min_students: int, *, top: float | None = None) -> FloatArray:
     """``total / of``; with a minimum in [step / of, 1 - top / of], where one may be unlike all others."""
     n = np.where(np.asarray(of) > 0, of, np.nan)
     mean = np.asarray(total, float) / n
-    return mean if minimum == 1 else np.asarray(np.clip(mean, step / n, 1.0 - (step if top is None else top) / n))
+    return mean if min_students == 1 else np.asarray(np.clip(mean, step / n, 1.0 - (step if top is None else top) / n))
 
 
-def hidden(names: Sequence[pa.ChunkedArray], students: IntArray, minimum: int) -> NDArray[np.bool_]:
+def hidden(names: Sequence[pa.ChunkedArray], students: IntArray, min_students: int) -> NDArray[np.bool_]:
     """Which cells of a table to withhold, (n,).
 
-    Those of 1 to ``minimum`` - 1 students; then, in each line of cells that differ in one name only, the next smallest, until the
-    withheld ones of the line are at least two and of ``minimum`` students together, or the whole line is. So no total
-    less the cells that are shown is a figure of fewer than ``minimum`` students.
+    Those of 1 to ``min_students`` - 1 students; then, in each line of cells that differ in one name only, the next smallest,
+    until the withheld ones of the line are at least two and of ``min_students`` students together, or the whole line is. So
+    no total less the cells that are shown is a figure of fewer than ``min_students`` students.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def hidden(names: Sequence[pa.ChunkedArray], students: IntArray, minimum: int) -
         What the cells are of, column by column.
     students
         (n,)
-    minimum
+    min_students
         Of students that a figure may be of.
     """
-    hide = (students > 0) & (students < minimum)
+    hide = (students > 0) & (students < min_students)
     lines = _lines(names, len(students))
-    while any(_hide_more(hide, line, students, minimum) for line in lines):
+    while any(_hide_more(hide, line, students, min_students) for line in lines):
         pass
     return hide
 
@@ -69,11 +69,11 @@ def _lines(names: Sequence[pa.ChunkedArray], n: int) -> list[IntArray]:
     return lines
 
 
-def _hide_more(hide: NDArray[np.bool_], line: IntArray, students: IntArray, minimum: int) -> bool:
+def _hide_more(hide: NDArray[np.bool_], line: IntArray, students: IntArray, min_students: int) -> bool:
     """Withhold the smallest shown cell of every line that gives its withheld ones away; whether there was any."""
     withheld = np.bincount(line, hide)
     together = np.bincount(line, hide * students)
-    open_ = (withheld > 0) & ((withheld < 2) | (together < minimum))
+    open_ = (withheld > 0) & ((withheld < 2) | (together < min_students))
     shown = np.flatnonzero(~hide & (students > 0) & open_[line])
     order = shown[np.lexsort((shown, students[shown], line[shown]))]
     _, first = np.unique(line[order], return_index=True)
@@ -81,13 +81,13 @@ def _hide_more(hide: NDArray[np.bool_], line: IntArray, students: IntArray, mini
     return bool(len(first))
 
 
-def withhold(cells: pa.Table, by: Sequence[str], figures: Mapping[str, NDArray[Any]], minimum: int) -> pa.Table:
+def withhold(cells: pa.Table, by: Sequence[str], figures: Mapping[str, NDArray[Any]], min_students: int) -> pa.Table:
     """The cells' names, ``students``, figures, and whether they are ``withheld``: then all but the names is null.
 
     A figure that is not a number is null too.
     """
     students = cells["students"].to_numpy()
-    hide = hidden([cells[name] for name in by], students, minimum)
+    hide = hidden([cells[name] for name in by], students, min_students)
     columns = {name: cells[name] for name in by}
     for name, values in {"students": students, **figures}.items():
         columns[name] = pa.array(values, mask=hide | np.isnan(values))

@@ -41,7 +41,7 @@ def small_groups(
     *,
     by: str = "class",
     size: tuple[int, int] = (2, 5),
-    at: float = Criterion.at,
+    threshold: float = Criterion.threshold,
 ) -> pa.Table:
     """Small groups of a class who need the same skill next, each with peers who have mastered it for certain.
 
@@ -67,7 +67,7 @@ def small_groups(
         The column of the roster that says who can sit together.
     size
         The fewest and the most students of a group, helpers not counted.
-    at
+    threshold
         The mastery that counts as mastered.
 
     Returns
@@ -94,7 +94,7 @@ def small_groups(
     >>> at.small_groups(known, roster).select(["group", "role", "student"]).to_pylist()[1:]
     [{'group': 1, 'role': 'needs', 'student': 'Ben'}, {'group': 1, 'role': 'helps', 'student': 'Cem'}]
     """
-    check(at)
+    check(threshold)
     if not 1 <= size[0] <= size[1]:
         raise ValueError(f"size: got {size}; expected the fewest and the most students of a group, e.g. (2, 5)")
     groups = Groups.read(roster, [by])
@@ -109,7 +109,7 @@ def small_groups(
             met[rows.skill] = True
         if catalog and met.any() and not met[: len(catalog.skills)].any():
             raise DataError("catalog", [_strange(catalog, skills.known[int(met.argmax())].as_py())])
-        planner = Planner(groups.students, skills.known, Open.of(skills.known, catalog, at), size, at)
+        planner = Planner(groups.students, skills.known, Open.of(skills.known, catalog, threshold), size, threshold)
         planned = dict(_classes(planner, groups, spool))
     named = groups.names[by]
     tables = [planner.table([], np.empty((2, 0, 0)), np.empty(0, np.int64)).add_column(0, by, pa.array([], pa.string()))]
@@ -151,28 +151,28 @@ class Open:
         (n_skills,) whether the catalog has items of it; None without a catalog.
     before
         Skill -> its prerequisites.
-    at
+    threshold
         The mastery that counts as mastered.
     """
 
     rank: IntArray
     practised: NDArray[np.bool_] | None
     before: dict[int, list[int]]
-    at: float
+    threshold: float
 
     @classmethod
-    def of(cls, skills: pa.StringArray, catalog: Catalog | None, at: float) -> Open:
+    def of(cls, skills: pa.StringArray, catalog: Catalog | None, threshold: float) -> Open:
         """Of skills, the catalog's first and in its order."""
         if catalog is None:
-            return cls(pc.rank(skills).to_numpy().astype(np.int64), None, {}, at)
+            return cls(pc.rank(skills).to_numpy().astype(np.int64), None, {}, threshold)
         place = {skill: code for code, skill in enumerate(catalog.skills)}
         before = {place[skill]: [place[need] for need in needs] for skill, needs in catalog.prerequisites.items() if needs}
         practised = np.array([skill in catalog.practised for skill in skills.to_pylist()], bool)
-        return cls(np.arange(len(skills)), practised, before, at)
+        return cls(np.arange(len(skills)), practised, before, threshold)
 
     def preferences(self, known: FloatArray) -> list[list[int]]:
         """Of each student the open skills, first the nearest mastery; ``known`` (n_students, n_skills), nan: not met."""
-        mastered = known >= self.at
+        mastered = known >= self.threshold
         open_ = ~mastered & (~np.isnan(known) if self.practised is None else self.practised)
         for skill, needs in self.before.items():
             open_[:, skill] &= mastered[:, needs].all(axis=1)
@@ -188,7 +188,7 @@ class Planner:
     skills: pa.StringArray
     open_: Open
     size: tuple[int, int]
-    at: float
+    threshold: float
 
     def plan(self, members: IntArray, rows: NDArray[Any]) -> pa.Table:
         """The small groups of the students ``members``, whose mastery ``rows`` tell."""
@@ -221,7 +221,7 @@ class Planner:
         for number, (skill, _) in enumerate(groups, 1):
             known, low = facts[:, :, skill]
             order = np.lexsort((-known, -low))
-            sure = order[low[order] >= self.at]
+            sure = order[low[order] >= self.threshold]
             chosen = np.sort(np.argsort(jobs[sure], kind="stable")[:HELPERS])  # best first
             jobs[sure[chosen]] += 1
             yield from (Seat(number, skill, "helps", int(who)) for who in sure[chosen])

@@ -38,13 +38,13 @@ class Courses(NamedTuple):
     last_row: IntArray  # and of the last
 
 
-def courses(log: Log, model: KnowsMastery, at: float) -> Courses:
+def courses(log: Log, model: KnowsMastery, threshold: float) -> Courses:
     """How each student of a log fared on each skill they met."""
     rows, mastery = log.rows, model.trace(log)["mastery"].to_numpy()
     n_pairs, row = len(rows.pair_skill), np.repeat(np.arange(len(log)), np.diff(rows.skill_start))
     start, first, last = (np.zeros(n_pairs, np.int64) for _ in range(3))  # entries
     backwards = np.arange(len(row))[::-1]
-    reached = backwards[mastery[::-1] >= at]
+    reached = backwards[mastery[::-1] >= threshold]
     start[rows.pair[::-1]], first[rows.pair[reached]], last[rows.pair] = backwards, reached, backwards[::-1]
     ever, best = np.zeros(n_pairs, bool), np.zeros(n_pairs)
     ever[rows.pair[reached]] = True
@@ -69,14 +69,14 @@ def pace(
     by: str | Sequence[str] = "skill",
     *,
     roster: Any = None,
-    at: float = Criterion.at,
-    minimum: int = 10,
+    threshold: float = Criterion.threshold,
+    min_students: int = 10,
 ) -> pa.Table:
     """Responses and days until mastery, by skill or what else a roster tells.
 
     A student *reached* a skill with the response right after which mastery was first ``at`` or above; days count from the
     first response on the skill. Quartiles are of those who reached it alone: read them beside the share who did. They are values
-    that occurred (the smallest that so many do not exceed), days in whole hours, and null where fewer than ``minimum`` pairs
+    that occurred (the smallest that so many do not exceed), days in whole hours, and null where fewer than ``min_students`` pairs
     reached it. What is withheld, and how shares stay open: as in :func:`~adaptrace.report.rollups.mastery_by`.
 
     Parameters
@@ -85,7 +85,7 @@ def pace(
         A log, or logs that come one by one and share no student: only counts are kept of each.
     model
         A fitted model that knows mastery: a BKT or a Blend.
-    by, roster, at, minimum
+    by, roster, threshold, min_students
         As in :func:`~adaptrace.report.rollups.mastery_by`.
 
     Returns
@@ -99,7 +99,7 @@ def pace(
     Raises
     ------
     ValueError
-        If ``by``, ``at`` or ``minimum`` cannot be.
+        If ``by``, ``threshold`` or ``min_students`` cannot be.
     DataError
         If a student stands in two logs, or the roster lacks a column.
     ModelError
@@ -110,25 +110,25 @@ def pace(
     >>> import adaptrace as at
     >>> model = at.BKT.from_parameters(["halves"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
     >>> log = at.Log.from_arrow({"student": ["Ada"] * 3, "item": [1, 2, 3], "skill": ["halves"] * 3, "correct": [0, 1, 1]})
-    >>> at.pace(log, model, minimum=1).select(["skill", "reached", "responses_median"]).to_pylist()
+    >>> at.pace(log, model, min_students=1).select(["skill", "reached", "responses_median"]).to_pylist()
     [{'skill': 'halves', 'reached': 1.0, 'responses_median': 3.0}]
     """
-    check(at, minimum)
+    check(threshold, min_students)
     knowing_mastery(model, "pace")
     tally, once = Tally(by, roster, "reached", "stuck"), Apart()
     values = {name: Sums(("cell", "value"), ("n",)) for name in ("responses", "days")}
     for log in [logs] if isinstance(logs, Log) else logs:
         once.add(log)
-        _count(tally, values, log, courses(log, model, at))
+        _count(tally, values, log, courses(log, model, threshold))
     cells = tally.total()
     of = numbers_of(cells)
-    figures = {"pairs": of["pairs"], **{name: open_share(of[name], of["pairs"], minimum) for name in ("reached", "stuck")}}
+    figures = {"pairs": of["pairs"], **{name: open_share(of[name], of["pairs"], min_students) for name in ("reached", "stuck")}}
     cell = cells["cell"].to_numpy()
     for name, sums in values.items():
         scale = HOURS if name == "days" else 1
-        for quartile, found in _quartiles(sums.total(), cell, minimum).items():
+        for quartile, found in _quartiles(sums.total(), cell, min_students).items():
             figures[f"{name}_{quartile}"] = found / scale
-    return withhold(cells, tally.by, figures, minimum)
+    return withhold(cells, tally.by, figures, min_students)
 
 
 class Apart:
@@ -164,13 +164,13 @@ def _count(tally: Tally, values: dict[str, Sums], log: Log, found: Courses) -> N
     values["days"].add({"cell": cell[timed], "value": known, "n": one[timed]})
 
 
-def _quartiles(counts: pa.Table, cells: IntArray, minimum: int) -> dict[str, NDArray[np.float64]]:
+def _quartiles(counts: pa.Table, cells: IntArray, min_students: int) -> dict[str, NDArray[np.float64]]:
     """Quartiles of each cell's values, given how often each occurred; nan of fewer than a minimum."""
     cell, value, n = (counts[name].to_numpy() for name in ("cell", "value", "n"))
     running = np.append(0, np.cumsum(n))
     first, last = np.searchsorted(cell, cells), np.searchsorted(cell, cells, side="right")
     total = running[last] - running[first]
-    enough = total >= minimum
+    enough = total >= min_students
     found = {}
     for name, share in QUARTILES.items():
         rank = running[first] + np.ceil(share * total).astype(np.int64)  # 1-based, among all
@@ -187,7 +187,7 @@ NOBODY = {"student": TEXT, "skill": TEXT, "opportunities": pa.int64(), "best": R
 
 
 def stuck(
-    logs: Log | Iterable[Log], model: KnowsMastery, *, opportunities: int = WHEEL_SPINNING, at: float = Criterion.at
+    logs: Log | Iterable[Log], model: KnowsMastery, *, opportunities: int = WHEEL_SPINNING, threshold: float = Criterion.threshold
 ) -> pa.Table:
     """Students who spin their wheels: many opportunities on a skill, and never mastered (Beck & Gong, 2013).
 
@@ -199,7 +199,7 @@ def stuck(
         A fitted model that knows mastery: a BKT or a Blend.
     opportunities
         How many are many.
-    at
+    threshold
         The mastery that counts as mastered.
 
     Returns
@@ -225,14 +225,14 @@ def stuck(
     >>> at.stuck(log, model).select(["student", "skill", "opportunities"]).to_pylist()
     [{'student': 'Ada', 'skill': 'halves', 'opportunities': 10}]
     """
-    check(at)
+    check(threshold)
     if not opportunities >= 1:
         raise ValueError(f"opportunities: got {opportunities}; expected 1 or more")
     knowing_mastery(model, "stuck")
     once, tables = Apart(), list[pa.Table]()
     for log in [logs] if isinstance(logs, Log) else logs:
         once.add(log)
-        tables.append(_stuck_in(log, courses(log, model, at), opportunities))
+        tables.append(_stuck_in(log, courses(log, model, threshold), opportunities))
     tables = tables or [pa.schema(NOBODY).empty_table()]
     shared = [name for name in tables[0].column_names if all(name in table.column_names for table in tables)]
     together = pa.concat_tables([table.select(shared) for table in tables])

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.models.criterion import Criterion
-from adaptrace.report.disclosure import check_minimum, open_mean, open_share, withhold
+from adaptrace.report.disclosure import check_min_students, open_mean, open_share, withhold
 from adaptrace.report.mastery_table import IntArray, Mastery, read
 from adaptrace.report.roster import BITS, UNIT, Tally
 from adaptrace.report.spill import SHARDS, Spool, packed
@@ -19,10 +19,10 @@ BLOCK = 1024  # students next to each other in the roster share their cells, so 
 PAIR = np.dtype([("student", np.int32), ("skill", np.int32), ("mastery", np.float64)])
 
 
-def check(at: float, minimum: int = 1) -> None:
+def check(threshold: float, min_students: int = 1) -> None:
     """Raise a ValueError of all that is wrong with a threshold and a minimum."""
-    problems = [] if 0.0 < at < 1.0 else [f"at: got {at}; expected a mastery between 0 and 1"]
-    if problems := problems + check_minimum(minimum):
+    problems = [] if 0.0 < threshold < 1.0 else [f"threshold: got {threshold}; expected a mastery between 0 and 1"]
+    if problems := problems + check_min_students(min_students):
         raise ValueError("; ".join(problems))
 
 
@@ -31,8 +31,8 @@ def mastery_by(
     by: str | Sequence[str] = ("class", "skill"),
     *,
     roster: Any = None,
-    at: float = Criterion.at,
-    minimum: int = 10,
+    threshold: float = Criterion.threshold,
+    min_students: int = 10,
 ) -> pa.Table:
     """Mastery by class, school, skill or what else a roster tells, over tables of any size.
 
@@ -40,13 +40,14 @@ def mastery_by(
     met weighs the same. Sums are kept to 2^-32 a row, so the result does not depend, to the bit, on the order of the rows or
     their cut into files.
 
-    **What is withheld.** Cells of fewer than ``minimum`` students are ``withheld``: everything but their name is null. Where a
-    total, less the cells that are shown, would give a withheld one away, the next smallest is withheld too, in every direction:
-    the withheld cells of a line (one skill across classes, one class across skills) are at least two and of ``minimum``
-    students together, or the whole line is. This stops subtraction within a table and from its totals; it does not stop
-    systems of equations over tables by other columns (Cox, 1980): publish one. A share of none or all would tell of every
-    single student, so with a minimum shares lie in [1/n, 1 - 1/n] of n pairs and means in [at/n, 1 - (1 - at)/n]: always such
-    that one may be unlike the others. A share at an end reads "at most", "at least". ``minimum=1`` switches all of it off.
+    **What is withheld.** Cells of fewer than ``min_students`` students are ``withheld``: everything but their name is null.
+    Where a total, less the cells that are shown, would give a withheld one away, the next smallest is withheld too, in every
+    direction: the withheld cells of a line (one skill across classes, one class across skills) are at least two and of
+    ``min_students`` students together, or the whole line is. This stops subtraction within a table and from its totals; it
+    does not stop systems of equations over tables by other columns (Cox, 1980): publish one. A share of none or all would
+    tell of every single student, so with a minimum shares lie in [1/n, 1 - 1/n] of n pairs and means in
+    [threshold/n, 1 - (1 - threshold)/n]: always such that one may be unlike the others. A share at an end reads "at most",
+    "at least". ``min_students=1`` switches all of it off.
 
     Parameters
     ----------
@@ -57,9 +58,9 @@ def mastery_by(
         Columns of the roster, and ``"skill"``.
     roster
         ``student`` and these columns; a row for each class of a student. An Arrow table or a file.
-    at
+    threshold
         The mastery that counts as mastered.
-    minimum
+    min_students
         Students that a figure may be of.
 
     Returns
@@ -72,7 +73,7 @@ def mastery_by(
     Raises
     ------
     ValueError
-        If ``by``, ``at`` or ``minimum`` cannot be.
+        If ``by``, ``threshold`` or ``min_students`` cannot be.
     DataError
         If a table lacks a column or holds what it must not; a student has a skill twice.
 
@@ -84,23 +85,23 @@ def mastery_by(
     >>> table.column_names
     ['class', 'students', 'pairs', 'mastery', 'mastered', 'certain', 'opportunities', 'withheld']
     """
-    check(at, minimum)
+    check(threshold, min_students)
     tally = Tally(by, roster, "mastery", "mastered", "certain", "opportunities")
     for rows in read(mastery, tally.students, tally.skills, ("mastery", "low", "opportunities")):
         known, low, opportunities = rows.values.values()
-        flags = {"mastered": known >= at, "certain": low >= at}
+        flags = {"mastered": known >= threshold, "certain": low >= threshold}
         pairs = np.ones(len(known))
         tally.add(rows.student, rows.skill, pairs=pairs, mastery=units(known), **flags, opportunities=opportunities)
     cells = tally.total()
     of = numbers_of(cells)
     figures = {
         "pairs": of["pairs"],
-        "mastery": open_mean(of["mastery"] / UNIT, of["pairs"], at, minimum, top=1.0 - at),
-        "mastered": open_share(of["mastered"], of["pairs"], minimum),
-        "certain": open_share(of["certain"], of["pairs"], minimum),
+        "mastery": open_mean(of["mastery"] / UNIT, of["pairs"], threshold, min_students, top=1.0 - threshold),
+        "mastered": open_share(of["mastered"], of["pairs"], min_students),
+        "certain": open_share(of["certain"], of["pairs"], min_students),
         "opportunities": of["opportunities"] / of["pairs"],
     }
-    return withhold(cells, tally.by, figures, minimum)
+    return withhold(cells, tally.by, figures, min_students)
 
 
 def growth(
@@ -109,8 +110,8 @@ def growth(
     by: str | Sequence[str] = ("class", "skill"),
     *,
     roster: Any = None,
-    at: float = Criterion.at,
-    minimum: int = 10,
+    threshold: float = Criterion.threshold,
+    min_students: int = 10,
 ) -> pa.Table:
     """How mastery grew between two dates, of the students and skills that both tables hold.
 
@@ -121,7 +122,7 @@ def growth(
     ----------
     before, after
         Two mastery tables, each as in :func:`mastery_by`.
-    by, roster, at, minimum
+    by, roster, threshold, min_students
         As in :func:`mastery_by`.
 
     Returns
@@ -143,31 +144,34 @@ def growth(
     >>> import adaptrace as at
     >>> autumn = {"student": ["Ada", "Ben"], "skill": ["halves"] * 2, "mastery": [0.5, 0.75]}
     >>> spring = {"student": ["Ada", "Cem"], "skill": ["halves"] * 2, "mastery": [0.75, 0.5]}
-    >>> table = at.growth(autumn, spring, "skill", minimum=1)
+    >>> table = at.growth(autumn, spring, "skill", min_students=1)
     >>> table.select(["skill", "students", "new", "gone", "gain"]).to_pylist()
     [{'skill': 'halves', 'students': 1, 'new': 1, 'gone': 1, 'gain': 0.25}]
     """
-    check(at, minimum)
+    check(threshold, min_students)
     tally = Tally(by, roster, "new", "gone", "before", "after", "newly_mastered", "lost")
     with Spool(PAIR) as old, Spool(PAIR) as new:
         for spool, table in ((old, before), (new, after)):
             for rows in read(table, tally.students, tally.skills):
                 spool.add(rows.student // BLOCK % SHARDS, packed(PAIR, rows.student, rows.skill, rows.values["mastery"]))
         for pair in zip(old.shards(), new.shards(), strict=True):
-            _grow(tally, *pair, at)
+            _grow(tally, *pair, threshold)
     cells = tally.total()
     of = numbers_of(cells)
-    means = {name: open_mean(of[name] / UNIT, of["pairs"], at, minimum, top=1.0 - at) for name in ("before", "after")}
+    means = {
+        name: open_mean(of[name] / UNIT, of["pairs"], threshold, min_students, top=1.0 - threshold)
+        for name in ("before", "after")
+    }
     figures = {
         **{name: of[name] for name in ("pairs", "new", "gone")},
         **means,
         "gain": means["after"] - means["before"],
-        **{name: open_share(of[name], of["pairs"], minimum) for name in ("newly_mastered", "lost")},
+        **{name: open_share(of[name], of["pairs"], min_students) for name in ("newly_mastered", "lost")},
     }
-    return withhold(cells, tally.by, figures, minimum)
+    return withhold(cells, tally.by, figures, min_students)
 
 
-def _grow(tally: Tally, old: NDArray[Any], new: NDArray[Any], at: float) -> None:
+def _grow(tally: Tally, old: NDArray[Any], new: NDArray[Any], threshold: float) -> None:
     """Add the pairs of some students, at two dates."""
     rows, date = np.concatenate([old, new]), np.repeat([0, 1], [len(old), len(new)])
     key = rows["student"].astype(np.int64) << BITS | rows["skill"]
@@ -177,7 +181,7 @@ def _grow(tally: Tally, old: NDArray[Any], new: NDArray[Any], at: float) -> None
     known[date[order], np.cumsum(another) - 1] = rows["mastery"][order]
     here = ~np.isnan(known)
     both, known = here.all(axis=0), np.where(here.all(axis=0), known, 0.0)
-    mastered = known >= at
+    mastered = known >= threshold
     tally.add(
         key >> BITS,
         key & ((1 << BITS) - 1),

@@ -86,15 +86,15 @@ class Stats:
         keep = [name for name in self.symbols.column_names if name not in factors]
         return _joined([Content(self.skills, self.symbols.select(keep), self.trie)])
 
-    def suppressed(self, minimum: int) -> tuple[Stats, Loss]:
-        """Stats whose every count, and every difference of counts, is of ``minimum`` or more students, or of none.
+    def suppressed(self, min_students: int) -> tuple[Stats, Loss]:
+        """Stats whose every count, and every difference of counts, is of ``min_students`` or more students, or of none.
 
         Histories are cut short (:func:`adaptrace.stats.suppression.thinned`): that costs evidence, and biases a fit hardly at
         all.
 
         Parameters
         ----------
-        minimum
+        min_students
             Students.
 
         Returns
@@ -116,15 +116,15 @@ class Stats:
         10 students or more in every count: 12,765 of 25,169 responses lost (50.7%)
         117 times a student is no longer counted on a skill, 1 skill gone
         """
-        if minimum < 1:
-            raise ValueError(f"minimum: got {minimum}; expected 1 or more students")
+        if min_students < 1:
+            raise ValueError(f"min_students: got {min_students}; expected 1 or more students")
         if "student" in self.factors:
             raise ModelError("these stats name students, which no minimum hides; make them with a model without students=")
-        thinned = suppression.thinned(self.trie, self.symbols.drop_columns(list(OUTCOME)), minimum)
+        thinned = suppression.thinned(self.trie, self.symbols.drop_columns(list(OUTCOME)), min_students)
         stats = _joined([_used(Content(self.skills, self.symbols, thinned))])
         before, after = self._met, stats._met
         total, kept = int(self.responses.sum()), int(stats.responses.sum())
-        return stats, Loss(minimum, total, kept, before - after, len(self.skills) - len(stats.skills))
+        return stats, Loss(min_students, total, kept, before - after, len(self.skills) - len(stats.skills))
 
     def save(self, path: str | os.PathLike[str], *, sources: Sequence[Mapping[str, Any]] = ()) -> None:
         """Write one Parquet file, whole or not at all; stats by student hold the students' names.

@@ -20,7 +20,7 @@ class Loss:
 
     Attributes
     ----------
-    minimum
+    min_students
         How many students every published count is of, at least.
     responses, kept
         Responses before and after.
@@ -30,7 +30,7 @@ class Loss:
         How many skills are gone.
     """
 
-    minimum: int
+    min_students: int
     responses: int
     kept: int
     students: int
@@ -45,13 +45,13 @@ class Loss:
         lost = f"{self.responses - self.kept:,} of {self.responses:,} responses lost ({self.share:.1%})"
         skills = f"{self.skills:,} skill{'s' * (self.skills != 1)} gone"
         return (
-            f"{self.minimum} students or more in every count: {lost}\n"
+            f"{self.min_students} students or more in every count: {lost}\n"
             f"{self.students:,} times a student is no longer counted on a skill, {skills}"
         )
 
 
-def thinned(trie: Trie, factors: pa.Table, minimum: int) -> Trie:
-    """The sequences, cut short until ``minimum`` or more students end wherever any end; nodes of none are gone.
+def thinned(trie: Trie, factors: pa.Table, min_students: int) -> Trie:
+    """The sequences, cut short until ``min_students`` or more students end wherever any end; nodes of none are gone.
 
     Where the next outcome would be shown of too few students, it is shown of none: to drop the rare outcome alone, or to give it
     to the students before it, would make the common one look more common (with guess and slip wrong by several percent, while
@@ -64,12 +64,12 @@ def thinned(trie: Trie, factors: pa.Table, minimum: int) -> Trie:
     factors
         What the symbols tell apart beside the outcome, a row a symbol: the next response is shown, or not, for all outcomes
         of equal factors together.
-    minimum
+    min_students
         Students.
     """
     group = _groups(factors)
     students = np.zeros(len(trie.parent), np.int64)
-    kernels.thin(trie, group, int(group.max(initial=-1)) + 1, minimum, students)
+    kernels.thin(trie, group, int(group.max(initial=-1)) + 1, min_students, students)
     kept = students > 0
     place = np.concatenate([[0], np.cumsum(kept)])
     start = place[trie.start]

@@ -60,7 +60,7 @@ def test_fading_equals_the_sum_over_hidden_paths(gaps: list[float], outcomes: li
         assert learned == pytest.approx(reference.learned_after(prior, responses, place), rel=1e-8)
     asked = START + datetime.timedelta(microseconds=round((days[-1] + later) * 86_400e6))
     expected = reference.mastery(prior, responses, reference.kept(later, model.half_life("s")))
-    assert model.score(log, at=asked)["mastery"][0].as_py() == pytest.approx(expected, rel=1e-9)
+    assert model.score(log, time=asked)["mastery"][0].as_py() == pytest.approx(expected, rel=1e-9)
 
 
 def test_mastery_falls_with_time_and_at_the_last_response_it_is_what_it_was() -> None:
@@ -68,8 +68,8 @@ def test_mastery_falls_with_time_and_at_the_last_response_it_is_what_it_was() ->
     last = log.table["time"].to_pylist()[-1]
     ada = history(0.0, 1.0)
     now = model.score(ada)
-    assert model.score(ada, at=START + DAY).to_pydict() == now.to_pydict()
-    scores = [model.score(ada, at=START + DAY * days)["mastery"][0].as_py() for days in (1, 2, 8, 100, 10_000)]
+    assert model.score(ada, time=START + DAY).to_pydict() == now.to_pydict()
+    scores = [model.score(ada, time=START + DAY * days)["mastery"][0].as_py() for days in (1, 2, 8, 100, 10_000)]
     assert sorted(scores, reverse=True) == scores
     assert len(set(scores)) == 5
     assert scores[2] == pytest.approx(scores[0] * reference.kept(7.0, model.half_life("s")), rel=1e-12)
@@ -78,7 +78,7 @@ def test_mastery_falls_with_time_and_at_the_last_response_it_is_what_it_was() ->
 
 def test_a_time_before_the_last_response_changes_nothing() -> None:
     model, ada = fading(), history(0.0, 5.0)
-    assert model.score(ada, at=START + DAY).to_pydict() == model.score(ada).to_pydict()
+    assert model.score(ada, time=START + DAY).to_pydict() == model.score(ada).to_pydict()
 
 
 def test_mastery_at_a_time_equals_the_students_bit_for_bit_and_keeps_its_interval_around_it() -> None:
@@ -86,7 +86,7 @@ def test_mastery_at_a_time_equals_the_students_bit_for_bit_and_keeps_its_interva
     student = at.Student.from_log(model, ada, 0)
     for days in (4.0, 5.25, 90.0):
         when = START + DAY * days
-        (row,) = model.score(ada, at=when).to_pylist()
+        (row,) = model.score(ada, time=when).to_pylist()
         assert row["mastery"] == student.mastery("s", time=when)
         assert row["low"] <= row["mastery"] <= row["high"]
         assert student.predict("q", skills=["s"], time=when) == pytest.approx(
@@ -98,7 +98,7 @@ def test_a_time_without_a_zone_is_utc() -> None:
     model, ada = fading(), history(0.0)
     naive = (START + 3 * DAY).replace(tzinfo=None)
     other = (START + 3 * DAY).astimezone(datetime.timezone(datetime.timedelta(hours=9)))
-    scores = [model.score(ada, at=when).to_pydict() for when in (naive, START + 3 * DAY, other)]
+    scores = [model.score(ada, time=when).to_pydict() for when in (naive, START + 3 * DAY, other)]
     assert scores[0] == scores[1] == scores[2]
 
 
@@ -106,7 +106,7 @@ def test_a_time_is_refused_where_mastery_does_not_fade() -> None:
     log = history(0.0, 1.0)
     for model in (at.BKT().fit(log), at.BKT(items=("guess",)).fit(log)):
         with pytest.raises(at.ModelError, match=r"does not fade; fit one with BKT\(elapsed=True\)"):
-            model.score(log, at=START)
+            model.score(log, time=START)
 
 
 def test_a_log_without_a_clock_is_refused_where_mastery_fades() -> None:

@@ -399,14 +399,14 @@ class BKT(Kept):
         traced, correct = self._trace(log, outcomes=True), log.rows.correct
         return float(np.log(correct * traced.predicted + (1.0 - correct) * traced.wrong).sum())
 
-    def score(self, log: Log, *, at: datetime.datetime | None = None) -> pa.Table:
+    def score(self, log: Log, *, time: datetime.datetime | None = None) -> pa.Table:
         """Mastery of every student on every skill they met, after their last response.
 
         Parameters
         ----------
         log
             Not changed.
-        at
+        time
             When mastery is asked for (with a time zone; UTC if without): skills not practised since have faded. Needs a
             model with ``elapsed=True``.
 
@@ -417,7 +417,7 @@ class BKT(Kept):
             90 % interval that the uncertainty of the skill's parameters leaves, ``opportunities``,
             ``last_time`` (or ``last_order``), and ``fitted``: whether the fit knew the skill.
         """
-        return mastery_of(self, states(self, log), at)
+        return mastery_of(self, states(self, log), time)
 
     def trace(self, log: Log) -> pa.Table:
         """The path of mastery: what the model knew before and after every response.

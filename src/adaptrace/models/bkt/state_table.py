@@ -112,7 +112,7 @@ def _carry(model: BKT, log: Log, layout: Layout, carried: Carried) -> None:
     parallel.run(kernels.carry, [(rows, cells, parameters, told, *piece, carried) for piece in pieces])
 
 
-def mastery_of(model: BKT, states: pa.Table, at: datetime.datetime | None = None) -> pa.Table:
+def mastery_of(model: BKT, states: pa.Table, time: datetime.datetime | None = None) -> pa.Table:
     """The table of :meth:`BKT.score <adaptrace.BKT.score>`, read off the table of :func:`states`."""
     skill = coded(schema.combined(states["skill"]))
     place, code = model._fitted.index(skill.dictionary), skill.indices.to_numpy()
@@ -121,8 +121,8 @@ def mastery_of(model: BKT, states: pa.Table, at: datetime.datetime | None = None
     covariance = model._fitted.covariance[place]
     pieces = parallel.ranges(len(odds))
     parallel.run(lambda first, last: kernels.spread(covariance, code[first:last], slope[first:last], spread[first:last]), pieces)
-    if at is not None:
-        odds, spread = _faded(model, states, odds, spread, place[code], at)
+    if time is not None:
+        odds, spread = _faded(model, states, odds, spread, place[code], time)
     columns = {
         "student": states["student"],
         "skill": skill,
@@ -137,12 +137,12 @@ def mastery_of(model: BKT, states: pa.Table, at: datetime.datetime | None = None
 
 
 def _faded(
-    model: BKT, states: pa.Table, odds: FloatArray, spread: FloatArray, place: NDArray[np.int64], at: datetime.datetime
+    model: BKT, states: pa.Table, odds: FloatArray, spread: FloatArray, place: NDArray[np.int64], time: datetime.datetime
 ) -> tuple[FloatArray, FloatArray]:
     """Odds at a later time, and the standard deviation of their logarithm."""
     if not model.elapsed or model.effects is None or "last_time" not in states.column_names:
-        raise ModelError("score(at=...): this model's mastery does not fade; fit one with BKT(elapsed=True)")
-    moment = pa.scalar(at if at.tzinfo else at.replace(tzinfo=datetime.UTC), schema.TIME).cast(pa.int64()).as_py()
+        raise ModelError("score(time=...): this model's mastery does not fade; fit one with BKT(elapsed=True)")
+    moment = pa.scalar(time if time.tzinfo else time.replace(tzinfo=datetime.UTC), schema.TIME).cast(pa.int64()).as_py()
     days = np.maximum(moment - states["last_time"].cast(pa.int64()).to_numpy(), 0) / DAY
     faded = np.empty_like(odds)
     kernels.fade_all(odds, days, model.effects.half_life, place.astype(np.int32), faded)
