@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
 from adaptrace.models.saved import Kept
 
@@ -96,7 +97,7 @@ class Constant(Kept):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Constant:
         """The model that :meth:`to_dict` described."""
-        return cls(content["mean"])
+        return cls(read.number(content, "mean"))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
 from adaptrace.models.half_life import chance, first_rates
 from adaptrace.models.saved import Kept
@@ -61,8 +62,9 @@ class Rates:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Rates:
         """What :meth:`to_dict` described."""
-        first = np.array(content["first"], float)
-        return cls(pa.array(content["items"], pa.string()), first, content["same_day"], content["responses"])
+        items = read.texts(content, "items")
+        first = read.numbers(content, "first", len(items) + 1, low=0.0, high=1.0)
+        return cls(items, first, read.number(content, "same_day", 0.0, 1.0), read.count(content, "responses"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,7 +216,8 @@ class FSRS(Kept):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> FSRS:
         """The model that :meth:`to_dict` described."""
-        return cls(content["parameters"] or None, content["optimise"], Rates.from_dict(content["rates"]))
+        parameters = content["parameters"] and read.numbers(content, "parameters", len(content["parameters"])).tolist()
+        return cls(parameters or None, read.flag(content, "optimise"), Rates.from_dict(content["rates"]))
 
 
 @dataclass(slots=True)

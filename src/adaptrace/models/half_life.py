@@ -23,6 +23,7 @@ from adaptrace.kernels.compile import plain
 from adaptrace.kernels.half_life import Curve, Lean, Past
 from adaptrace.kernels.lbfgs import minimise
 from adaptrace.kernels.rows import Rows
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
 from adaptrace.models.saved import Kept
 
@@ -86,10 +87,16 @@ class Fading:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Fading:
         """What :meth:`to_dict` described."""
-        values: dict[str, Any] = {
-            name: np.array(value, float) if isinstance(value, list) else value for name, value in content["curve"].items()
-        }
-        return cls(pa.array(content["skills"], pa.string()), Curve(**values), content["responses"], content["objective"])
+        skills, said = read.texts(content, "skills"), content["curve"]
+        curve = Curve(
+            weight=read.numbers(said, "weight", 3),
+            skill=read.numbers(said, "skill", len(skills) + 1),
+            first=read.numbers(said, "first", len(skills) + 1, low=0.0, high=1.0),
+            **{name: read.number(said, name, 0.0, 1.0) for name in ("guess", "slip")},
+            shortest=read.number(said, "shortest", np.finfo(float).tiny),
+            longest=read.number(said, "longest", said["shortest"]),
+        )
+        return cls(skills, curve, read.count(content, "responses"), read.number(content, "objective", -math.inf, math.inf))
 
 
 @dataclass(frozen=True, repr=False)
@@ -245,7 +252,7 @@ class HalfLife(Kept):
     def from_dict(cls, content: Mapping[str, Any]) -> HalfLife:
         """The model that :meth:`to_dict` described."""
         shortest, longest = content["range_days"]
-        return cls(content["guess_and_slip"], (shortest, longest), content["l2"], Fading.from_dict(content["fading"]))
+        return cls(read.flag(content, "guess_and_slip"), (shortest, longest), content["l2"], Fading.from_dict(content["fading"]))
 
 
 @dataclass(slots=True)

@@ -23,10 +23,12 @@ from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import bkt_effects as kernels
 from adaptrace.kernels.bkt import Cells, Parameters
 from adaptrace.kernels.compile import plain
+from adaptrace.models import content as read
 
 FloatArray = NDArray[np.float64]
 Row = tuple[float, float, float, float, float]
 
+FARTHEST = 100.0  # on the logit scale, that an offset may be: exp() of all that is added up does not overflow
 STEEPEST = 5.0  # log of how much one level more tells at most
 
 within, highest_guess = plain(kernels.within), plain(kernels.highest_guess)  # the steps of `settle`, for one response
@@ -282,21 +284,32 @@ class Effects:
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Effects:
-        """What :meth:`to_dict` described."""
+    def from_dict(cls, content: Mapping[str, Any], skills: int) -> Effects:
+        """What :meth:`to_dict` described, of a model of so many skills."""
+        n, of_skill = skills + 1, len(Parameters._fields)
         factors = tuple(
             Effect(
-                each["factor"],
-                tuple(each["parameters"]),
-                pa.array(each["names"], pa.string()),
-                np.array(each["offsets"], float).reshape(len(each["names"]), len(each["parameters"])),
-                np.array(each["spread"], float),
+                str(each["factor"]),
+                tuple(Parameters._fields[Parameters._fields.index(name)] for name in each["parameters"]),
+                names := read.texts(each, "names"),
+                read.numbers(each, "offsets", len(names), len(each["parameters"]), low=-FARTHEST, high=FARTHEST),
+                read.numbers(each, "spread", len(each["parameters"]), low=0.0),
             )
             for each in content["factors"]
         )
-        levels = tuple(
-            Levels(each["kind"], np.array(each["easy"], float), np.array(each["steep"], float), np.array(each["seen"], bool))
-            for each in content["levels"]
-        )
-        arrays = {name: np.array(content[name], float) for name in ("low", "high", "x", "squeeze", "half_life")}
+        levels = tuple(_levels_from_dict(each, n) for each in content["levels"])
+        arrays = {
+            **{name: read.numbers(content, name, of_skill) for name in ("low", "high")},
+            "x": read.numbers(content, "x", n, of_skill, low=-3 * FARTHEST, high=3 * FARTHEST),
+            "squeeze": read.numbers(content, "squeeze", n),
+            "half_life": read.numbers(content, "half_life", n if content["half_life"] else 0, low=0.0),
+        }
         return cls(**arrays, factors=factors, levels=levels)
+
+
+def _levels_from_dict(content: Mapping[str, Any], n: int) -> Levels:
+    """The emission rows of a kind, of n - 1 skills and the mean."""
+    steps = len(content["easy"][0])
+    easy, steep = (read.numbers(content, name, n, steps, low=-FARTHEST, high=FARTHEST) for name in ("easy", "steep"))
+    seen = read.numbers(content, "seen", n, low=0.0, high=1.0).astype(bool)
+    return Levels(str(content["kind"]), easy, steep, seen)

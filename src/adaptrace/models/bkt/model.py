@@ -19,6 +19,7 @@ from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.bkt.effects import Effects
 from adaptrace.models.bkt.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
@@ -697,5 +698,10 @@ class BKT(Kept):
         options = {key: value for key, value in content.items() if key not in ("family", "skills", "effects")}
         options |= {name: {key: tuple(pair) for key, pair in content[name].items()} for name in ("bounds", "smoothing")}
         options |= {name: tuple(content[name]) for name in MAY_VARY}
-        effects = content["effects"] and Effects.from_dict(content["effects"])
-        return cls(**options, table=SkillTable.from_dict(content["skills"]), effects=effects)
+        options |= {name: read.flag(content, name) for name in ("forget", "elapsed", "plausible")}
+        table = SkillTable.from_dict(content["skills"])
+        effects = None if content["effects"] is None else Effects.from_dict(content["effects"], len(table))
+        model = cls(**options, table=table, effects=effects)
+        if bool(model._variation) != (effects is not None):
+            raise ValueError(f"effects: got {'some' if effects else 'none'}; expected what the options say varies")
+        return model

@@ -15,12 +15,14 @@ from adaptrace.data import schema
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.bkt import Parameters
 from adaptrace.kernels.bkt_fit import FEW_RIGHTS, MANY_RIGHTS, MASTERED
+from adaptrace.models import content as read
 from adaptrace.models.bkt.fit_skills import Fitted, Pull
 
 FloatArray = NDArray[np.float64]
 Row = tuple[float, float, float, float, float]
 
 SMALLEST = 1e-9  # a probability nearer to 0 or 1 is moved here: certainty could never be revised
+ABOVE_0, BELOW_1 = 5e-324, 1.0 - 2.0**-53  # next to 0 and 1
 Z90 = 1.6448536269514722  # the normal quantile of two-sided 90 % intervals
 SPREAD_UNKNOWN = 1.0  # standard deviation of the logits of a skill when nothing was fitted
 FEW_RESPONSES = 200  # about 50 students with 4 responses, below which parameters are hardly determined
@@ -207,8 +209,13 @@ class SkillTable:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> SkillTable:
         """What :meth:`to_dict` described."""
-        parameters = Parameters(**{name: np.array(values, float) for name, values in content["parameters"].items()})
-        covariance = np.array(content["covariance"], float)
-        names, responses = pa.array(content["names"], pa.string()), np.array(content["responses"], np.int64)
-        pulled, weight = np.array(content["pulled"], float).reshape(-1, 5), np.array(content["weight"], float)
+        names, said = read.texts(content, "names"), content["parameters"]
+        n, of_skill = len(names), len(Parameters._fields)
+        least = {"forget": 0.0}  # the others are never certain: odds would be infinite
+        parameters = Parameters(
+            **{name: read.numbers(said, name, n + 1, low=least.get(name, ABOVE_0), high=BELOW_1) for name in Parameters._fields}
+        )
+        covariance = read.numbers(content, "covariance", n + 1, of_skill, of_skill)
+        responses = read.numbers(content, "responses", n, low=0.0).astype(np.int64)
+        pulled, weight = read.numbers(content, "pulled", n, of_skill), read.numbers(content, "weight", of_skill)
         return cls(names, responses, parameters, covariance, pulled, weight)

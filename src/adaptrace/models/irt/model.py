@@ -18,6 +18,7 @@ from adaptrace.errors import ModelError
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import Dynamics, Traced
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.irt.fit import ENOUGH, Items, calibrate, settle
 from adaptrace.models.irt.fit import START as TYPICAL
@@ -77,10 +78,13 @@ class Bank:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Bank:
         """What :meth:`to_dict` described."""
-        items, skills = (pa.array(content[name], pa.string()) for name in ("items", "skills"))
-        difficulty, slope, skill = (np.array(content[name], float) for name in ("difficulty", "slope", "skill"))
-        dynamics = Dynamics(**content["dynamics"])
-        return cls(items, skills, difficulty, slope, content["mean"], skill, dynamics, content["responses"])
+        items, skills = (read.texts(content, name) for name in ("items", "skills"))
+        difficulty, slope = read.numbers(content, "difficulty", len(items)), read.numbers(content, "slope", len(items), low=0.0)
+        skill, mean = read.numbers(content, "skill", len(skills)), read.number(content, "mean")
+        said = content["dynamics"]
+        variances = {name: read.number(said, name, low=0.0) for name in Dynamics._fields if name != "growth"}
+        dynamics = Dynamics(**variances, growth=read.number(said, "growth"))
+        return cls(items, skills, difficulty, slope, mean, skill, dynamics, read.count(content, "responses"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -222,7 +226,8 @@ class IRT(Kept):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> IRT:
         """The model that :meth:`to_dict` described."""
-        return cls(content["slopes"], content["drift"], content["skills"], Bank.from_dict(content["bank"]))
+        slopes, drift, skills = (read.flag(content, name) for name in ("slopes", "drift", "skills"))
+        return cls(slopes, drift, skills, Bank.from_dict(content["bank"]))
 
 
 def _some(log: Log) -> Log:

@@ -19,6 +19,7 @@ from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.logistic import Block, Design, Names, Plan
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.logistic.fit import fit_weights
 from adaptrace.models.logistic.state import LogisticState, Online
@@ -123,9 +124,10 @@ class Weights:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Weights:
         """What :meth:`to_dict` described."""
-        items, skills, students = (pa.array(content[name], pa.string()) for name in ("items", "skills", "students"))
-        values = np.array(content["values"], float)
-        return cls(items, skills, students, values, content["responses"], content["objective"])
+        items, skills, students = (read.texts(content, name) for name in ("items", "skills", "students"))
+        values = read.numbers(content, "values", len(content["values"]))
+        responses, objective = read.count(content, "responses"), read.number(content, "objective", -np.inf, np.inf)
+        return cls(items, skills, students, values, responses, objective)
 
 
 @dataclass(frozen=True, repr=False)
@@ -300,8 +302,11 @@ class Logistic(Kept):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Logistic:
         """The model that :meth:`to_dict` described."""
-        features = tuple(Feature(**feature) for feature in content["features"])
-        return cls(features, content["name"], content["l2"], Weights.from_dict(content["weights"]))
+        features = tuple(_feature(each) for each in content["features"])
+        model = cls(features, str(content["name"]), read.number(content, "l2"), Weights.from_dict(content["weights"]))
+        needed = sum(len(model._fitted.names(feature.by)) for feature in features)
+        read.numbers(content["weights"], "values", needed)
+        return model
 
 
 NOTHING_GIVEN = np.empty((1, 0))
@@ -313,6 +318,14 @@ def label(feature: Feature) -> str:
     what = f"{feature.what} {number:g}" if number else feature.what
     times = "" if feature.times is None else f" times given {feature.times}"
     return f"{what} of {feature.of}{times}" + (f" by {feature.by}" if feature.by else "")
+
+
+def _feature(content: Mapping[str, Any]) -> Feature:
+    """A feature as a file describes it."""
+    for name in {"rate", "days", "times", "l2"} & content.keys():
+        if content[name] is not None or name in ("rate", "days"):
+            read.count(content, name) if name == "times" else read.number(content, name)
+    return Feature(**content)
 
 
 def _problems(feature: Feature) -> list[str]:
