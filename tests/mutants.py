@@ -101,7 +101,7 @@ def score(path: Path) -> None:
 
 
 def roll_up(path: Path) -> None:
-    at.mastery_by(path, "skill", minimum=1)
+    at.mastery_by(path, "skill", min_students=1)
 
 
 def catalog(path: Path) -> None:
