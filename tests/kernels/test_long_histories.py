@@ -60,7 +60,7 @@ def value_and_gradient(log: at.Log, theta: np.ndarray) -> tuple[float, np.ndarra
 
 
 @pytest.mark.parametrize("theta", SETTINGS)
-@pytest.mark.parametrize("length", [1, 10, 100, 1_000, 10_000])
+@pytest.mark.parametrize("length", [1, 10, 100, 1_000, pytest.param(10_000, marks=pytest.mark.compiled)])
 def test_what_the_fit_raises_is_the_log_likelihood(length: int, theta: tuple[float, ...]) -> None:
     for sequence in histories(length):
         expected, log = float(reference.log_likelihood(sequence, theta)), log_of([sequence])
@@ -69,7 +69,7 @@ def test_what_the_fit_raises_is_the_log_likelihood(length: int, theta: tuple[flo
 
 
 @pytest.mark.parametrize("theta", [theta for theta in SETTINGS if min(theta[0], theta[1], theta[3], theta[4]) > 1e-4])
-@pytest.mark.parametrize("length", [1, 10, 100, 1_000, 10_000])
+@pytest.mark.parametrize("length", [1, 10, 100, 1_000, pytest.param(10_000, marks=pytest.mark.compiled)])
 def test_the_gradient_is_that_of_the_log_likelihood(length: int, theta: tuple[float, ...]) -> None:
     for sequence in histories(length):
         gradient = value_and_gradient(log_of([sequence]), np.array(theta))[1]
@@ -85,7 +85,7 @@ def test_the_gradient_is_that_of_the_log_likelihood(length: int, theta: tuple[fl
 
 
 @pytest.mark.parametrize("theta", SETTINGS)
-@pytest.mark.parametrize("length", [10, 1_000, 10_000])
+@pytest.mark.parametrize("length", [10, 1_000, pytest.param(10_000, marks=pytest.mark.compiled)])
 def test_trace_and_student_keep_what_the_filter_in_logarithms_knows(length: int, theta: tuple[float, ...]) -> None:
     model = model_of(theta)
     for sequence in histories(length):
@@ -110,7 +110,7 @@ def test_certainty_can_be_lost_again() -> None:
         assert mastery[n - 1] == pytest.approx(1 / (1 + np.exp(-log_odds)), rel=1e-9)
 
 
-@pytest.mark.parametrize("length", [1, 10, 1_000, 10_000])
+@pytest.mark.parametrize("length", [1, 10, 1_000, pytest.param(10_000, marks=pytest.mark.compiled)])
 @pytest.mark.parametrize("theta", SETTINGS)
 def test_hindsight_is_forward_and_backward_in_logarithms(length: int, theta: tuple[float, ...]) -> None:
     for sequence in histories(length):
@@ -131,6 +131,7 @@ def test_compiled_and_plain_steps_agree_beyond_the_range() -> None:
 HARD = [[1] * 100 + [0] * 60, [0] * 30 + [1] * 150, [1, 0] * 60]
 
 
+@pytest.mark.compiled
 def test_three_long_histories_are_fitted_to_their_optimum() -> None:
     model = at.BKT(forget=False, **PLAIN).fit(log_of(HARD))
     there = (0.01, 0.005, 0.0, 0.5, 0.005)
@@ -139,6 +140,7 @@ def test_three_long_histories_are_fitted_to_their_optimum() -> None:
     assert best > value_at(HARD, there)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("length", [10, 60, 100, 400, 2_000])
 @pytest.mark.parametrize("forget", [False, True])
 def test_no_random_start_of_a_general_optimiser_ends_higher(length: int, forget: bool) -> None:
@@ -151,6 +153,7 @@ def test_no_random_start_of_a_general_optimiser_ends_higher(length: int, forget:
     assert model.log_likelihood(log_of(sequences)) >= value - 1e-6 * abs(value)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("length", [1, 10, 100, 1_000])
 @pytest.mark.parametrize("forget", [False, True])
 def test_every_fit_ends_stationary_or_on_a_bound(length: int, forget: bool) -> None:

@@ -95,6 +95,7 @@ def check_gradient(objective: Objective, vector: np.ndarray) -> None:
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("plausible", [True, False])
 @pytest.mark.parametrize("model", [EVERYTHING, *ALONE], ids=repr)
 def test_the_gradient_of_the_objective_equals_central_differences(model: at.BKT, plausible: bool) -> None:
@@ -104,6 +105,7 @@ def test_the_gradient_of_the_objective_equals_central_differences(model: at.BKT,
     check_gradient(objective, vector)
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("model", [EVERYTHING, at.BKT()], ids=["everything varies", "nothing varies"])
 @pytest.mark.parametrize("rule", RULES)
 def test_the_gradient_over_events_of_several_skills_equals_central_differences(rule: str, model: at.BKT) -> None:

@@ -39,6 +39,7 @@ EXACT = {"pooling": 0.0, "plausible": False}  # the plain maximum of the likelih
 TRUTH = {"prior": 0.3, "learn": 0.15, "guess": 0.2, "slip": 0.1}
 
 
+@pytest.mark.plain_python
 @settings(max_examples=60, deadline=None)
 @given(outcomes=st.lists(st.sampled_from([0.0, 1.0, 0.5]), min_size=1, max_size=7).map(tuple), theta=THETA)
 def test_hindsight_equals_sums_over_hidden_paths(outcomes: tuple[float, ...], theta: tuple[float, ...]) -> None:
@@ -114,6 +115,7 @@ def test_intervals_of_parameters_cover_the_truth_nine_times_in_ten() -> None:
     assert 204 <= covered <= 228
 
 
+@pytest.mark.plain_python
 def test_intervals_of_mastery_shrink_with_the_evidence_on_the_skill() -> None:
     widths = []
     for students in (30, 300, 3000):

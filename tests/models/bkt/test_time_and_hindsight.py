@@ -81,6 +81,7 @@ def test_a_time_before_the_last_response_changes_nothing() -> None:
     assert model.score(ada, time=START + DAY).to_pydict() == model.score(ada).to_pydict()
 
 
+@pytest.mark.plain_python
 def test_mastery_at_a_time_equals_the_students_bit_for_bit_and_keeps_its_interval_around_it() -> None:
     model, ada = fading(), history(0.0, 1.5, 4.0)
     student = at.Student.from_log(model, ada, 0)
