@@ -485,7 +485,7 @@ class BKT(Kept):
             }
         )
 
-    def moments(self, log: Log) -> pa.Table:
+    def learning_moments(self, log: Log) -> pa.Table:
         """The most likely moment of learning, of every student on every skill they met (Baker, Goldstein & Heffernan, 2011).
 
         Returns

@@ -98,7 +98,7 @@ def _resume(earlier: Earlier, log: Log, layout: Layout, carried: Carried) -> Non
         last, rows = np.full(len(earlier.row), np.iinfo(np.int64).max), log.rows
         last[known] = before["last_time"].cast(pa.int64())
         first = np.flatnonzero(rows.opportunity == 1)
-        moment = log.moments[np.searchsorted(rows.skill_start, first, side="right") - 1]
+        moment = log.timestamps_us[np.searchsorted(rows.skill_start, first, side="right") - 1]
         layout.cells.gap[first] = np.maximum(moment - last[rows.pair[first]], 0) / DAY
 
 
