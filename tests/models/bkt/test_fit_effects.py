@@ -178,7 +178,7 @@ def test_places_are_the_inverse_of_settling() -> None:
     random = np.random.default_rng(2)
     low, high = np.full(5, SMALLEST), np.full(5, 1 - 2 * SMALLEST)
     x, squeeze, theta = random.normal(0, 3, (200, 5)), random.uniform(0.1, 1, 200), np.empty((200, 5))
-    kernels.settle(x, squeeze, low, high, theta)
+    kernels.from_logits(x, squeeze, low, high, theta)
     np.testing.assert_allclose(places(theta, squeeze, low, high), x, rtol=1e-6, atol=1e-9)
 
 

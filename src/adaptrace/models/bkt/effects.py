@@ -1,7 +1,7 @@
 """Effects: how the parameters of a skill vary by item, kind, group and student, and over time.
 
 Everything varies on one scale. A skill has a place ``x`` on the logit scale for each parameter
-(:func:`adaptrace.kernels.bkt_effects.settle`), an item (kind, group, student) moves it by its own
+(:func:`adaptrace.kernels.bkt_effects.from_logits`), an item (kind, group, student) moves it by its own
 offset, and offsets are drawn from a normal distribution whose spread the data decide: with few
 responses an item stays at its skill, with thousands it is where its own responses put it.
 """
@@ -21,7 +21,7 @@ from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import bkt_effects as kernels
-from adaptrace.kernels.bkt import Cells, Parameters
+from adaptrace.kernels.bkt import CellIndex, Parameters
 from adaptrace.kernels.compile import plain
 
 FloatArray = NDArray[np.float64]
@@ -29,7 +29,10 @@ Row = tuple[float, float, float, float, float]
 
 STEEPEST = 5.0  # log of how much one level more tells at most
 
-within, highest_guess = plain(kernels.within), plain(kernels.highest_guess)  # the steps of `settle`, for one response
+from_logit, highest_guess = (
+    plain(kernels.from_logit),
+    plain(kernels.highest_guess),
+)  # the steps of `from_logits`, for one response
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +181,7 @@ class Effects:
 
     # ---- a whole log ----
 
-    def cells(self, log: Log, skill: NDArray[np.int64]) -> tuple[Cells, Parameters]:
+    def cells(self, log: Log, skill: NDArray[np.int64]) -> tuple[CellIndex, Parameters]:
         """The cells of a log and their parameters; ``skill`` (n_log_skills,) holds the place of its skills here."""
         rows = log.rows
         entries = np.diff(rows.skill_start)
@@ -196,7 +199,7 @@ class Effects:
         for effect, position in zip(self.factors, positions, strict=True):
             x += effect.moves[position[first]]
         theta = np.empty_like(x)
-        kernels.settle(x, self.squeeze[of_entry[first]], self.low, self.high, theta)
+        kernels.from_logits(x, self.squeeze[of_entry[first]], self.low, self.high, theta)
         for number, levels in enumerate(self.levels):
             own = (kind[first] == number) & levels.seen[of_entry[first]]
             unknown, known = levels.share
@@ -208,7 +211,7 @@ class Effects:
         parameters = Parameters(*np.concatenate([theta, more]).T.copy())
         timed = len(self.half_life) > 0
         gap, half_life = (log.gap_days, self.half_life[skill]) if timed else (np.empty(0), np.empty(0))
-        return Cells(met, cell.astype(np.int32), level, gap, half_life), parameters
+        return CellIndex(met, cell.astype(np.int32), level, gap, half_life), parameters
 
     def _level_cells(
         self, correct: FloatArray, skill: NDArray[np.int64], kind: NDArray[np.int64], size: int
@@ -235,8 +238,8 @@ class Effects:
             if move is not None:
                 x = [one + other for one, other in zip(x, move, strict=True)]
         low, high = self._bounds
-        prior, learn, forget, slip = (within(low[a], high[a], x[a]) for a in (0, 1, 2, 4))
-        guess = within(low[3], highest_guess(low[3], high[3], slip, float(self.squeeze[skill])), x[3])
+        prior, learn, forget, slip = (from_logit(low[a], high[a], x[a]) for a in (0, 1, 2, 4))
+        guess = from_logit(low[3], highest_guess(low[3], high[3], slip, float(self.squeeze[skill])), x[3])
         levels = self.levels_of(names.get("kind", schema.PRACTICE), skill)
         if levels is not None and alone:
             unknown, known = levels.share

@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 from adaptrace.data.log import Log
 from adaptrace.kernels import bkt_effects as kernels
 from adaptrace.kernels import bkt_fit, parallel
-from adaptrace.kernels.bkt_effects import FORGET, GUESS, LEARN, PRIOR, SLIP, Asked, Events, Expected, Told
+from adaptrace.kernels.bkt_effects import (
+    FORGET,
+    GUESS,
+    LEARN,
+    PRIOR,
+    SLIP,
+    EventCounts,
+    EventEntries,
+    ObservationCounts,
+    Observations,
+)
 from adaptrace.kernels.bkt_fit import SIZE
 from adaptrace.kernels.lbfgs import minimise
 from adaptrace.models.base import Progress
@@ -112,7 +122,7 @@ class Sequences:
         for (own, skill, level, _), (if_unknown, if_known) in zip(self.levels, rows, strict=True):
             unknown[own], known[own] = if_unknown[skill, level], if_known[skill, level]
         worn = np.log(2.0) * self.gap / half_life[self.skill]
-        told = Told(point[:, PRIOR].copy(), point[:, LEARN].copy(), known, unknown, np.exp(-worn))
+        told = Observations(point[:, PRIOR].copy(), point[:, LEARN].copy(), known, unknown, np.exp(-worn))
         out = self._expected(told, theta[self.cells.first, FORGET])
         slopes = np.zeros_like(point)
         slopes[:, PRIOR], slopes[:, LEARN] = out.prior, out.learn
@@ -125,14 +135,14 @@ class Sequences:
             float(out.value.sum()), of_theta, fading, counts, _sums(self.cell, np.stack([out.unknown, out.known], 1), len(theta))
         )
 
-    def _expected(self, told: Told, forget: FloatArray) -> Expected:
+    def _expected(self, told: Observations, forget: FloatArray) -> ObservationCounts:
         skills, each = self.n_skills, len(self.skill)
-        out = Expected(*(np.zeros(size) for size in (skills, each, each, each, each, each, skills)))
+        out = ObservationCounts(*(np.zeros(size) for size in (skills, each, each, each, each, each, skills)))
         pieces = [(self.trie, self.of_node, told, forget, *piece, out) for piece in self.pieces]
-        parallel.run(kernels.expected, pieces, self.executor)
+        parallel.run(kernels.expected_counts, pieces, self.executor)
         return out
 
-    def _level_counts(self, number: int, out: Expected) -> tuple[FloatArray, FloatArray]:
+    def _level_counts(self, number: int, out: ObservationCounts) -> tuple[FloatArray, FloatArray]:
         own, skill, level, n_levels = self.levels[number]
         place, shape = skill * n_levels + level, (self.n_skills, n_levels)
         counts = _sums(place, np.stack([out.unknown[own], out.known[own]], axis=1), shape[0] * shape[1])
@@ -158,21 +168,21 @@ class Responses:
             self.leveled.append(np.isin(np.arange(self.n_skills), self.skill[own]))
             self.offsets.append(self.offsets[-1] + self.n_skills * n_levels)
         space = np.empty((2, len(self.skill)))
-        self.asked = Asked(cell.astype(np.int32), level, self.gap, *space)
+        self.asked = EventEntries(cell.astype(np.int32), level, self.gap, *space)
         self.pieces = parallel.spans(rows.student_start, EVENT_PIECES)
 
     def expect(self, theta: FloatArray, rows: Rows, half_life: FloatArray) -> Gradient:
         """Log-likelihood and gradient."""
-        asked = self.asked._replace(worn=np.log(2.0) * self.gap / half_life[self.skill])
+        asked = self.asked._replace(decay=np.log(2.0) * self.gap / half_life[self.skill])
         chances = np.empty((self.offsets[-1], 2))
         for at, both in enumerate(rows):
             chances[self.offsets[at] : self.offsets[at + 1]] = np.stack([each.ravel() for each in both], axis=1)
         sizes = [1, theta.shape, self.n_skills, chances.shape, (len(theta), 2)]
-        outs = [Events(*(np.zeros(size) for size in sizes)) for _ in self.pieces]
+        outs = [EventCounts(*(np.zeros(size) for size in sizes)) for _ in self.pieces]
         pieces = [
             (self.rows, asked, self.rule, theta, chances, *piece, out) for piece, out in zip(self.pieces, outs, strict=True)
         ]
-        parallel.run(kernels.expected_events, pieces, self.executor)
+        parallel.run(kernels.expected_event_counts, pieces, self.executor)
         value, of_theta, fading, levels, seen = (sum(each[1:], start=each[0]) for each in zip(*outs, strict=True))
         counts = [levels[self.offsets[at] : self.offsets[at + 1]].reshape(self.n_skills, -1, 2) for at in range(len(rows))]
         return Gradient(float(value[0]), of_theta, fading, [(each[..., 0], each[..., 1]) for each in counts], seen)
@@ -224,8 +234,8 @@ class Objective:
         for factor, each in zip(self.factors, values, strict=False):
             factor.move(each, place)
         base, theta = np.empty_like(x), np.empty_like(place)
-        kernels.settle(x, squeeze, self.low, self.high, base)
-        kernels.settle(place, squeeze[self.skill], self.low, self.high, theta)
+        kernels.from_logits(x, squeeze, self.low, self.high, base)
+        kernels.from_logits(place, squeeze[self.skill], self.low, self.high, theta)
         rows = [kind.chances(each) for kind, each in zip(self.levels, values[n:], strict=False)]
         half_life = self.fading[0].days(values[-1])[:-1] if self.fading else np.full(self.n_skills, np.inf)
         return Point(base, squeeze, tilt, theta, self.evidence.expect(theta, rows, half_life))
@@ -254,8 +264,8 @@ class Objective:
         if not self.limits.plausible or self.low[GUESS] == self.high[GUESS]:
             return np.ones(len(x)), tilt
         theta = np.empty_like(x)
-        kernels.settle(x, np.ones(len(x)), self.low, self.high, theta)
-        wide = np.array([bkt_fit.room(theta[skill], self.box, tilt[skill]) for skill in range(len(x))])
+        kernels.from_logits(x, np.ones(len(x)), self.low, self.high, theta)
+        wide = np.array([bkt_fit.guess_range(theta[skill], self.box, tilt[skill]) for skill in range(len(x))])
         plain = np.maximum(np.minimum(self.high[GUESS], 1.0 - theta[:, SLIP]) - self.low[GUESS], 1e-12)
         squeeze = np.clip(wide / plain, 1e-9, 1.0)
         tilt[:, SLIP] += np.where(1.0 - theta[:, SLIP] < self.high[GUESS], squeeze, 0.0)
@@ -373,7 +383,7 @@ def maximise_effects(
     unknown
         (5,) parameters of unknown skills.
     progress
-        Told the share that is done.
+        Observations the share that is done.
 
     Returns
     -------

@@ -64,15 +64,15 @@ class Limits:
     pooling: float | None = 0.0
     plausible: bool = False
 
-    def problem(self, outcomes: FloatArray) -> bkt_fit.Problem:
-        """The search within these limits, for symbols with these outcomes (n_symbols, 3)."""
+    def problem(self, outcomes: FloatArray) -> bkt_fit.FitProblem:
+        """The search within these limits, for observations with these outcomes (n, 3)."""
         low, high = self.box()
         starts = np.clip(STARTS, low, high)
         starts[:, GUESS] = STARTS[:, GUESS] if low[GUESS] < high[GUESS] else 0.0
         starts[:, FORGET] = 0.5 * (low + high)[FORGET]
         correct, weight, rest = outcomes.T
-        symbols = np.stack([(2.0 * correct - 1.0) * weight, correct * rest + (1.0 - correct) * (1.0 - rest)], axis=1)
-        return bkt_fit.Problem(low, high, symbols, self.smoothing, np.unique(starts, axis=0), self.plausible)
+        observations = np.stack([(2.0 * correct - 1.0) * weight, correct * rest + (1.0 - correct) * (1.0 - rest)], axis=1)
+        return bkt_fit.FitProblem(low, high, observations, self.smoothing, np.unique(starts, axis=0), self.plausible)
 
     def box(self) -> tuple[FloatArray, FloatArray]:
         """The lowest and the highest theta (5,)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from adaptrace.kernels import bkt as kernels
-from adaptrace.kernels.bkt import Cells, Parameters
+from adaptrace.kernels.bkt import CellIndex, Parameters
 
 RULES = {
     "conjunctive": kernels.CONJUNCTIVE,
@@ -18,5 +18,5 @@ RULES = {
 class Layout(NamedTuple):
     """A log laid out for the kernels."""
 
-    cells: Cells
+    cells: CellIndex
     parameters: Parameters  # of the cells

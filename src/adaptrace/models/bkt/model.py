@@ -18,7 +18,7 @@ from adaptrace.errors import ModelError
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
-from adaptrace.kernels.bkt import Cells, Credit, Parameters, Smoothed, Traced
+from adaptrace.kernels.bkt import CellIndex, Credit, ForwardPass, Parameters, Smoothed
 from adaptrace.models.base import Progress
 from adaptrace.models.bkt.effects import Effects
 from adaptrace.models.bkt.fit_effects import Evidence, Responses, Sequences, maximise_effects, places
@@ -641,7 +641,7 @@ class BKT(Kept):
             return Layout(*self.effects.cells(log, skill))
         nothing, never = np.empty(0, np.int32), np.empty(0)
         parameters = Parameters(*(values[skill] for values in self.parameters))
-        return Layout(Cells(log.rows.pair_skill, nothing, nothing, never, never), parameters)
+        return Layout(CellIndex(log.rows.pair_skill, nothing, nothing, never, never), parameters)
 
     def _trace(
         self,
@@ -651,7 +651,7 @@ class BKT(Kept):
         odds: FloatArray | None = None,
         kept: bool = False,
         outcomes: bool = False,
-    ) -> Traced:
+    ) -> ForwardPass:
         """The forward pass over a log.
 
         ``odds``: that students come with, changed; ``kept``: also mastery after each response; ``outcomes``: also P(wrong).
@@ -659,12 +659,12 @@ class BKT(Kept):
         rows, (cells, parameters) = log.rows, layout or self._layout(log)
         if odds is None:
             odds = space(len(rows.pair_skill), np.float64)
-            kernels.begin(cells, parameters.prior, odds)
+            kernels.start_odds(cells, parameters.prior, odds)
         several = len(rows.pair) if log.has_several_skills else 0
         credit = Credit(np.ones(several), np.zeros(several))
-        mastery = space(len(rows.pair), np.float64) if kept else kernels.NOTHING
-        wrong = space(len(log), np.float64) if outcomes else kernels.NOTHING
-        traced = Traced(space(len(log), np.float64), odds, credit, mastery, wrong)
+        mastery = space(len(rows.pair), np.float64) if kept else kernels.EMPTY
+        wrong = space(len(log), np.float64) if outcomes else kernels.EMPTY
+        traced = ForwardPass(space(len(log), np.float64), odds, credit, mastery, wrong)
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
         rule = RULES[self.combine]
         parallel.run(kernels.trace, [(rows, cells, parameters, rule, *piece, traced) for piece in pieces])

@@ -20,7 +20,7 @@ from adaptrace.errors import ModelError
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
-from adaptrace.kernels.bkt import Carried, Parameters
+from adaptrace.kernels.bkt import PairStates, Parameters
 from adaptrace.models.bkt.skill_table import Z90
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def states(model: BKT, log: Log, earlier: Earlier | None = None) -> pa.Table:
         "student": pa.DictionaryArray.from_arrays(owner, log.students),
         "skill": pa.DictionaryArray.from_arrays(rows.pair_skill, log.skills),
         "odds": carried.odds,
-        **dict(zip(SLOPES, carried.slope.T, strict=True)),
+        **dict(zip(SLOPES, carried.gradient.T, strict=True)),
         "opportunities": carried.responses,
     }
     last_row = pa.array(carried.row)
@@ -78,21 +78,21 @@ def states(model: BKT, log: Log, earlier: Earlier | None = None) -> pa.Table:
     return pa.table({**columns, **last})
 
 
-def _begin(layout: Layout, n_pairs: int) -> Carried:
+def _begin(layout: Layout, n_pairs: int) -> PairStates:
     slope, row = space(5 * n_pairs, np.float32).reshape(n_pairs, 5), space(n_pairs, np.int64)
-    carried = Carried(space(n_pairs, np.float64), slope, np.zeros(n_pairs, np.int32), row)
-    kernels.begin(layout.cells, layout.parameters.prior, carried.odds)
-    carried.slope[:] = [1.0, 0.0, 0.0, 0.0, 0.0]
+    carried = PairStates(space(n_pairs, np.float64), slope, np.zeros(n_pairs, np.int32), row)
+    kernels.start_odds(layout.cells, layout.parameters.prior, carried.odds)
+    carried.gradient[:] = [1.0, 0.0, 0.0, 0.0, 0.0]
     return carried
 
 
-def _resume(earlier: Earlier, log: Log, layout: Layout, carried: Carried) -> None:
+def _resume(earlier: Earlier, log: Log, layout: Layout, carried: PairStates) -> None:
     """Put what students come with in its place."""
     known = np.flatnonzero(earlier.row >= 0)
     before = earlier.table.take(pa.array(earlier.row[known]))
     carried.odds[known] = before["odds"]
     for a, name in enumerate(SLOPES):
-        carried.slope[known, a] = before[name]
+        carried.gradient[known, a] = before[name]
     carried.responses[known] = before["opportunities"]
     if len(layout.cells.gap):
         last, rows = np.full(len(earlier.row), np.iinfo(np.int64).max), log.rows
@@ -102,14 +102,14 @@ def _resume(earlier: Earlier, log: Log, layout: Layout, carried: Carried) -> Non
         layout.cells.gap[first] = np.maximum(moment - last[rows.pair[first]], 0) / DAY
 
 
-def _carry(model: BKT, log: Log, layout: Layout, carried: Carried) -> None:
+def _carry(model: BKT, log: Log, layout: Layout, carried: PairStates) -> None:
     rows, (cells, parameters) = log.rows, layout
     pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
     if not log.has_several_skills and log.is_binary and not len(cells.entry):
-        parallel.run(kernels.carry_plain, [(rows, cells, parameters, *piece, carried) for piece in pieces])
+        parallel.run(kernels.carry_plain_states, [(rows, cells, parameters, *piece, carried) for piece in pieces])
         return
     told = model._trace(log, layout, odds=carried.odds.copy()).credit
-    parallel.run(kernels.carry, [(rows, cells, parameters, told, *piece, carried) for piece in pieces])
+    parallel.run(kernels.carry_states, [(rows, cells, parameters, told, *piece, carried) for piece in pieces])
 
 
 def mastery_of(model: BKT, states: pa.Table, time: datetime.datetime | None = None) -> pa.Table:
@@ -120,7 +120,9 @@ def mastery_of(model: BKT, states: pa.Table, time: datetime.datetime | None = No
     slope, spread = np.stack([states[name].to_numpy() for name in SLOPES], axis=1), space(len(odds), np.float64)
     covariance = model._fitted.covariance[place]
     pieces = parallel.ranges(len(odds))
-    parallel.run(lambda first, last: kernels.spread(covariance, code[first:last], slope[first:last], spread[first:last]), pieces)
+    parallel.run(
+        lambda first, last: kernels.log_odds_std(covariance, code[first:last], slope[first:last], spread[first:last]), pieces
+    )
     if time is not None:
         odds, spread = _faded(model, states, odds, spread, place[code], time)
     columns = {
