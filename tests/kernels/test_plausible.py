@@ -9,7 +9,7 @@ import pytest
 
 from adaptrace.kernels import bkt_fit
 from adaptrace.kernels.bkt_fit import FORGET, GUESS, LEARN, PRIOR, SLIP, FitProblem
-from adaptrace.models.bkt.fit_skills import Limits
+from adaptrace.models.bkt.limits import Limits
 from reference import evidence as reference
 
 NAMES = ("prior", "learn", "forget", "guess", "slip")
@@ -26,7 +26,7 @@ def problem_of(forgetting: float = 0.02, plausible: bool = True) -> FitProblem:
     """What a model's fit searches, where nothing else is asked of it."""
     low, high = np.full(5, 1e-9), np.full(5, 1 - 2e-9)
     low[FORGET], high[FORGET] = 0.0, forgetting
-    limits = Limits(low, high, np.zeros((5, 2)), 0.0, plausible)
+    limits = Limits(low=low, high=high, smoothing=np.zeros((5, 2)), plausible=plausible)
     return limits.problem(np.array([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]))
 
 

@@ -325,12 +325,12 @@ def carry_gradient(
 
 @kernel
 def carry_states(
-    rows: Rows, cells: CellIndex, parameters: Parameters, credits: Credit, first: int, last: int, out: PairStates
+    rows: Rows, cells: CellIndex, parameters: Parameters, event_credit: Credit, first: int, last: int, out: PairStates
 ) -> None:
     """Update the states of students [first, last) by their responses: the odds of mastery, and their gradient.
 
     ``out`` holds the states before the first response: the odds of :func:`start_odds` with the gradient (1, 0, 0, 0, 0), or
-    the states after an earlier log. ``credits`` come from a :func:`trace` from the same odds; their gradient is left out.
+    the states after an earlier log. ``event_credit`` come from a :func:`trace` from the same odds; their gradient is left out.
     """
     _, learn, forget, guess, slip = parameters
     by_entry, by_level, timed = len(cells.entry) > 0, len(cells.level) > 0, len(cells.gap) > 0
@@ -345,8 +345,8 @@ def carry_states(
                     gradient[pair, a] *= (1.0 + faded) / (1.0 + odds[pair])
                 odds[pair] = faded
             correct, weight, rest, g, s = rows.correct[row], 1.0, 0.0, guess[cell], slip[cell]
-            if len(credits.weight):
-                weight, rest = credits.weight[at], credits.rest[at]
+            if len(event_credit.weight):
+                weight, rest = event_credit.weight[at], event_credit.rest[at]
             if by_level and cells.level[at] >= 0:
                 correct, g, s = 1.0, guess[cells.level[at]], slip[cells.level[at]]
             ratio, (by_guess, by_slip) = evidence(correct, weight, rest, g, s), evidence_gradient(correct, weight, rest, g, s)
@@ -408,8 +408,10 @@ def log_odds_std(covariance: FloatArray, skill: CodeArray, gradient: NDArray[np.
 
 
 @kernel
-def smooth(rows: Rows, cells: CellIndex, parameters: Parameters, credits: Credit, first: int, last: int, out: Smoothed) -> None:
-    """Forward-backward over students [first, last) (Rabiner, 1989, sec. III.B), given the ``credits`` of a trace.
+def smooth(
+    rows: Rows, cells: CellIndex, parameters: Parameters, event_credit: Credit, first: int, last: int, out: Smoothed
+) -> None:
+    """Forward-backward over students [first, last) (Rabiner, 1989, sec. III.B), given the ``event_credit`` of a trace.
 
     The state of the backward pass is one number as well: log P(outcomes from here on | known) - log P(the same | unknown).
     """
@@ -429,8 +431,8 @@ def smooth(rows: Rows, cells: CellIndex, parameters: Parameters, credits: Credit
             if timed:
                 odds[slot] = fade(odds[slot], cells.gap[at], cells.half_life[rows.pair_skill[pair]])
             correct, outcome_cell, weight, rest = rows.correct[row], cell, 1.0, 0.0
-            if len(credits.weight):
-                weight, rest = credits.weight[at], credits.rest[at]
+            if len(event_credit.weight):
+                weight, rest = event_credit.weight[at], event_credit.rest[at]
             if by_level and cells.level[at] >= 0:
                 correct, outcome_cell = 1.0, cells.level[at]
             before[at - begin] = to_log_odds(odds[slot])
