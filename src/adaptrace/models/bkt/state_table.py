@@ -26,9 +26,7 @@ from adaptrace.models.bkt.skill_table import Z90
 
 FloatArray = NDArray[np.float64]
 
-GRADIENT = tuple(
-    f"by_{name}" for name in Parameters._fields
-)  # columns: the gradient of the log-odds in the logits of the parameters
+GRADIENT = tuple(f"by_{name}" for name in Parameters._fields)  # columns: of the log-odds, in the logits of the parameters
 LAST = ("time", "order")  # the log has one of them, or both
 LONGEST_SHIFT = 200.0  # on the logit scale: takes any odds to certainty
 
