@@ -70,7 +70,7 @@ def small_work() -> Iterator[None]:
     """One core, for starting threads takes longer than these fits, and short climbs where parameters vary by item."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "cores", lambda: 1)
-        for name, steps in (("SPREAD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
+        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
             patch.setattr(fit_effects, name, steps)
         yield
 

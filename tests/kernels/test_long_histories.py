@@ -52,11 +52,11 @@ def value_at(sequences: list[list[int]], theta: tuple[float, ...]) -> float:
 def value_and_gradient(log: at.Log, theta: np.ndarray) -> tuple[float, np.ndarray]:
     """What the fit raises, and how."""
     trie = at.BKT().stats(log).trie
-    problem = at.BKT(forget=theta[2] > 0, **PLAIN)._limits().problem(np.array([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]))
+    problem = at.BKT(forget=theta[2] > 0, **PLAIN).limits.problem(np.array([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]))
     nodes = len(trie.parent)
-    space = bkt_fit.Space(np.empty((nodes, 2)), np.empty((nodes, 7)))
-    slope = np.empty(5)
-    return bkt_fit.score(theta, problem, trie, 0, nodes, space, slope, np.empty((5, 5))), slope
+    workspace = bkt_fit.Workspace(np.empty((nodes, 2)), np.empty((nodes, 7)))
+    gradient = np.empty(5)
+    return bkt_fit.log_likelihood_and_gradient(theta, problem, trie, 0, nodes, workspace, gradient, np.empty((5, 5))), gradient
 
 
 @pytest.mark.parametrize("theta", SETTINGS)
@@ -95,7 +95,9 @@ def test_trace_and_student_keep_what_the_filter_in_logarithms_knows(length: int,
         unknown, known = reference.in_logs(sequence, theta)
         expected = float(known - unknown)
         # every response adds a rounding of the odds, or above their range one of their logarithm
-        assert kernels.to_log(student.odds["s"]) == pytest.approx(expected, rel=1e-12, abs=1e-15 * length * max(1.0, expected))
+        assert kernels.to_log_odds(student.odds["s"]) == pytest.approx(
+            expected, rel=1e-12, abs=1e-15 * length * max(1.0, expected)
+        )
         assert student.mastery("s") == model.score(log)["mastery"][0].as_py()
 
 
@@ -146,7 +148,7 @@ def test_three_long_histories_are_fitted_to_their_optimum() -> None:
 def test_no_random_start_of_a_general_optimiser_ends_higher(length: int, forget: bool) -> None:
     sequences = histories(length) + histories(length + 1)
     model = at.BKT(forget=forget, **PLAIN).fit(log_of(sequences))
-    limits = model._limits()
+    limits = model.limits
     counted = optimum.sequences_of(log_of(sequences))["s"]
     value, theta = optimum.best(optimum.problem_of(counted, limits.low, limits.high, limits.smoothing, False), starts=20, seed=0)
     value = value_at(sequences, tuple(theta))
@@ -159,7 +161,7 @@ def test_no_random_start_of_a_general_optimiser_ends_higher(length: int, forget:
 def test_every_fit_ends_stationary_or_on_a_bound(length: int, forget: bool) -> None:
     sequences = histories(length)
     model = at.BKT(forget=forget, **PLAIN).fit(log_of(sequences))
-    theta, limits = np.array(model.table.row("s")), model._limits()
+    theta, limits = np.array(model.table.row("s")), model.limits
     value, gradient = value_and_gradient(log_of(sequences), theta)
     high = np.minimum(limits.high, [1.0, 1.0, 1.0, 1.0 - theta[4], 1.0 - theta[3]])
     room = np.where(gradient > 0, high - theta, theta - limits.low)

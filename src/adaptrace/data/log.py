@@ -225,11 +225,11 @@ class Log:
 
     @property
     def days(self) -> NDArray[np.float64]:
-        """:attr:`moments` in days."""
-        return self.moments / DAY
+        """:attr:`timestamps_us` in days."""
+        return self.timestamps_us / DAY
 
     @property
-    def moments(self) -> NDArray[np.int64]:
+    def timestamps_us(self) -> NDArray[np.int64]:
         """Microseconds since 1970 (UTC) of every response, int64 (n_rows,).
 
         Raises
@@ -252,7 +252,7 @@ class Log:
         DataError
             If the log has no ``time``.
         """
-        time, out = self.moments, space(len(self.rows.pair), np.float64)
+        time, out = self.timestamps_us, space(len(self.rows.pair), np.float64)
         pieces = parallel.spans(self.rows.student_start, parallel.cores())
         parallel.run(kernels.gaps, [(self.rows, time, DAY, *piece, out) for piece in pieces])
         return out

@@ -25,7 +25,7 @@ from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.io import arrow_check, envelope
 from adaptrace.io.atomic import replacing
 from adaptrace.io.files import told
-from adaptrace.models.bkt.state_table import SLOPES
+from adaptrace.models.bkt.state_table import GRADIENT
 
 MANIFEST = "_manifest.json"
 STATE = "state"  # what the manifest calls it
@@ -241,7 +241,7 @@ def _read(path: Path, state: State, part: Part) -> pa.Table:
 
 
 def _open(path: Path, texts: Sequence[str]) -> pyarrow.parquet.ParquetFile:
-    lacking = sorted({"student", "skill", "odds", *SLOPES, "opportunities"} - set(pyarrow.parquet.read_schema(path).names))
+    lacking = sorted({"student", "skill", "odds", *GRADIENT, "opportunities"} - set(pyarrow.parquet.read_schema(path).names))
     if lacking:
         raise DataError(str(path), [Problem(f"no column '{name}'", "states of students", DAMAGED) for name in lacking])
     return pyarrow.parquet.ParquetFile(path, read_dictionary=list(texts), memory_map=True)

@@ -1,5 +1,6 @@
 """The model: options, intervals, hindsight."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -104,6 +105,38 @@ def test_an_option_that_cannot_be_kept_is_told(options: dict, told: str) -> None
 def test_parameters_that_make_no_model_are_refused(parameters: dict[str, float]) -> None:
     with pytest.raises(at.ModelError, match="expected"):
         at.BKT.from_parameters(["a"], **{**TRUTH, **parameters})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"combine": "mean"}, "got 'combine'; expected probabilities prior, learn, guess, slip and, if any, forget"),
+        ({"forget": True}, "forget: got True; expected probabilities"),
+    ],
+)
+def test_options_that_are_no_parameters_are_refused_and_not_dropped(wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(at.ModelError) as error:
+        at.BKT.from_parameters(["a"], **{**TRUTH, **wrong})
+    assert told in str(error.value)
+
+
+def test_a_missing_parameter_is_named() -> None:
+    with pytest.raises(at.ModelError, match="slip is missing"):
+        at.BKT.from_parameters(["a"], prior=0.3, learn=0.1, guess=0.2)
+
+
+def test_options_by_position_are_refused() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        at.BKT(True, ("guess",))
+
+
+def test_states_and_tables_are_given_a_fitted_bkt_that_knows_no_options() -> None:
+    model = at.BKT(combine="mean").fit(log_of((1, 0, 1), (0, 1, 1)))
+    assert model.start().fitted is model.fitted
+    assert not hasattr(model.fitted, "combine")
+    assert replace(model, combine="min").fitted.rule != model.fitted.rule
+    with pytest.raises(at.ModelError, match="not fitted"):
+        _ = at.BKT().fitted
 
 
 def test_intervals_of_parameters_cover_the_truth_nine_times_in_ten() -> None:
