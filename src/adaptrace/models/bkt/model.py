@@ -29,14 +29,14 @@ from adaptrace.models.bkt.skill_table import SMALLEST, Row, SkillTable
 from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.bkt.state_table import LAST, mastery_of, states
 from adaptrace.models.bkt.variation import Variation
-from adaptrace.models.saved import Kept
+from adaptrace.models.saved import SavedModel
 from adaptrace.stats.stats import Stats
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False)
-class BKT(Kept):
+class BKT(SavedModel):
     """Bayesian knowledge tracing: four parameters per skill (Corbett & Anderson, 1995), slow forgetting, and what varies.
 
     Parameters
