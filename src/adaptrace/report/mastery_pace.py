@@ -40,7 +40,7 @@ class Courses(NamedTuple):
 
 def courses(log: Log, model: Traces, threshold: float) -> Courses:
     """How each student of a log fared on each skill they met."""
-    rows, mastery = log.rows, model.trace(log)["mastery"].to_numpy()
+    rows, mastery = log.rows, require(model, Traces, "courses").trace(log)["mastery"].to_numpy()
     n_pairs, row = len(rows.pair_skill), np.repeat(np.arange(len(log)), np.diff(rows.skill_start))
     start, first, last = (np.zeros(n_pairs, np.int64) for _ in range(3))  # entries
     backwards = np.arange(len(row))[::-1]
