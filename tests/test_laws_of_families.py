@@ -30,12 +30,14 @@ from adaptrace.models import FAMILIES, MODELS
 from adaptrace.models.bkt import fit_effects
 from adaptrace.models.irt import Rasch
 from adaptrace.models.logistic import Feature, Logistic
-from adaptrace.models.logistic.model import INTERCEPT
+from adaptrace.models.logistic.features import INTERCEPT
 from reference.school import times
 
 EVERY: dict[str, Callable[[], Any]] = {
     **MODELS,
-    "windows": lambda: Logistic((INTERCEPT, Feature("window_wins", "student", days=0.5), Feature("days", "skill", "skill"))),
+    "windows": lambda: Logistic(
+        features=(INTERCEPT, Feature(what="window_wins", days=0.5), Feature(what="days", of="skill", by="skill"))
+    ),
     "rasch-still": lambda: Rasch(drift=False, skills=False),
 }
 NEW = [name for name in EVERY if not name.startswith(("bkt", "constant"))]
@@ -145,7 +147,7 @@ def test_2_folding_observe_equals_trace_bit_for_bit(name: str) -> None:
         if number % 5 == 0:
             students[who] = at.Student.from_dict(json.loads(json.dumps(student.to_dict())), model)
     for who, student in students.items():
-        assert at.Student.from_log(model, log, who) == student
+        assert at.Student.from_log(model, log, student=who) == student
 
 
 # ---- law 4 ------------------------------------------------------------------

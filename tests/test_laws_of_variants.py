@@ -104,9 +104,9 @@ def test_2_a_student_from_a_log_and_back_from_plain_data_is_in_the_state_of_the_
 ) -> None:
     model, log = fitted(variant, rule, several), random_log(2, several=several)
     name = log.students[3].as_py()
-    student = at.Student.from_dict(at.Student.from_log(model, log, name).to_dict(), model)
+    student = at.Student.from_dict(at.Student.from_log(model, log, student=name).to_dict(), model)
     expected = {pair["skill"]: pair["mastery"] for pair in model.score(log).to_pylist() if pair["student"] == name}
-    assert {skill: student.mastery(skill) for skill in student.odds} == expected
+    assert {skill: student.mastery(skill) for skill in student.state.odds} == expected
 
 
 # ---- law 3 ------------------------------------------------------------------

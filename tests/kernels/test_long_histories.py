@@ -95,7 +95,7 @@ def test_trace_and_student_keep_what_the_filter_in_logarithms_knows(length: int,
         unknown, known = reference.in_logs(sequence, theta)
         expected = float(known - unknown)
         # every response adds a rounding of the odds, or above their range one of their logarithm
-        assert kernels.to_log_odds(student.odds["s"]) == pytest.approx(
+        assert kernels.to_log_odds(student.state.odds["s"]) == pytest.approx(
             expected, rel=1e-12, abs=1e-15 * length * max(1.0, expected)
         )
         assert student.mastery("s") == model.score(log)["mastery"][0].as_py()

@@ -44,7 +44,7 @@ def tried(student: at.Student, item: str, value: Callable[[at.Student], float]) 
     right = student.predict(item)
     total = 0.0
     for correct, chance in ((1, right), (0, 1.0 - right)):
-        after = at.Student.from_dict(student.to_dict(), student.model, student.catalog)
+        after = at.Student.from_dict(student.to_dict(), student.model, catalog=student.catalog)
         after.observe(item, correct)
         total += chance * value(after)
     return total
@@ -203,7 +203,7 @@ def test_draws_are_those_of_the_seed_the_student_and_the_answers_so_far(rule: po
     recommender = at.Recommender(model, catalog, policy=rule)
 
     def order(name: str = "Ada", seed: int = 0, answers: int = 0) -> list[str]:
-        student = at.Student(model, catalog, name)
+        student = at.Student(model, catalog, name=name)
         for _ in range(answers):
             student.observe("a", 0.5)
         return [item.item for item in recommender.ranked(student, 8, seed=seed)]

@@ -203,7 +203,7 @@ def test_learning_that_varies_by_student_counts_in_the_gain(models: dict[str, An
     recommender = at.Recommender(model, catalog, policy=at.LearningGain())
     found = set()
     for name in ("0", "5", "stranger"):
-        student = at.Student(model, catalog, name)
+        student = at.Student(model, catalog, name=name)
         for choice in recommender.recommend(student):
             rows = [
                 model.row(skill, item=choice.item.item, kind="practice", student=name, alone=len(choice.item.skills) == 1)

@@ -116,7 +116,9 @@ def counted(levels: list[str] | None) -> dict[str, int]:
 
 def known_levels(model: Any, levels: list[str] | None) -> dict[str, int]:
     """The kinds that a model knows the levels of, and those of the options."""
-    return {**getattr(model, "levels", {}), **counted(levels)}
+    from adaptrace.models.base import levels_of
+
+    return {**levels_of(model), **counted(levels)}
 
 
 def _count(text: str) -> tuple[str, int]:

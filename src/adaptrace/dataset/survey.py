@@ -20,6 +20,7 @@ from adaptrace.io import arrow_check
 from adaptrace.io.files import PARQUET, Source, ending_of, find_files, told
 from adaptrace.io.identity import identity, name_in
 from adaptrace.kernels import parallel
+from adaptrace.models.base import ReadsColumns, levels_of
 
 LARGE = 2  # times as many rows as a piece should have, and a row group is read bit by bit
 NAMES = ("student", "item", "skill", "kind", "group")  # columns that are read as dictionaries where they are text
@@ -115,7 +116,7 @@ class Layout:
     @classmethod
     def of(cls, model: Any, columns: Mapping[str, str] | None, time_unit: str | None) -> Layout:
         """What a model looks at; all columns where it does not say."""
-        return cls(columns, time_unit, getattr(model, "levels", None), getattr(model, "reads", cls.reads))
+        return cls(columns, time_unit, levels_of(model), model.reads if isinstance(model, ReadsColumns) else cls.reads)
 
 
 @dataclass(frozen=True)

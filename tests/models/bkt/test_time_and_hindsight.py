@@ -84,7 +84,7 @@ def test_a_time_before_the_last_response_changes_nothing() -> None:
 @pytest.mark.plain_python
 def test_mastery_at_a_time_equals_the_students_bit_for_bit_and_keeps_its_interval_around_it() -> None:
     model, ada = fading(), history(0.0, 1.5, 4.0)
-    student = at.Student.from_log(model, ada, 0)
+    student = at.Student.from_log(model, ada, student=0)
     for days in (4.0, 5.25, 90.0):
         when = START + DAY * days
         (row,) = model.score(ada, time=when).to_pylist()

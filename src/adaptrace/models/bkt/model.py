@@ -26,12 +26,12 @@ from adaptrace.models.bkt.skill_table import Row, SkillTable
 from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.bkt.state_table import mastery_from_states, states
 from adaptrace.models.bkt.trace_tables import learning_moments, smooth_table, trace_table
-from adaptrace.models.saved import Kept
+from adaptrace.models.saved import SavedModel
 from adaptrace.stats.stats import Stats
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class BKT(BKTOptions, Kept):
+class BKT(BKTOptions, SavedModel):
     """Bayesian knowledge tracing: four parameters per skill (Corbett & Anderson, 1995), slow forgetting, and what varies.
 
     Parameters
