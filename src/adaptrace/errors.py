@@ -8,7 +8,7 @@
     ├── UnknownItemError   an item that the catalog does not hold
     ├── ConstraintError    constraints that leave no item; says which one emptied the choice
     ├── StoreError         a store that cannot be read or written
-    │   └── ConflictError  an event_id that stands for something else already
+    ├── ConflictError      an event_id that stands for something else already: do not try again
     └── OutputError        an output that cannot be written
 """
 
@@ -96,7 +96,7 @@ class StoreError(AdaptraceError):
     """A store that cannot be read or written: its state is what it was before."""
 
 
-class ConflictError(StoreError):
+class ConflictError(AdaptraceError):
     """An ``event_id`` that stands for something else already; the first is kept."""
 
 

@@ -95,7 +95,7 @@ def ask(tutor: at.Tutor, number: int, name: str) -> None:
     capped = at.Constraints(exposure_cap=CAP, zone=False)
     tutor.recommend(student, 1, constraints=capped, seed=number)
     tutor.recommend(student, 2, decision_id=f"d-{name}")
-    mastery = tutor.mastery(student)
+    mastery = tutor.mastery_table(student)
     assert all(0.0 < value < 1.0 for value in mastery["mastery"].to_pylist())
     assert tutor.history(student)["event_id"].is_valid().to_pylist().count(False) == 0
     tutor.when_to_stop(student, "a1")

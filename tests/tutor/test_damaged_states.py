@@ -36,7 +36,7 @@ def answers(tutor: at.Tutor) -> list[object]:
     """What a tutor says of all three."""
     each = [[str(choice) for choice in tutor.recommend(name, k=3)] for name in NAMES]
     tables = [tutor.recommend_all(k=2).to_pylist(), tutor.recommend_all(NAMES, k=2, reasons=True).to_pylist()]
-    return [each, tables, [tutor.mastery(name).to_pylist() for name in NAMES]]
+    return [each, tables, [tutor.mastery_table(name).to_pylist() for name in NAMES]]
 
 
 class Place:
@@ -228,7 +228,7 @@ def refuses(tutor: at.Tutor) -> None:
     """Every call that reads the event names it, and not the student."""
     for call in (
         lambda: tutor.recommend("ana"),
-        lambda: tutor.mastery("ana"),
+        lambda: tutor.mastery_table("ana"),
         lambda: tutor.history("ana"),
         lambda: tutor.observe("ana", "a1", 1, time=NOW + 60 * MINUTE),
         lambda: tutor.log(),

@@ -35,7 +35,7 @@ try:
 except StoreError as error:
     print(error)
 assert sum(tutor._entry("one").student.answered.values()) == written + 1
-assert tutor.mastery("one")["opportunities"].to_pylist() == [written + 1]
+assert tutor.mastery_table("one")["opportunities"].to_pylist() == [written + 1]
 assert is_replay(tutor, "one")
 resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 assert tutor.observe("one", "a1", 1, time=END, event_id=f"e{written:05d}") is True
@@ -63,13 +63,13 @@ def test_a_full_disk_stops_one_event_and_nothing_else(tmp_path: Path) -> None:
 def test_a_file_that_may_only_be_read_is_read(tmp_path: Path) -> None:
     with storm.opened(tmp_path / "t.db") as tutor:
         tutor.observe("one", "a1", 1, time=NOW)
-        before = tutor.mastery("one")
+        before = tutor.mastery_table("one")
         tutor.store._writer.execute("PRAGMA query_only = ON")  # root may write what is read-only
         with pytest.raises(
             StoreError, match=r"t\.db: cannot be written: .*readonly database; make the file and its folder writable"
         ):
             tutor.observe("one", "a1", 1, time=NOW)
-        assert tutor.mastery("one").equals(before)
+        assert tutor.mastery_table("one").equals(before)
         assert tutor._entry("one").student.opportunities == {"a": 1}
         tutor.store._writer.execute("PRAGMA query_only = OFF")
         assert tutor.observe("one", "a1", 1, time=NOW) is True
@@ -130,11 +130,11 @@ CALLS = {
 def test_a_write_that_fails_changes_nothing_and_may_be_made_again(
     tutor: at.Tutor, fails_once: Break, call: str, error: BaseException
 ) -> None:
-    before = (tutor.mastery("ana"), tutor.history("ana"), tutor.store.students())
+    before = (tutor.mastery_table("ana"), tutor.history("ana"), tutor.store.students())
     fails_once(tutor.store, "write", error)
     with pytest.raises(type(error)):
         CALLS[call](tutor)
-    assert (tutor.mastery("ana"), tutor.history("ana"), tutor.store.students()) == before
+    assert (tutor.mastery_table("ana"), tutor.history("ana"), tutor.store.students()) == before
     assert storm.is_replay(tutor, "ana")
     CALLS[call](tutor)
     assert all(storm.is_replay(tutor, name) for name in tutor.store.students())

@@ -392,7 +392,13 @@ class Tutor:
 
     # ---- what is known ------------------------------------------------------
 
-    def mastery(self, student: object, *, time: datetime.datetime | None = None) -> pa.Table:
+    def mastery(self, student: object, skill: object, *, time: datetime.datetime | None = None) -> float:
+        """P(known) of a skill, now or at a time; an unknown student, or a skill not met yet, is at the prior."""
+        name, moment = name_of(student), self._moment(time)
+        with self._lock(name):
+            return self._entry(name, fresh=True).student.mastery_at(str(skill), self._at(moment))
+
+    def mastery_table(self, student: object, *, time: datetime.datetime | None = None) -> pa.Table:
         """Mastery of every skill that a student met, and which evidence moved it.
 
         Parameters
