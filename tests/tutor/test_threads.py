@@ -124,7 +124,7 @@ def test_making_states_again_does_not_bring_back_who_is_forgotten_meanwhile(url:
     with storm.opened(url) as tutor:
         tutor.observe("ana", "a1", 1, time=NOW)
         tutor.observe("ben", "a1", 1, time=NOW)
-        tutor.rebuild(lambda share: share < 1.0 and tutor.forget_student("ben"))  # before it is Ben's turn
+        tutor.rebuild(progress=lambda share: share < 1.0 and tutor.forget_student("ben"))  # before it is Ben's turn
         assert tutor.store.students() == ["ana"]
 
 
@@ -156,7 +156,7 @@ def test_the_class_is_the_one_that_another_process_told(tmp_path: Path) -> None:
 def test_a_clock_that_goes_back_only_makes_events_late(url: str) -> None:
     times = iter([NOW, NOW - 60 * MINUTE, NOW - 30 * MINUTE] + [NOW - datetime.timedelta(days=1)] * 10)
     with storm.opened(url) as tutor:
-        tutor._clock = lambda: next(times)
+        tutor._incoming.clock = lambda: next(times)
         for item in ("a1", "b1", "ab"):
             tutor.observe("ana", item, 1)
         assert tutor.history("ana")["item"].to_pylist() == ["b1", "ab", "a1"]
