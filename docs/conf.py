@@ -21,13 +21,14 @@ version = release = __version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "myst_parser",
     "numpydoc",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
+
+highlight_language = "none"  # of blocks that name no language: commands, figures
 
 html_theme = "furo"
 html_title = f"adaptrace {release}"
@@ -37,9 +38,9 @@ html_copy_source = False
 html_show_sphinx = False
 html_theme_options: dict[str, Any] = {"navigation_with_keys": True}
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.header"]  # README-like pages may start at the second level where they are included
+smartquotes = False  # --option must keep both its hyphens
 
 autosummary_generate = True
 autosummary_imported_members = True
@@ -72,7 +73,8 @@ def commands_of(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 def page_of(name: str, command: Any) -> list[str]:
     """One command: what it does, its arguments and options."""
     given = [p for p in command.params if p.param_type_name == "argument"]
-    words = [(p.metavar or p.name).strip("{}").upper() + ("" if p.required else "?") for p in given]
+    words = [(p.metavar or p.name).strip("{}").upper() for p in given]
+    words = [word if p.required else f"[{word}]" for word, p in zip(words, given, strict=True)]
     lines = [name, "-" * len(name), "", f"``{' '.join([name, *words])} [options]``", "", *(command.help or "").splitlines(), ""]
     for parameter in command.params:
         names = ", ".join(parameter.opts) if parameter.param_type_name == "option" else words[given.index(parameter)]
@@ -98,7 +100,7 @@ def write_command_line(app: Any) -> None:
         path.write_text(text)
 
 
-# ---- files of the root, which pages include -------------------------------------
+# ---- what is read ----------------------------------------------------------------
 
 
 def as_pages(app: Any, path: Path, page: str, content: list[str]) -> None:
@@ -106,7 +108,16 @@ def as_pages(app: Any, path: Path, page: str, content: list[str]) -> None:
     content[0] = re.sub(r"\]\((SECURITY|CHANGELOG|CONTRIBUTING)\.md\)", lambda link: f"]({link[1].lower()}.md)", content[0])
 
 
+def without_last_blank(app: Any, page: str, content: list[str]) -> None:
+    """Drop the blank line that ends an example: a doctest needs it, a reader does not."""
+    content[0] = re.sub(r"(\n```python\n(?:(?!\n```).)*?)\n\n```\n", r"\1\n```\n", content[0], flags=re.DOTALL)
+
+
 def setup(app: Any) -> None:
     """Hook the page of the command line, and the files of the root, into the build."""
+    from sphinx.ext import autosummary
+
+    autosummary.WELL_KNOWN_ABBREVIATIONS += ("eq.", "sec.")  # no sentence ends there
     app.connect("builder-inited", write_command_line, priority=100)
     app.connect("include-read", as_pages)
+    app.connect("source-read", without_last_blank)
