@@ -89,7 +89,7 @@ def stats_of(folder: Path, name: str) -> at.Stats:
 
 
 def symbols(stats: at.Stats) -> pa.Table:
-    return stats.symbols
+    return stats.observations
 
 
 def sequences(stats: at.Stats) -> pa.Table:

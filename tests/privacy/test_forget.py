@@ -412,10 +412,10 @@ def test_models_and_stats_that_name_the_student_are_told_even_when_the_data_have
     at.models.MODELS["afm"]().fit(few).save(tmp_path / "afm.json")
     at.BKT().fit(few).save(tmp_path / "plain.json")
     stats = at.Stats.from_log(few, ("student",))
-    parquet.write(tmp_path / "student.stats.parquet", parquet.Content(stats.skills, stats.symbols, stats.trie))
+    parquet.write(tmp_path / "student.stats.parquet", parquet.Content(stats.skills, stats.observations, stats.trie))
     stats = at.Stats.from_log(few)
     parquet.write(
-        tmp_path / "plain.stats.parquet", parquet.Content(stats.skills, stats.symbols, stats.trie), io_identity.sources(log)
+        tmp_path / "plain.stats.parquet", parquet.Content(stats.skills, stats.observations, stats.trie), io_identity.sources(log)
     )
     paths = [*tmp_path.glob("*.json"), *tmp_path.glob("*.stats.parquet")]
     found = used(find_student(few.students[0].as_py(), [log], models=paths))

@@ -24,7 +24,7 @@ from adaptrace.dataset.survey import File, sort_of
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.io import envelope
 from adaptrace.io.atomic import replacing
-from adaptrace.io.files import told
+from adaptrace.io.files import reading_errors
 
 MANIFEST = "_manifest.json"
 STATE = "state"  # what the manifest calls it
@@ -208,7 +208,7 @@ def groups(folder: Path, state: State, part: Part) -> Iterator[Group]:
     """The row groups of a part; what is in a later one counts more."""
     for name in part.files:
         first = 0
-        with told(folder / name), _open(folder / name, state.texts) as opened:
+        with reading_errors(folder / name), _open(folder / name, state.texts) as opened:
             for number in range(opened.num_row_groups):
                 table = opened.read_row_group(number, use_threads=False)
                 if name == part.base:
@@ -234,7 +234,7 @@ def plain(table: pa.Table) -> pa.Table:
 
 
 def _read(path: Path, texts: Sequence[str]) -> pa.Table:
-    with told(path), _open(path, texts) as opened:
+    with reading_errors(path), _open(path, texts) as opened:
         return opened.read(use_threads=False).combine_chunks()
 
 

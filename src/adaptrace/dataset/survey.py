@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
-from adaptrace.io.files import PARQUET, Source, ending_of, find_files, told
+from adaptrace.io.files import PARQUET, Source, ending_of, find_files, reading_errors
 from adaptrace.io.identity import identity, name_in
 from adaptrace.kernels import parallel
 
@@ -200,7 +200,7 @@ class Dataset:
         inside = [name for name in names if file.found[name] not in file.folders]
         here = [file.found[name] for name in inside]
         as_codes = [file.found[name] for name in inside if name in NAMES and sort_of(file.types[name]) == "text"]
-        with self._told(file), pyarrow.parquet.ParquetFile(file.path, read_dictionary=as_codes) as opened:
+        with self._naming_errors(file), pyarrow.parquet.ParquetFile(file.path, read_dictionary=as_codes) as opened:
             if rows is None:
                 yield self._conformed(opened.read_row_groups(groups, columns=here, use_threads=parallel.cores() > 1), file, names)
                 return
@@ -208,10 +208,10 @@ class Dataset:
                 yield self._conformed(pa.Table.from_batches([batch]), file, names)
 
     @contextlib.contextmanager
-    def _told(self, file: File) -> Iterator[None]:
+    def _naming_errors(self, file: File) -> Iterator[None]:
         """What goes wrong with a file is a problem of the dataset."""
         try:
-            with told(file.path):
+            with reading_errors(file.path):
                 yield
         except DataError as error:
             name = os.fspath(self.label(file))
@@ -285,7 +285,7 @@ def _open(source: str | os.PathLike[str], path: Path, layout: Layout) -> File | 
         remedy = "convert it; or score into a file instead of a folder, if the log fits into memory"
         return [Problem(f"the ending '{path.suffix}'", "Parquet", remedy, file=name)]
     try:
-        with told(path):
+        with reading_errors(path):
             footer = pyarrow.parquet.read_metadata(path)
             kinds = footer.schema.to_arrow_schema()
     except DataError as error:

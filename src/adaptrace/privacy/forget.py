@@ -199,7 +199,7 @@ def _groups(file: Path, column: str, student: str) -> list[int] | None:
 
     All of a column of dictionaries: these may hold names that no row has, of which the statistics do not know.
     """
-    with files.told(file), pyarrow.parquet.ParquetFile(file) as opened:
+    with files.reading_errors(file), pyarrow.parquet.ParquetFile(file) as opened:
         footer, kind = opened.metadata, opened.schema_arrow.field(column).type
     if pa.types.is_dictionary(kind):
         return None

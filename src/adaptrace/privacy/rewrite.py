@@ -19,7 +19,7 @@ import pyarrow.parquet
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
-from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, told
+from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, reading_errors
 
 ROWS = 1 << 20  # of a piece, at most
 BLOCK = 1 << 24  # bytes of a piece of a text file
@@ -36,7 +36,7 @@ Write = Callable[[pa.Table], None]
 def schema_of(path: Path) -> pa.Schema:
     """The columns of a table file; those of CSV are all text."""
     ending = ending_of(path)
-    with told(path):
+    with reading_errors(path):
         if ending in PARQUET:
             return _without_views(pyarrow.parquet.read_schema(path).empty_table()).schema
         with _open_arrow(path) if ending in ARROW else _open_delimited(path) as reader:
@@ -60,7 +60,7 @@ def pieces(path: Path, columns: Sequence[str] | None = None, groups: Sequence[in
     DataError
         If the file is damaged.
     """
-    with told(path):
+    with reading_errors(path):
         for batch in _batches(path, columns, groups):
             piece = _without_views(pa.Table.from_batches([batch]))
             yield piece if columns is None else piece.select(columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.data.schema import Checked, Column
 from adaptrace.errors import DataError, Problem
-from adaptrace.io.files import PARQUET, find_files, read_table
+from adaptrace.io.files import PARQUET, find_files, read_table, reading_errors
 from adaptrace.kernels.pairs import first_again
 
 IntArray = NDArray[np.int64]
@@ -180,7 +179,7 @@ def _parts(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterat
     if problems := [problem for file in files for problem in _lacking_in(file, columns, need, len(files) > 1)]:
         raise DataError(source, problems)
     for file in files:
-        with _whole(file):
+        with reading_errors(file):
             yield from _numbered(_batches(file, columns), str(file))
 
 
@@ -194,7 +193,7 @@ def _numbered(batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], file: st
 def _lacking_in(file: Path, columns: tuple[Column, ...], need: list[str], several: bool) -> list[Problem]:
     """What a Parquet file lacks, without reading it, or the other file, which is read."""
     if _is_parquet(file):
-        with _whole(file):
+        with reading_errors(file):
             names = pq.read_schema(file).names
     else:
         names = read_table(file, TEXT).table.column_names
@@ -212,15 +211,3 @@ def _batches(file: Path, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch
 
 def _is_parquet(file: Path) -> bool:
     return file.suffix.lower() in PARQUET
-
-
-@contextlib.contextmanager
-def _whole(file: Path) -> Iterator[None]:
-    """Say of a damaged file which it is."""
-    try:
-        yield
-    except DataError:
-        raise
-    except (pa.ArrowInvalid, OSError) as error:
-        got, expected = str(error).split("\n")[0].rstrip("."), "a whole Parquet file"
-        raise DataError(str(file), [Problem(got, expected, "it is damaged or cut short: score the log again")]) from error

@@ -13,7 +13,7 @@ from adaptrace.models.criterion import Criterion
 from adaptrace.report.disclosure import check_min_students, open_mean, open_share, withhold
 from adaptrace.report.mastery_table import IntArray, Mastery, read
 from adaptrace.report.roster import BITS, UNIT, Tally
-from adaptrace.report.spill import SHARDS, Spool, packed
+from adaptrace.report.spill import SHARDS, SpilledRows, packed
 
 BLOCK = 1024  # students next to each other in the roster share their cells, so they wait together
 PAIR = np.dtype([("student", np.int32), ("skill", np.int32), ("mastery", np.float64)])
@@ -150,10 +150,10 @@ def growth(
     """
     check(threshold, min_students)
     tally = Tally(by, roster, "new", "gone", "before", "after", "newly_mastered", "lost")
-    with Spool(PAIR) as old, Spool(PAIR) as new:
-        for spool, table in ((old, before), (new, after)):
+    with SpilledRows(PAIR) as old, SpilledRows(PAIR) as new:
+        for spilled, table in ((old, before), (new, after)):
             for rows in read(table, tally.students, tally.skills):
-                spool.add(rows.student // BLOCK % SHARDS, packed(PAIR, rows.student, rows.skill, rows.values["mastery"]))
+                spilled.add(rows.student // BLOCK % SHARDS, packed(PAIR, rows.student, rows.skill, rows.values["mastery"]))
         for pair in zip(old.shards(), new.shards(), strict=True):
             _grow(tally, *pair, threshold)
     cells = tally.total()

@@ -128,7 +128,7 @@ class BKT(Kept):
         a log itself where you have it.
         """
         several = self.table is not None and log.has_several_skills
-        return Stats.from_log(log, self._variation.told_apart, self._trace(log).credit if several else None)
+        return Stats.from_log(log, self._variation.told_apart, credit=self._trace(log).credit if several else None)
 
     def fit(
         self,
