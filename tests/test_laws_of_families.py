@@ -378,8 +378,8 @@ def test_10_neither_threads_of_blas_nor_cores_change_a_bit() -> None:
 
 KNOW = ("bkt", "blend")  # the families whose models know mastery
 OF_MASTERY: dict[str, Callable[[Any, at.Log], Any]] = {
-    "pace": lambda model, log: at.pace(log, model, minimum=1),
-    "stuck": lambda model, log: at.stuck(log, model, opportunities=1),
+    "pace": lambda model, log: at.report.pace(log, model, min_students=1),
+    "stuck": lambda model, log: at.report.stuck(log, model, opportunities=1),
 }
 
 

@@ -63,7 +63,7 @@ def logs_of(
     time_unit: str | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Log]:
-    """A folder of Parquet as logs that share no student, one after another, e.g. for :func:`adaptrace.pace`.
+    """A folder of Parquet as logs that share no student, one after another, e.g. for :func:`adaptrace.report.pace`.
 
     Parameters
     ----------

@@ -37,8 +37,8 @@ class Seat(NamedTuple):
 def small_groups(
     mastery: Mastery,
     roster: Any,
-    catalog: Catalog | None = None,
     *,
+    catalog: Catalog | None = None,
     by: str = "class",
     size: tuple[int, int] = (2, 5),
     threshold: float = Criterion.threshold,
@@ -58,7 +58,7 @@ def small_groups(
     Parameters
     ----------
     mastery
-        As in :func:`~adaptrace.report.rollups.mastery_by`.
+        As in :func:`~adaptrace.report.mastery_by`.
     roster
         ``student`` and the column ``by``, as there. Students in no class are left out.
     catalog
@@ -91,7 +91,7 @@ def small_groups(
     >>> import adaptrace as at
     >>> known = {"student": ["Ada", "Ben", "Cem"], "skill": ["halves"] * 3, "mastery": [0.5, 0.4, 0.99], "low": [0.4, 0.3, 0.97]}
     >>> roster = {"student": ["Ada", "Ben", "Cem"], "class": ["6A"] * 3}
-    >>> at.small_groups(known, roster).select(["group", "role", "student"]).to_pylist()[1:]
+    >>> at.report.small_groups(known, roster).select(["group", "role", "student"]).to_pylist()[1:]
     [{'group': 1, 'role': 'needs', 'student': 'Ben'}, {'group': 1, 'role': 'helps', 'student': 'Cem'}]
     """
     check(threshold)

@@ -81,7 +81,7 @@ def mastery_by(
     --------
     >>> import adaptrace as at
     >>> log = at.sample_log()
-    >>> table = at.mastery_by(at.BKT().fit(log).score(log), "class", roster=log.table)
+    >>> table = at.report.mastery_by(at.BKT().fit(log).score(log), "class", roster=log.table)
     >>> table.column_names
     ['class', 'students', 'pairs', 'mastery', 'mastered', 'certain', 'opportunities', 'withheld']
     """
@@ -107,8 +107,8 @@ def mastery_by(
 def growth(
     before: Mastery,
     after: Mastery,
-    by: str | Sequence[str] = ("class", "skill"),
     *,
+    by: str | Sequence[str] = ("class", "skill"),
     roster: Any = None,
     threshold: float = Criterion.threshold,
     min_students: int = 10,
@@ -144,7 +144,7 @@ def growth(
     >>> import adaptrace as at
     >>> autumn = {"student": ["Ada", "Ben"], "skill": ["halves"] * 2, "mastery": [0.5, 0.75]}
     >>> spring = {"student": ["Ada", "Cem"], "skill": ["halves"] * 2, "mastery": [0.75, 0.5]}
-    >>> table = at.growth(autumn, spring, "skill", min_students=1)
+    >>> table = at.report.growth(autumn, spring, by="skill", min_students=1)
     >>> table.select(["skill", "students", "new", "gone", "gain"]).to_pylist()
     [{'skill': 'halves', 'students': 1, 'new': 1, 'gone': 1, 'gain': 0.25}]
     """
