@@ -87,7 +87,7 @@ def test_a_bad_file_is_one_error_that_names_it_and_nothing_is_written(kind: str,
     assert len(error.value.problems) == 1
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "state").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    assert folders.names(tmp_path) == ["log"]
 
 
 @pytest.mark.parametrize("kind", BAD)

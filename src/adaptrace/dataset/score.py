@@ -139,7 +139,7 @@ def score_dataset(
     moment = _moment(before)
     work = Work(Path(out), Path(state) if state is not None else None)
     _check(model, work, source, moment, changed)
-    with work.claimed():
+    with work.locked():
         work.recover()
         work.check()
         known = states.load(work.state, model.fingerprint) if work.state is not None else None

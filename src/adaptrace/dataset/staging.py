@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -11,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from adaptrace.dataset import state as states
 from adaptrace.dataset.state import State
@@ -59,17 +60,17 @@ class Work:
         return self.folder / "done"
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Keep other runs from the same outputs inside the block; the system ends the claim of a process that dies.
+    def locked(self) -> Iterator[None]:
+        """Keep other runs from the same outputs inside the block; the system unlocks those of a process that dies.
 
         Raises
         ------
         OutputError
             If another run is at work on them.
         """
-        with contextlib.ExitStack() as claims:
+        with contextlib.ExitStack() as locks:
             for folder in (self.out, *([self.state] if self.state is not None else [])):
-                claims.enter_context(_claim(folder))
+                locks.enter_context(_lock(folder))
             yield
 
     def check(self) -> None:
@@ -152,23 +153,24 @@ class Work:
 
 
 @contextlib.contextmanager
-def _claim(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder inside the block. Its file stays for good: to remove it would let two runs in."""
     path = folder.with_name(f".{folder.name}.lock")
+    if path.is_symlink():
+        raise OutputError(f"{path}: got a link; expected the lock of an earlier run, or nothing: remove it")
+    lock = FileLock(path)
     try:
-        file = path.open("w")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(f"{folder}: another run is at work on it; wait for its end or choose another folder") from error
     except OSError as error:
         raise OutputError(
             f"{folder}: cannot be written: {error.strerror}; choose a folder that exists and is writable"
         ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"{folder}: another run is at work on it; wait for its end or choose another folder") from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def kind_of(folder: Path) -> str | None:
