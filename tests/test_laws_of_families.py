@@ -433,7 +433,7 @@ def test_11_commands_that_need_mastery_work_or_name_the_families_that_know_it(
 def test_11_a_folder_is_scored_by_those_who_know_mastery(tmp_path: Path) -> None:
     pq.write_table(random_table(1), tmp_path / "log.parquet")
     with pytest.raises(at.ModelError) as error:
-        at.score_dataset(tmp_path / "log.parquet", tmp_path / "mastery", fitted("rasch"))
+        at.score_dataset(tmp_path / "log.parquet", tmp_path / "mastery", model=fitted("rasch"))
     assert refused(str(error.value))
 
 

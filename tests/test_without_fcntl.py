@@ -31,7 +31,7 @@ from adaptrace.data.sample import sample_path
 here = Path(sys.argv[1])
 model = at.BKT.from_parameters(["halves"], prior=0.5, learn=0.2, guess=0.1, slip=0.1)
 for _ in range(2):
-    print(at.score_dataset(sample_path("responses.parquet"), here / "out", model, here / "state"))
+    print(at.score_dataset(sample_path("responses.parquet"), here / "out", model=model, state=here / "state"))
 catalog = at.Catalog.from_arrow({"item": ["q1", "q2"], "skill": ["halves", "halves"]})
 with at.Tutor.open(here / "tutor.db", model=model, catalog=catalog) as tutor:
     tutor.observe("ana", "q1", 1, event_id="7f3a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ setattr(*home, dying)
 if int(after) < 0:  # a disk that is full
     resource.setrlimit(resource.RLIMIT_FSIZE, (-int(after), -int(after)))
 place = None if out.endswith("alone") else Path(out).with_name("state")
-print(at.score_dataset(log, out, at.load(model), place, workers=2))
+print(at.score_dataset(log, out, model=at.load(model), state=place, workers=2))
 """
 
 
@@ -90,6 +91,22 @@ def test_what_was_done_is_not_done_again(here, whole, tmp_path: Path) -> None:
     assert len(kept) >= len(parts) - 2  # two workers were in the middle of one each
 
 
+def test_what_an_interrupted_run_leaves_has_the_names_that_earlier_versions_gave(here, tmp_path: Path) -> None:
+    """A run that an earlier version began is resumed only as long as these stay."""
+    assert run(here, tmp_path / "out", 12).returncode == -signal.SIGKILL
+    folder = tmp_path / ".out.partial"
+    plan = json.loads((folder / "plan.json").read_text())
+    assert list(plan) == ["plan", "files", "layout", "model", "rows", "at", "before", "state"]
+    assert (plan["plan"], plan["layout"], plan["rows"], plan["at"]) == (1, [{}, None], 200, "None")
+    assert plan["state"] == [str(tmp_path / "state"), 1]
+    assert {path.name for path in folder.iterdir()} == {"plan.json", "out", "done"}
+    (note,) = json.loads((folder / "done" / "bucket-0000.json").read_text())
+    assert list(note) == ["file", "rows", "responses"]
+    assert note["file"] == "0001-bucket-0000.parquet"
+    assert (tmp_path / ".state.partial-state" / note["file"]).exists()
+    assert (folder / "out" / "bucket-0000.parquet").exists()
+
+
 @pytest.mark.parametrize(("where", "after"), [("state", 0), *[("swap", after) for after in (1, 45, 83, 90, 100)]])
 def test_killed_while_the_outputs_appear_the_next_run_finishes_that(where: str, after: int, here, whole, tmp_path: Path) -> None:
     assert run(here, tmp_path / "out", after, where).returncode == -signal.SIGKILL
@@ -111,14 +128,14 @@ def test_a_full_disk_is_one_error_and_leaves_what_was_there(here, tmp_path: Path
 def test_a_run_with_another_plan_starts_anew(here, tmp_path: Path, monkeypatch) -> None:
     assert run(here, tmp_path / "out", 8).returncode == -signal.SIGKILL
     monkeypatch.setattr(partition, "MOST_ROWS", 300)
-    at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"), tmp_path / "state", workers=2)
+    at.score_dataset(here / "log", tmp_path / "out", model=at.load(here / "model.json"), state=tmp_path / "state", workers=2)
     assert folders.mastery(tmp_path / "out").equals(folders.in_memory(at.load(here / "model.json"), here / "log"))
 
 
 def test_two_runs_at_once_do_not_share_an_output_or_a_state(here, tmp_path: Path) -> None:
     with FileLock(tmp_path / ".state.lock"), pytest.raises(at.OutputError, match="state: another run is at work on it"):
-        at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"), tmp_path / "state")
-    at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"), tmp_path / "state")
+        at.score_dataset(here / "log", tmp_path / "out", model=at.load(here / "model.json"), state=tmp_path / "state")
+    at.score_dataset(here / "log", tmp_path / "out", model=at.load(here / "model.json"), state=tmp_path / "state")
     assert folders.names(tmp_path) == ["out", "state"]
 
 
@@ -128,8 +145,8 @@ def test_a_lock_is_the_same_file_for_every_run(here, tmp_path: Path) -> None:
         pytest.skip("without the locks of the system the file is the lock")
     (tmp_path / ".out.lock").write_text("whoever put this here")
     before = (tmp_path / ".out.lock").stat()
-    at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"))
-    at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"))
+    at.score_dataset(here / "log", tmp_path / "out", model=at.load(here / "model.json"))
+    at.score_dataset(here / "log", tmp_path / "out", model=at.load(here / "model.json"))
     assert (tmp_path / ".out.lock").stat().st_ino == before.st_ino
     assert (tmp_path / ".out.lock").read_text() == "whoever put this here"
 
@@ -139,6 +156,6 @@ def test_a_link_in_the_place_of_a_lock_is_refused(to: str, here, tmp_path: Path)
     (tmp_path / "precious").write_text("gold")
     (tmp_path / ".out.lock").symlink_to(tmp_path / to)
     with pytest.raises(at.OutputError, match=r"\.out\.lock: got a link; expected the lock of an earlier run, or nothing"):
-        at.score_dataset(here / "log", tmp_path / "out", at.load(here / "model.json"))
+        at.score_dataset(here / "log", tmp_path / "out", model=at.load(here / "model.json"))
     assert folders.names(tmp_path) == ["precious"]
     assert (tmp_path / "precious").read_text() == "gold"

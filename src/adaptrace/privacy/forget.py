@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from adaptrace.dataset import state as states
-from adaptrace.dataset.staging import Work, kind_of
+from adaptrace.dataset.staging import Staging, kind_of
 from adaptrace.errors import DataError, OutputError, Problem
 from adaptrace.io import atomic, files, identity
 from adaptrace.kernels import parallel
@@ -119,13 +119,13 @@ def forget_student(
     """
     places = list(datasets)
     _check_kinds(places)
-    for place in (*places, *([] if state is None else [state])):  # rows of the log that a killed run had put aside
-        Work(Path(place), None).discard()
+    for place in (*places, *([] if state is None else [state])):  # a killed run may have left rows of the log there
+        Staging(Path(place)).discard()
     searched = _search(student, places, column)
     kept = [] if state is None else _search(student, [state], column)
     after = _forget_all(student, searched)
     if state is not None:
-        states.without(Path(state), student, renamed(places))
+        states.forget(Path(state), student, renamed=renamed(places))
     return _report(student, [*searched, *kept], models, after)
 
 
