@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adaptrace import report
     from adaptrace.data.catalog import Catalog, Item
     from adaptrace.data.log import Log
     from adaptrace.data.sample import sample_catalog, sample_log
@@ -62,9 +63,6 @@ if TYPE_CHECKING:
     )
     from adaptrace.recommendation.reasons import Reason
     from adaptrace.recommendation.recommender import Recommendation, Recommender, recommend
-    from adaptrace.report.groups import small_groups
-    from adaptrace.report.mastery_pace import pace, stuck
-    from adaptrace.report.rollups import growth, mastery_by
     from adaptrace.simulation.policy_matrix import policy_matrix
     from adaptrace.simulation.teaching import Taught, simulate, teach
     from adaptrace.stats.stats import Stats
@@ -127,12 +125,9 @@ _HOME = {
     "cross_validate": "evaluate.validation",
     "fairness": "evaluate.fairness",
     "forget_student": "privacy.forget",
-    "growth": "report.rollups",
     "load": "models",
     "logs_of": "dataset",
-    "mastery_by": "report.rollups",
     "off_policy": "evaluate.off_policy",
-    "pace": "report.mastery_pace",
     "policy_matrix": "simulation.policy_matrix",
     "pseudonymize": "privacy.pseudonyms",
     "recommend": "recommendation.recommender",
@@ -142,8 +137,6 @@ _HOME = {
     "score_dataset": "dataset",
     "simulate": "simulation.teaching",
     "stats_dataset": "dataset",
-    "small_groups": "report.groups",
-    "stuck": "report.mastery_pace",
     "teach": "simulation.teaching",
 }
 
@@ -202,29 +195,27 @@ __all__ = [
     "cross_validate",
     "fairness",
     "forget_student",
-    "growth",
     "load",
     "logs_of",
-    "mastery_by",
     "off_policy",
-    "pace",
     "policy_matrix",
     "pseudonymize",
     "recommend",
     "replay",
+    "report",
     "sample_catalog",
     "sample_log",
     "score_dataset",
     "simulate",
-    "small_groups",
     "stats_dataset",
-    "stuck",
     "teach",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use: ``import adaptrace`` itself costs nothing."""
+    if name == "report":  # a room of its own: at.report.growth(...)
+        return importlib.import_module("adaptrace.report")
     if name not in _HOME:
         raise AttributeError(f"module 'adaptrace' has no attribute '{name}'")
     return getattr(importlib.import_module(f"adaptrace.{_HOME[name]}"), name)

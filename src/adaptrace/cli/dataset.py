@@ -88,9 +88,10 @@ def score(
 
     place = output or Path("mastery")
     options: dict[str, Any] = {"columns": pairs(column), "time_unit": time_unit, "before": before, **moment}
+    options |= {"changed": changed, "skip_bad": skip_bad}
     with usage(), fitting("scoring") as progress:
         scored = dataset.score_dataset(
-            log, place, fitted, state, memory, workers, changed=changed, skip_bad=skip_bad, progress=progress, **options
+            log, place, model=fitted, state=state, memory=memory, workers=workers, progress=progress, **options
         )
     for problem in scored.skipped:
         say(f"left out: {problem}")

@@ -65,10 +65,10 @@ def mastery_(
 ) -> None:
     """Mean mastery, and the shares who have mastered a skill, by class, school or skill."""
     ready(output)
-    from adaptrace.report.rollups import mastery_by
+    from adaptrace import report
 
     with usage(), waiting(f"reading {mastery}"):
-        table = mastery_by(mastery, _split(by), roster=roster, threshold=threshold, min_students=min_students)
+        table = report.mastery_by(mastery, _split(by), roster=roster, threshold=threshold, min_students=min_students)
     _give(table, output, min_students)
 
 
@@ -84,10 +84,10 @@ def growth(
 ) -> None:
     """How mastery grew between two dates, of the students and skills that both hold."""
     ready(output)
-    from adaptrace.report import rollups
+    from adaptrace import report
 
     with usage(), waiting(f"reading {before} and {after}"):
-        table = rollups.growth(before, after, _split(by), roster=roster, threshold=threshold, min_students=min_students)
+        table = report.growth(before, after, by=_split(by), roster=roster, threshold=threshold, min_students=min_students)
     _give(table, output, min_students)
 
 
@@ -108,14 +108,14 @@ def pace(
 ) -> None:
     """Responses and days until mastery, who reached it, and who is stuck."""
     ready(output)
+    from adaptrace import report
     from adaptrace.models import Traces, require
-    from adaptrace.report import mastery_pace
 
     fitted = load(model)
     require(fitted, Traces, "report pace")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
-        table = mastery_pace.pace(responses, fitted, _split(by), roster=roster, threshold=threshold, min_students=min_students)
+        table = report.pace(responses, fitted, by=_split(by), roster=roster, threshold=threshold, min_students=min_students)
     _give(table, output, min_students)
 
 
@@ -134,14 +134,14 @@ def stuck(
 ) -> None:
     """Students who spin their wheels: many opportunities on a skill, and never mastered. It names students."""
     ready(output)
+    from adaptrace import report
     from adaptrace.models import Traces, require
-    from adaptrace.report import mastery_pace
 
     fitted = load(model)
     require(fitted, Traces, "report stuck")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
-        table = mastery_pace.stuck(responses, fitted, opportunities=opportunities, threshold=threshold)
+        table = report.stuck(responses, fitted, opportunities=opportunities, threshold=threshold)
     write_or_show(table, output, _as_text(table) if len(table) else "nobody is stuck")
 
 
@@ -159,12 +159,12 @@ def groups(
     """Small groups who need the same skill next, each with peers who can help. It names students."""
     ready(output)
     sizes = _sizes(size)
+    from adaptrace import report
     from adaptrace.data.catalog import Catalog
-    from adaptrace.report.groups import small_groups
 
     items = Catalog.read(catalog, skills=skills) if catalog else None
     with usage(), waiting(f"reading {mastery}"):
-        table = small_groups(mastery, roster, items, by=by, size=sizes, threshold=threshold)
+        table = report.small_groups(mastery, roster, catalog=items, by=by, size=sizes, threshold=threshold)
     write_or_show(table, output, _as_text(table) if len(table) else "nobody needs a group")
 
 
