@@ -134,6 +134,7 @@ def test_4_the_order_of_students_changes_nothing_beyond_rounding(model: HalfLife
     np.testing.assert_allclose(model.fit(again).predict(other), model.fit(log).predict(other), rtol=1e-4)
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("model", FAMILIES)
 def test_5_the_order_of_an_events_skills_changes_nothing(model: HalfLife | FSRS) -> None:
     table, random = random_table(6), np.random.default_rng(0)
@@ -265,6 +266,7 @@ def test_the_papers_formula_by_hand() -> None:
     assert (model.fading.curve.guess, model.fading.curve.slip) == (0.0, 0.0)
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("guess_and_slip", [True, False])
 def test_the_gradient_of_the_fit_is_the_limit_of_differences(guess_and_slip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks, random = [], np.random.default_rng(0)

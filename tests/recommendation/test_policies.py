@@ -222,9 +222,8 @@ def fading(half_life: Sequence[float], prior: float = 0.2) -> at.BKT:
     skills = "abcdef"[: len(half_life)]
     plain = at.BKT.from_parameters(list(skills), prior=prior, learn=0.3, guess=0.1, slip=0.1)
     theta = np.tile([prior, 0.3, 1e-9, 0.1 / 0.9, 0.1], (len(skills) + 1, 1))  # guess as a share of 1 - slip
-    effects = Effects(
-        np.zeros(5), np.ones(5), np.log(theta / (1.0 - theta)), np.ones(len(skills) + 1), half_life=np.array([*half_life, 9.0])
-    )
+    logits, scale = np.log(theta / (1.0 - theta)), np.ones(len(skills) + 1)
+    effects = Effects(low=np.zeros(5), high=np.ones(5), logits=logits, guess_scale=scale, half_life=np.array([*half_life, 9.0]))
     return replace(plain, elapsed=True, effects=effects)
 
 

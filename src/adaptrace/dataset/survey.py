@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 from adaptrace.io.files import PARQUET, Source, ending_of, find_files, told
 from adaptrace.io.identity import identity, name_in
 from adaptrace.kernels import parallel
@@ -221,6 +222,7 @@ class Dataset:
 
     def _conformed(self, table: pa.Table, file: File, names: Sequence[str]) -> pa.Table:
         """The columns of a file under their canonical names, in the types that all files share."""
+        arrow_check.checked(table, str(file.path))  # codes come as they stand in the file
         columns = []
         for name in names:
             here = file.found[name]
@@ -288,7 +290,7 @@ def _open(source: str | os.PathLike[str], path: Path, layout: Layout) -> File | 
     try:
         with told(path):
             footer = pyarrow.parquet.read_metadata(path)
-            kinds = footer.schema.to_arrow_schema()
+            kinds = arrow_check.checked(footer.schema.to_arrow_schema().empty_table(), str(path)).schema
     except DataError as error:
         return [Problem(each.got, each.expected, each.remedy, file=name) for each in error.problems]
     folders = dict(folder.split("=", 1) for folder in path.parts[:-1] if "=" in folder)

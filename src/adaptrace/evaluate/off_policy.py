@@ -29,6 +29,7 @@ from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.data.schema import Checked, Column
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -455,7 +456,7 @@ def _read(
 
 def _table(decisions: Any) -> pa.Table:
     decisions = decisions.table if isinstance(decisions, Log) else decisions
-    return decisions if isinstance(decisions, pa.Table) else pa.table(decisions)
+    return arrow_check.imported(decisions, "decisions")
 
 
 def _asked(table: pa.Table, target: Callable[[Row], ArrayLike], found: Mapping[str, str], reward: Any) -> list[Floats]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
 from adaptrace.models.saved import SavedModel, summary_of
 
@@ -101,7 +102,7 @@ class Constant(SavedModel):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Constant:
         """The model that :meth:`to_dict` described."""
-        return cls(mean=content["mean"])
+        return cls(mean=read.number(content, "mean"))
 
 
 @dataclass(frozen=True)

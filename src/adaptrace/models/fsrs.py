@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
 from adaptrace.models.half_life.fit import first_rates
 from adaptrace.models.half_life.state import chance
@@ -62,8 +63,9 @@ class ReviewRates:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ReviewRates:
         """What :meth:`to_dict` described."""
-        first = np.array(content["first"], float)
-        return cls(pa.array(content["items"], pa.string()), first, content["same_day"], content["responses"])
+        items = read.texts(content, "items")
+        first = read.numbers(content, "first", len(items) + 1, low=0.0, high=1.0)
+        return cls(items, first, read.number(content, "same_day", 0.0, 1.0), read.count(content, "responses"))
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -224,8 +226,9 @@ class FSRS(SavedModel):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> FSRS:
         """The model that :meth:`to_dict` described."""
+        parameters = content["parameters"] and read.numbers(content, "parameters", len(content["parameters"])).tolist()
         rates = ReviewRates.from_dict(content["rates"])
-        return cls(parameters=content["parameters"] or None, optimise=content["optimise"], rates=rates)
+        return cls(parameters=parameters or None, optimise=read.flag(content, "optimise"), rates=rates)
 
 
 @dataclass(slots=True)
@@ -303,7 +306,7 @@ class _Cards(NamedTuple):
 
 def _moments(log: Log) -> list[int]:
     """Microseconds since 1970 of every response."""
-    moments: list[int] = log.moments.tolist()
+    moments: list[int] = log.timestamps_us.tolist()
     return moments
 
 

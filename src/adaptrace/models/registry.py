@@ -83,9 +83,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     content = envelope.read(path, "model")
     family = content.get("family")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise ModelError(f"{path}: a model of family '{family}'; this version knows {', '.join(FAMILIES)}")
     try:
         return FAMILIES[family].from_dict(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: a damaged {family} model ({error!r}); save it again") from error
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, ModelError) as error:
+        reason = error if isinstance(error, ValueError | ModelError) else repr(error)
+        raise ModelError(f"{path}: a {family} model whose content is not whole ({reason}); save it again") from error

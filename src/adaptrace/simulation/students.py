@@ -148,7 +148,7 @@ class HiddenKnowledge:
         """How many levels there are, and P(level) of each, if the item's kind has any."""
         skill, kind = item.skills[0], item.kind or PRACTICE
         n_levels = self.truth.levels.get(kind, 0) if len(item.skills) == 1 else 0
-        told = [self.truth.level_chances(skill, kind, level / (n_levels - 1)) for level in range(n_levels)]
+        told = [self.truth.fitted.level_chances(skill, kind=kind, correct=level / (n_levels - 1)) for level in range(n_levels)]
         return n_levels, [1.0 - each[1] if self.known[skill] else each[0] for each in told if each is not None]
 
 

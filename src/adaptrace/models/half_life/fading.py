@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import pyarrow as pa
 from adaptrace.kernels import half_life as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.kernels.half_life import ForgettingCurve
+from adaptrace.models import content as read
 
 practice, level, half_life = plain(kernels.practice), plain(kernels.level), plain(kernels.half_life)
 
@@ -56,9 +58,13 @@ class Fading:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Fading:
         """What :meth:`to_dict` described."""
-        values: dict[str, Any] = {
-            name: np.array(value, float) if isinstance(value, list) else value for name, value in content["curve"].items()
-        }
-        return cls(
-            pa.array(content["skills"], pa.string()), ForgettingCurve(**values), content["responses"], content["objective"]
+        skills, found = read.texts(content, "skills"), content["curve"]
+        curve = ForgettingCurve(
+            weight=read.numbers(found, "weight", 3),
+            skill=read.numbers(found, "skill", len(skills) + 1),
+            first=read.numbers(found, "first", len(skills) + 1, low=0.0, high=1.0),
+            **{name: read.number(found, name, 0.0, 1.0) for name in ("guess", "slip")},
+            shortest=read.number(found, "shortest", np.finfo(float).tiny),
+            longest=read.number(found, "longest", found["shortest"]),
         )
+        return cls(skills, curve, read.count(content, "responses"), read.number(content, "objective", -math.inf, math.inf))

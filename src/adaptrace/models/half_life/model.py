@@ -17,6 +17,7 @@ from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.kernels import half_life as kernels
 from adaptrace.kernels import parallel
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.half_life.fading import Fading
 from adaptrace.models.half_life.fit import FadingOptions, fit_fading, past_of
@@ -185,5 +186,5 @@ class HalfLife(SavedModel):
     def from_dict(cls, content: Mapping[str, Any]) -> HalfLife:
         """The model that :meth:`to_dict` described."""
         shortest, longest = content["range_days"]
-        options = {"guess_and_slip": content["guess_and_slip"], "range_days": (shortest, longest), "l2": content["l2"]}
+        options = {"guess_and_slip": read.flag(content, "guess_and_slip"), "range_days": (shortest, longest), "l2": content["l2"]}
         return cls(**options, fading=Fading.from_dict(content["fading"]))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.kernels.irt import Dynamics
+from adaptrace.models import content as read
 
 FloatArray = NDArray[np.float64]
 
@@ -67,7 +68,10 @@ class ItemBank:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ItemBank:
         """What :meth:`to_dict` described."""
-        items, skills = (pa.array(content[name], pa.string()) for name in ("items", "skills"))
-        difficulty, discrimination, skill = (np.array(content[name], float) for name in ("difficulty", "slope", "skill"))
-        dynamics = Dynamics(**content["dynamics"])
-        return cls(items, skills, difficulty, discrimination, content["mean"], skill, dynamics, content["responses"])
+        items, skills = (read.texts(content, name) for name in ("items", "skills"))
+        difficulty, slope = read.numbers(content, "difficulty", len(items)), read.numbers(content, "slope", len(items), low=0.0)
+        skill, mean = read.numbers(content, "skill", len(skills)), read.number(content, "mean")
+        moves = content["dynamics"]
+        variances = {name: read.number(moves, name, low=0.0) for name in Dynamics._fields if name != "growth"}
+        dynamics = Dynamics(**variances, growth=read.number(moves, "growth"))
+        return cls(items, skills, difficulty, slope, mean, skill, dynamics, read.count(content, "responses"))

@@ -18,6 +18,7 @@ from adaptrace.errors import ModelError
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import AbilityPath, Dynamics
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.irt.bank import ItemBank
 from adaptrace.models.irt.fit import ENOUGH, AskedItems, calibrate, settle
@@ -187,8 +188,9 @@ class IRT(SavedModel):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> IRT:
         """The model that :meth:`to_dict` described."""
-        family = TwoPL if content["slopes"] else Rasch
-        return family(drift=content["drift"], skills=content["skills"], bank=ItemBank.from_dict(content["bank"]))
+        family = TwoPL if read.flag(content, "slopes") else Rasch
+        options = {name: read.flag(content, name) for name in ("drift", "skills")}
+        return family(**options, bank=ItemBank.from_dict(content["bank"]))
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)

@@ -19,8 +19,19 @@ from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.logistic import Block, Design, FeaturePlan
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress
-from adaptrace.models.logistic.features import BY, INTERCEPT, WINDOWED, Feature, label, plan_of, problems_of, values_per_skill
+from adaptrace.models.logistic.features import (
+    BY,
+    INTERCEPT,
+    WINDOWED,
+    Feature,
+    feature_from_dict,
+    label,
+    plan_of,
+    problems_of,
+    values_per_skill,
+)
 from adaptrace.models.logistic.fit import fit_weights
 from adaptrace.models.logistic.state import LogisticState, WeightLookup
 from adaptrace.models.logistic.weights import Weights
@@ -199,11 +210,13 @@ class Logistic(SavedModel):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Logistic:
         """The model that :meth:`to_dict` described, e.g. a :class:`PFA` where it has its name and its features."""
-        features, weights = tuple(Feature(**feature) for feature in content["features"]), Weights.from_dict(content["weights"])
+        features, weights = tuple(map(feature_from_dict, content["features"])), Weights.from_dict(content["weights"])
+        read.numbers(content["weights"], "values", sum(len(weights.names(feature.by)) for feature in features))
+        name, l2 = str(content["name"]), read.number(content, "l2")
         for known in (PFA, AFM, BestLR, DAS3H, Recency):
-            if known.name == content["name"] and (model := known._with_features(features, content["l2"], weights)) is not None:
+            if known.name == name and (model := known._with_features(features, l2, weights)) is not None:
                 return model
-        return Logistic(features=features, name=content["name"], l2=content["l2"], weights=weights)
+        return Logistic(features=features, name=name, l2=l2, weights=weights)
 
     @classmethod
     def _with_features(cls, features: Sequence[Feature], l2: float, weights: Weights) -> Logistic | None:

@@ -14,6 +14,7 @@ from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels.logistic import NameCodes
+from adaptrace.models import content as read
 
 FloatArray = NDArray[np.float64]
 
@@ -61,6 +62,7 @@ class Weights:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Weights:
         """What :meth:`to_dict` described."""
-        items, skills, students = (pa.array(content[name], pa.string()) for name in ("items", "skills", "students"))
-        values = np.array(content["values"], float)
-        return cls(items, skills, students, values, content["responses"], content["objective"])
+        items, skills, students = (read.texts(content, name) for name in ("items", "skills", "students"))
+        values = read.numbers(content, "values", len(content["values"]))
+        responses, objective = read.count(content, "responses"), read.number(content, "objective", -np.inf, np.inf)
+        return cls(items, skills, students, values, responses, objective)
