@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,4 +66,4 @@ class Fading:
             shortest=read.number(found, "shortest", np.finfo(float).tiny),
             longest=read.number(found, "longest", found["shortest"]),
         )
-        return cls(skills, curve, read.count(content, "responses"), read.number(content, "objective", -math.inf, math.inf))
+        return cls(skills, curve, read.count(content, "responses"), read.number(content, "objective", -np.inf, np.inf))

@@ -69,9 +69,9 @@ class ItemBank:
     def from_dict(cls, content: Mapping[str, Any]) -> ItemBank:
         """What :meth:`to_dict` described."""
         items, skills = (read.texts(content, name) for name in ("items", "skills"))
-        difficulty, slope = read.numbers(content, "difficulty", len(items)), read.numbers(content, "slope", len(items), low=0.0)
-        skill, mean = read.numbers(content, "skill", len(skills)), read.number(content, "mean")
-        moves = content["dynamics"]
-        variances = {name: read.number(moves, name, low=0.0) for name in Dynamics._fields if name != "growth"}
-        dynamics = Dynamics(**variances, growth=read.number(moves, "growth"))
-        return cls(items, skills, difficulty, slope, mean, skill, dynamics, read.count(content, "responses"))
+        difficulty, skill = read.numbers(content, "difficulty", len(items)), read.numbers(content, "skill", len(skills))
+        discrimination, mean = read.numbers(content, "slope", len(items), low=0.0), read.number(content, "mean")
+        found = content["dynamics"]
+        variances = {name: read.number(found, name, low=0.0) for name in Dynamics._fields if name != "growth"}
+        dynamics = Dynamics(**variances, growth=read.number(found, "growth"))
+        return cls(items, skills, difficulty, discrimination, mean, skill, dynamics, read.count(content, "responses"))

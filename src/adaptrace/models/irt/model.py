@@ -188,9 +188,8 @@ class IRT(SavedModel):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> IRT:
         """The model that :meth:`to_dict` described."""
-        family = TwoPL if read.flag(content, "slopes") else Rasch
-        options = {name: read.flag(content, name) for name in ("drift", "skills")}
-        return family(**options, bank=ItemBank.from_dict(content["bank"]))
+        slopes, drift, skills = (read.flag(content, name) for name in ("slopes", "drift", "skills"))
+        return (TwoPL if slopes else Rasch)(drift=drift, skills=skills, bank=ItemBank.from_dict(content["bank"]))
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
