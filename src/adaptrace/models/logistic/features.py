@@ -35,7 +35,7 @@ WINDOWED = ("window_attempts", "window_wins")
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """One thing that a student's history says before a response.
+    """One number from a student's history before a response.
 
     Parameters
     ----------

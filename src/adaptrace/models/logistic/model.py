@@ -1,4 +1,4 @@
-"""Logistic models: what a student did before, weighed and added up. PFA, AFM, Best-LR, DAS3H: each is a list of features."""
+"""Logistic models: a weighted sum of what a student did before. PFA, AFM, Best-LR, DAS3H: each is a list of features."""
 
 from __future__ import annotations
 
