@@ -28,7 +28,6 @@ from adaptrace.cli.app import app
 from adaptrace.kernels import parallel
 from adaptrace.models import FAMILIES
 from adaptrace.models.base import ExplainsItself, Model, Response
-from adaptrace.models.bkt import fit_effects
 from reference.school import times
 
 EVERY: dict[str, Callable[[], Any]] = {
@@ -92,8 +91,6 @@ def small_work() -> Iterator[None]:
     """One core: to start threads takes longer than these fits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "cores", lambda: 1)
-        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
-            patch.setattr(fit_effects, name, steps)
         yield
 
 
