@@ -161,7 +161,7 @@ def _is(event: Event, sent: tuple[str, str, float, datetime.datetime]) -> bool:
 
 def text_of(tutor: at.Tutor, name: str) -> str:
     """A student's state in memory, as it would be stored."""
-    entry = tutor._students._entry(name, fresh=True)
+    entry = tutor._students._entry(name)
     return state_text(entry.student, entry.last)
 
 

@@ -156,7 +156,7 @@ def test_a_table_whose_later_student_cannot_be_read_leaves_the_earlier_as_they_w
     tutor: at.Tutor, fails_once: Break, place: int
 ) -> None:
     tutor.observe("cy", "b1", 1, event_id="c1", time=NOW)
-    fails_once(tutor._students, "_entry", StoreError("gone"), place)
+    fails_once(tutor._students, "_pop", StoreError("gone"), place)
     with pytest.raises(StoreError, match="gone"):
         batch(tutor)
     assert tutor._students._entry("ana").student.opportunities == {"a": 1, "b": 1}
