@@ -108,11 +108,11 @@ def pace(
 ) -> None:
     """Responses and days until mastery, who reached it, and who is stuck."""
     ready(output)
-    from adaptrace.models import knowing_mastery
+    from adaptrace.models import Traces, require
     from adaptrace.report import mastery_pace
 
     fitted = load(model)
-    knowing_mastery(fitted, "report pace")
+    require(fitted, Traces, "report pace")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
         table = mastery_pace.pace(responses, fitted, _split(by), roster=roster, threshold=threshold, min_students=min_students)
@@ -134,11 +134,11 @@ def stuck(
 ) -> None:
     """Students who spin their wheels: many opportunities on a skill, and never mastered. It names students."""
     ready(output)
-    from adaptrace.models import knowing_mastery
+    from adaptrace.models import Traces, require
     from adaptrace.report import mastery_pace
 
     fitted = load(model)
-    knowing_mastery(fitted, "report stuck")
+    require(fitted, Traces, "report stuck")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
         table = mastery_pace.stuck(responses, fitted, opportunities=opportunities, threshold=threshold)

@@ -12,8 +12,8 @@ from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.errors import ConflictError, DataError
-from adaptrace.models.base import Model, Response
-from adaptrace.models.student import Student, moment_of
+from adaptrace.models.base import Model, Response, levels_of
+from adaptrace.models.response import ResponseChecker, moment_of
 from adaptrace.tutor.store.base import Event, Store
 from adaptrace.tutor.students import AS_BEFORE, no_event
 from adaptrace.tutor.tables import events_of
@@ -62,7 +62,7 @@ class Incoming:
         self._model, self._catalog, self._store = model, catalog, store
         self.clock, self._tolerance = clock, tolerance
         self._is_timed = "time" in model.needs
-        self._lookup = Student(model, catalog)  # checks and looks up responses; takes in none
+        self._checker = ResponseChecker(model, catalog)
 
     def event(self, given: Observation) -> tuple[Event, tuple[str, ...]]:
         """The event of an observation, and the ids of the events that it replaces.
@@ -82,7 +82,7 @@ class Incoming:
             replaced, given = (first.event_id,), _completed(given, first)
             moment = first.moment if given.time is None else moment
         kind = given.kind and str(given.kind)
-        item, skills, kind, correct, _ = self._lookup.response(
+        item, skills, kind, correct, _ = self._checker.response(
             given.item, given.correct, level=given.level, kind=kind, skills=given.skills
         )
         if given.decision_id:
@@ -100,7 +100,7 @@ class Incoming:
         ValueError
             If an event is in the future.
         """
-        known = getattr(self._model, "levels", None) if levels is None else levels
+        known = levels_of(self._model) if levels is None else levels
         log = Log.from_arrow(data, columns=columns, catalog=self._catalog, levels=known)
         missing = schema.missing(log.table.column_names, schema.RESPONSES, {}, ("time", "event_id"))
         if missing:
@@ -114,7 +114,7 @@ class Incoming:
 
     def question(self, item: object) -> Response:
         """An item that a student may be asked; its outcome is not known."""
-        return self._lookup.response(item, 0.0)._replace(correct=float("nan"))
+        return self._checker.response(item, 0.0)._replace(correct=float("nan"))
 
     def stored(self, event_id: str) -> Event:
         """The event of that id, which may be retracted.

@@ -71,7 +71,7 @@ class Replay:
 
     def new_student(self, name: str) -> Student:
         """A student who has not answered yet."""
-        return Student(self.model, self.catalog, name)
+        return Student(self.model, self.catalog, name=name)
 
     def fold(self, name: str, events: Iterable[Event]) -> tuple[Student, Key | None]:
         """A student after these events, in their order, and the key of the last one."""
@@ -91,7 +91,7 @@ class Replay:
             for skill, mastery in zip(event.skills, before, strict=True):
                 after, n = student.mastery_at(skill, moment), student.opportunities[skill]
                 history.add(event, skill, mastery, after)
-                if criterion.mastered(skill, after, n):
+                if criterion.mastered(skill, mastery=after, opportunities=n):
                     history.reached.setdefault(skill, n)
         return student, history
 
@@ -102,7 +102,7 @@ class Replay:
             return None
         try:
             parts = json.loads(content + "}")
-            student, last = Student.from_dict(parts, self.model, self.catalog), parts["last"]
+            student, last = Student.from_dict(parts, self.model, catalog=self.catalog), parts["last"]
         except (ModelError, AttributeError, LookupError, TypeError, ValueError):  # another version wrote it
             return None
         return (student, last and (last[0], last[1])) if student.name == name else None

@@ -14,7 +14,8 @@ from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.errors import StoreError
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
-from adaptrace.models.student import Student, moment_of
+from adaptrace.models.response import moment_of
+from adaptrace.models.student import Student
 from adaptrace.tutor.replay import MasteryHistory
 from adaptrace.tutor.store.base import Decision, Event
 
@@ -56,7 +57,7 @@ def mastery_of(student: Student, history: MasteryHistory, criterion: Criterion, 
         row = {
             "skill": skill,
             "mastery": mastery,
-            "verdict": criterion.verdict(skill, mastery, n),
+            "verdict": criterion.verdict(skill, mastery=mastery, opportunities=n),
             "opportunities": n,
             "last_time": history.last[skill],
             "reached_after": history.reached.get(skill),

@@ -353,7 +353,7 @@ def _check_skills(model: Model, catalog: Catalog, unknown_skills: str) -> None:
     tracing = tracing_of(model)
     if tracing is None or unknown_skills == "prior":
         return
-    known = tracing.knows(pa.array(catalog.skills, pa.string()))
+    known = tracing.fitted.knows(pa.array(catalog.skills, pa.string()))
     lacking = [skill for skill, knows in zip(catalog.skills, known, strict=True) if not knows and skill in catalog.practised]
     if lacking:
         shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
