@@ -1,4 +1,4 @@
-"""What comes in: calls and tables, checked and looked up, become events. Nothing is stored here."""
+"""What comes in: calls and tables are checked and become events. Nothing is stored here."""
 
 from __future__ import annotations
 
