@@ -25,7 +25,10 @@ def test_the_public_names_are_sorted_and_each_stands_once() -> None:
 
 
 def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
-    assert names_in_the_stub() == {name: f"adaptrace.{module}" for name, module in adaptrace._MODULE_OF.items()}
+    assert names_in_the_stub() == {
+        **dict.fromkeys(adaptrace._MODULES, "adaptrace"),
+        **{name: f"adaptrace.{module}" for name, module in adaptrace._MODULE_OF.items()},
+    }
 
 
 @pytest.mark.parametrize("name", adaptrace.__all__)

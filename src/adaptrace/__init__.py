@@ -42,13 +42,16 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
     "stats.stats": ("Stats",),
     "tutor.tutor": ("Tutor",),
 }
+_MODULES = ("plots", "report")  # that are public as a whole
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = sorted(_MODULE_OF)
+__all__ = sorted([*_MODULES, *_MODULE_OF])
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used: ``import adaptrace`` alone imports nothing else."""
+    if name in _MODULES:
+        return importlib.import_module(f"adaptrace.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'adaptrace' has no attribute '{name}'")
     return getattr(importlib.import_module(f"adaptrace.{_MODULE_OF[name]}"), name)

@@ -1,5 +1,6 @@
 """The public names, for type checkers; ``__init__.py`` has them for Python, and a test compares the two."""
 
+from adaptrace import plots as plots, report as report
 from adaptrace.data.catalog import Catalog as Catalog, Item as Item
 from adaptrace.data.log import Log as Log
 from adaptrace.data.sample import sample_catalog as sample_catalog, sample_log as sample_log
