@@ -10,7 +10,7 @@ demo: $(VENV)/.demo
 	$(BIN)/adaptrace demo -o $(OUT)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -12,7 +12,8 @@ import adaptrace
 SOURCE = Path(adaptrace.__file__).parent
 FLOORS = [  # lowest first
     {"errors"},
-    {"kernels", "io"},
+    {"kernels"},
+    {"io"},
     {"data", "plots"},
     {"stats"},
     {"models"},

@@ -298,7 +298,7 @@ def test_a_damaged_file_among_good_ones_is_named(tmp_path: Path, cut: bool) -> N
     pq.write_table(table_of(0), tmp_path / "a.parquet")
     whole = (tmp_path / "a.parquet").read_bytes()
     (tmp_path / "b.parquet").write_bytes(whole[:-9] if cut else b"")
-    with pytest.raises(DataError, match=r"b\.parquet: got .*; expected a whole Parquet file"):
+    with pytest.raises(DataError, match=r"b\.parquet: got .*; expected a whole parquet file"):
         mastery_by(tmp_path, "skill")
 
 

@@ -220,7 +220,7 @@ def test_a_model_that_lacks_a_skill_of_the_catalog_is_refused_unless_asked_for(o
 
 
 def test_a_model_that_knows_no_mastery_is_refused(open_tutor: Open) -> None:
-    with pytest.raises(at.ModelError, match="knows no mastery"):
+    with pytest.raises(at.ModelError, match="does not know mastery"):
         open_tutor(model=at.PFA().fit(at.sample_log()))
 
 
@@ -228,7 +228,7 @@ def test_a_model_that_knows_no_mastery_is_refused(open_tutor: Open) -> None:
 
 
 def test_an_unknown_student_is_at_the_prior_and_not_stored(tutor: at.Tutor, school_model: at.BKT, school: at.Catalog) -> None:
-    assert tutor.recommend("new") == at.recommend(at.Student(school_model, school, "new"), school, time=NOW)
+    assert tutor.recommend("new") == at.recommend(at.Student(school_model, school, name="new"), school, time=NOW)
     assert tutor.store.students() == []
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adaptrace.cli import dataset, evaluate, privacy, report, stats
-from adaptrace.cli.models import able, with_options
+from adaptrace.cli.models import with_options
 from adaptrace.cli.option_groups import BKT_PANEL, LogOptions, VariationOptions, with_groups
 from adaptrace.cli.options import (
     CatalogPath,
@@ -138,18 +138,20 @@ def fit(
 
 
 def summary(model: ModelPath, output: Output = None) -> None:
-    """What a model found: of a BKT every skill, its parameters with intervals, how far the fit trusts them, and why."""
-    write(able(load(model), "summary", "coefficients", "difficulties")(), output)
+    """What a fit found: of a BKT every skill, its parameters with intervals and notes; of others every parameter."""
+    write(load(model).summary(), output)
 
 
 def predict(log: LogPath, model: ModelPath, output: Output = None, *, reading: LogOptions) -> None:
     """P(correct) before each response, from the student's responses before it."""
     import pyarrow as pa
 
+    from adaptrace.models.base import FlagsUnseen
+
     fitted = load(model)
     responses = reading.read(log, model=fitted)
     table = responses.table.append_column("prediction", pa.array(fitted.predict(responses)))
-    if hasattr(fitted, "seen"):
+    if isinstance(fitted, FlagsUnseen):
         table = table.append_column("fitted", pa.array(fitted.seen(responses)))
     write(table.append_column("source_row", pa.array(responses.source_row)), output)
 
@@ -198,11 +200,12 @@ app.add_typer(report.app, name="report")
 def _evidence(log: str | None, counts: Path | None, blank: Any, reading: LogOptions) -> tuple[Log | Stats, list[dict[str, Any]]]:
     """A log or counts, and the files that they come from."""
     from adaptrace.io import identity
+    from adaptrace.models import Countable, require
 
     if log is not None and counts is None:
         return reading.read(log), identity.sources(log)
     if log is None and counts is not None:
-        able(blank, "stats")
+        require(blank, Countable, "fit --stats")
         return stats.load_stats(counts)
     raise typer.BadParameter(f"got {'neither' if log is None else 'both'}; expected either a LOG or --stats")
 

@@ -64,9 +64,9 @@ def score(
     With a folder as output (-o mastery/), or with --state, Parquet of any size is scored in bounded memory.
     A run that was interrupted resumes when it is started again.
     """
-    from adaptrace.models import knowing_mastery
+    from adaptrace.models import ScoresMastery, require
 
-    fitted, moment = knowing_mastery(load(model), "score"), {} if time is None else {"time": time}
+    fitted, moment = require(load(model), ScoresMastery, "score"), {} if time is None else {"time": time}
     if not _wants_folder(output, state, folder):
         _refuse(before=folder.before, changed=folder.changed, skip_bad=folder.skip_bad)
         return write(fitted.score(reading.read(log, model=fitted), **moment), output)

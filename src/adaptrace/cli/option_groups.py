@@ -60,7 +60,9 @@ class LogOptions:
 
     def counts_for(self, model: Any) -> dict[str, int]:
         """Kind -> the number of its levels, from the model and the options."""
-        return {**getattr(model, "levels", {}), **self.counts}
+        from adaptrace.models.base import levels_of
+
+        return {**levels_of(model), **self.counts}
 
     def read(
         self,

@@ -65,10 +65,10 @@ def pace(
 ) -> None:
     """Responses and days until mastery, who reached it, and who is stuck."""
     check_outputs(output)
-    from adaptrace.models import knowing_mastery
+    from adaptrace.models import Traces, require
     from adaptrace.report import mastery_pace
 
-    fitted = knowing_mastery(load(model), "report pace")
+    fitted = require(load(model), Traces, "report pace")
     responses = _logs(log, fitted, reading)
     with usage(), waiting("tracing mastery"):
         table = mastery_pace.pace(responses, fitted, by=names_in(by), **asdict(cells))
@@ -89,10 +89,10 @@ def stuck(
     """Students who spin their wheels: many opportunities on a skill, and never mastered. It names students."""
     check_outputs(output)
     from adaptrace.io.text_table import as_text
-    from adaptrace.models import knowing_mastery
+    from adaptrace.models import Traces, require
     from adaptrace.report import mastery_pace
 
-    fitted = knowing_mastery(load(model), "report stuck")
+    fitted = require(load(model), Traces, "report stuck")
     responses = _logs(log, fitted, reading)
     with usage(), waiting("tracing mastery"):
         table = mastery_pace.stuck(responses, fitted, opportunities=opportunities, threshold=threshold)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli.models import able, with_options
+from adaptrace.cli.models import with_options
 from adaptrace.cli.option_groups import LogOptions, VariationOptions
 from adaptrace.cli.options import LogPath, ModelName
 from adaptrace.cli.terminal import check_outputs, counted, fitting, say, waiting
@@ -52,9 +52,11 @@ def stats(
     Give the options of the model that is to be fitted.
     """
     blank = with_options(model, varying.chosen, reading.counts)
-    able(blank, "stats")
-    check_outputs(output)
     from adaptrace.io import identity
+    from adaptrace.models import Countable, require
+
+    require(blank, Countable, "stats")
+    check_outputs(output)
 
     found = _counts_of(log, blank, reading)
     if min_students:

@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from adaptrace.errors import Problem
 
 TIME = pa.timestamp("us", tz="UTC")  # the type of every time
+SECONDS = (-62_135_596_800, 253_402_300_799)  # the first and the last time of a Python date, in seconds since 1970
+UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # in a second
 LIST_SEPARATOR = ";"  # between the skills of one cell where a file has no lists (CSV)
 
 
@@ -42,6 +44,17 @@ def no_null(array: pa.Array, expected: str, remedy: str) -> Checked:
     return first_bad(array, pc.is_null(values), expected, remedy) if values.null_count else Checked(array)
 
 
+def as_int64(array: pa.Array, expected: str, remedy: str) -> Checked:
+    """Numbers as int64, nulls unchanged, or the problem of the first that int64 cannot hold: a fraction, or too large."""
+    try:
+        return Checked(array.cast(pa.int64()))
+    except pa.ArrowInvalid:
+        number = array.cast(pa.float64(), safe=False)
+        whole = pc.and_(pc.equal(pc.floor(number), number), pc.less(pc.abs(number), 2.0**63))
+        checked = first_bad(array, pc.invert(pc.fill_null(whole, True)), expected, remedy)
+        return checked if checked.problems else wrong_type(array, expected, remedy)
+
+
 def wrong_type(array: pa.Array, expected: str, remedy: str) -> Checked:
     """The problem of a column that is not of a type that could be cast."""
     return Checked(problems=(Problem(f"type {array.type}", expected, remedy),))
@@ -56,7 +69,10 @@ def check_keys(array: pa.Array) -> Checked:
     """Integers, strings, or a dictionary of either; whole floats (a data frame's nullable integers) become integers."""
     names = array.dictionary if pa.types.is_dictionary(array.type) else array
     if pa.types.is_floating(names.type) and pc.all(pc.equal(pc.floor(names), names)).as_py() in (True, None):
-        array = array.cast(pa.int64())
+        whole = as_int64(array, "keys that int64 holds", "cast the column to strings")
+        if whole.array is None:
+            return whole
+        array = whole.array
     elif pa.types.is_null(names.type):
         array = array.cast(pa.string())
     elif not (pa.types.is_integer(names.type) or is_text(names.type)):
@@ -149,10 +165,13 @@ def check_time(array: pa.Array) -> Checked:
         array = pa.array([_from_iso(text) for text in array.to_pylist()], TIME)
     if pa.types.is_null(array.type):
         array = array.cast(TIME)
+    if not (pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)):
+        return wrong_type(array, "timestamps", remedy)
+    years = _check_years(array)
+    if years.array is None:
+        return years
     if pa.types.is_date(array.type):
         array = array.cast(pa.timestamp("us"))
-    if not pa.types.is_timestamp(array.type):
-        return wrong_type(array, "timestamps", remedy)
     array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=False)
     array = array.cast(TIME) if array.type.tz else array.view(TIME)
     return no_null(array, "a time in every row", remedy)
@@ -170,44 +189,48 @@ def _is_iso(text: str | None) -> bool:
         return False
 
 
+def _check_years(array: pa.Array) -> Checked:
+    """Dates and timestamps of years that Python has; others would be read as another time, or not at all."""
+    kind = array.type
+    a_second = 1 / 86_400 if pa.types.is_date32(kind) else UNITS["ms" if pa.types.is_date(kind) else kind.unit]
+    number = array.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64())
+    low, high = (int(min(max(second * a_second, -(2**63)), 2**63 - 1)) for second in SECONDS)
+    least, most = (pc.min_max(number)[end].as_py() for end in ("min", "max"))
+    if least is None or (least >= low and most <= high):
+        return Checked(array)
+    bad = pc.fill_null(pc.or_(pc.less(number, low), pc.greater(number, high)), False)
+    return first_bad(number, bad, f"a time of the years 1 to 9999, {low} to {high} as {kind}", "correct or drop these rows")
+
+
 def check_order(array: pa.Array) -> Checked:
     """Whole numbers that grow with time; their unit does not matter."""
     remedy = "number the rows of each student in the order of answering"
     expected = "a whole number in every row"
-    if pa.types.is_null(array.type):
-        array = array.cast(pa.int64())
-    if pa.types.is_integer(array.type):
-        return no_null(array.cast(pa.int64()), expected, remedy)
-    if not pa.types.is_floating(array.type):
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_null(array.type)):
         return wrong_type(array, "whole numbers", remedy)
-    whole = pc.fill_null(pc.equal(pc.floor(array), array), False)
-    checked = first_bad(array, pc.invert(whole), expected, remedy)
-    return Checked(checked.array.cast(pa.int64())) if checked.array is not None else checked
+    whole = as_int64(array, expected, remedy)
+    return whole if whole.array is None else no_null(whole.array, expected, remedy)
 
 
 def check_amount(array: pa.Array) -> Checked:
     """A quantity that is not negative; null where unknown."""
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_null(array.type)):
         return wrong_type(array, "numbers", "cast the column to a number, or leave it out")
-    array = array.cast(pa.float64())
+    array = array.cast(pa.float64(), safe=False)  # a count beyond 2^53 loses its last digits
     bad = pc.invert(pc.fill_null(pc.greater_equal(array, 0), True))
     return first_bad(array, bad, "a number that is not negative, or null", "clear these cells")
 
 
 def check_level(array: pa.Array) -> Checked:
     """Whole numbers from 0; null where ``correct`` gives the outcome."""
-    remedy = "number the levels of a kind 0, 1, 2, ...; leave the cell empty where correct gives the outcome"
-    if pa.types.is_null(array.type):
-        array = array.cast(pa.int64())
-    if pa.types.is_floating(array.type):
-        whole = pc.fill_null(pc.equal(pc.floor(array), array), True)
-        checked = first_bad(array, pc.invert(whole), "a whole number from 0, or null", remedy)
-        if checked.array is None:
-            return checked
-    elif not pa.types.is_integer(array.type):
+    remedy = "number the levels of a kind 0, 1, 2, ...; leave the cell empty where correct says it all"
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_null(array.type)):
         return wrong_type(array, "whole numbers", remedy)
-    array = array.cast(pa.int64())
-    return first_bad(array, pc.fill_null(pc.less(array, 0), False), "a whole number from 0, or null", remedy)
+    expected = "a whole number from 0, or null"
+    whole = as_int64(array, expected, remedy)
+    return (
+        whole if whole.array is None else first_bad(whole.array, pc.fill_null(pc.less(whole.array, 0), False), expected, remedy)
+    )
 
 
 def check_label(array: pa.Array) -> Checked:

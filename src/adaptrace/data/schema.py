@@ -32,6 +32,7 @@ from adaptrace.data.checks import (
     check_time,
 )
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -171,7 +172,10 @@ def plain(array: pa.Array) -> pa.Array:
 
 def as_array(values: Any) -> pa.Array:
     """Any array-like or Arrow data as one array."""
-    return combined(pa.chunked_array(values)) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
+    if not isinstance(values, pa.ChunkedArray):
+        stream = hasattr(values, "__arrow_c_stream__")
+        values = pa.chunked_array(values if stream else [values if isinstance(values, pa.Array) else pa.array(values)])
+    return combined(arrow_check.checked(pa.table([values], ["values"]), "values")["values"])
 
 
 def combined(column: pa.ChunkedArray) -> pa.Array:

@@ -27,7 +27,7 @@ from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.rows import match
 from adaptrace.models.base import Progress
-from adaptrace.models.bkt.state_table import LAST, Earlier, mastery_of
+from adaptrace.models.bkt.state_table import LAST, Earlier, mastery_from_states
 from adaptrace.models.bkt.state_table import states as states_of
 
 if TYPE_CHECKING:
@@ -325,7 +325,7 @@ def _carried(job: Job, log: Log, students: IntArray, standing: Standing, *, anew
     mine = place[spread_out(log.rows.pair_start, students)]
     earlier = None if anew or not len(standing.pair) else Earlier(standing.table, mine)
     row = np.append(standing.row, -1)[mine]
-    return plain(states_of(job.model, log.of_students(students), earlier)), row
+    return plain(states_of(job.model.fitted, log.of_students(students), earlier=earlier)), row
 
 
 def _written(tonight: Tonight, part: Part, changes: pa.Table, row: IntArray) -> tuple[Part, pa.Table | None]:
@@ -358,5 +358,5 @@ def _write_whole(tonight: Tonight, part: Part) -> int:
 
 
 def _write_mastery(job: Job, name: str, table: pa.Table) -> int:
-    states.write_part(mastery_of(job.model, table, job.time), job.work.parts / name, compression="snappy")
+    states.write_part(mastery_from_states(job.model.fitted, table, time=job.time), job.work.parts / name, compression="snappy")
     return len(table)

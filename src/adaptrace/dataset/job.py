@@ -12,7 +12,7 @@ from adaptrace.data.log import Log
 from adaptrace.dataset import state as states
 from adaptrace.dataset.staging import Work
 from adaptrace.models.bkt import BKT
-from adaptrace.models.bkt.state_table import mastery_of
+from adaptrace.models.bkt.state_table import mastery_from_states
 from adaptrace.models.bkt.state_table import states as states_of
 
 
@@ -60,5 +60,5 @@ def scored(model: Any, log: Log, time: datetime.datetime | None) -> tuple[pa.Tab
     """The states after a log, of a model that has them, and the mastery that is read off them."""
     if not isinstance(model, BKT):
         return None, model.score(log)
-    known = states_of(model, log)
-    return known, mastery_of(model, known, time)
+    known = states_of(model.fitted, log)
+    return known, mastery_from_states(model.fitted, known, time=time)

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adaptrace.data import schema
-from adaptrace.data.log import Log
+from adaptrace.data.log import Log, log_from_checked
 from adaptrace.data.reading import Reading
 from adaptrace.dataset.student_keys import Split, parted, split_of
 from adaptrace.dataset.survey import Dataset, Layout, Piece, survey
@@ -117,7 +117,7 @@ def log_of(dataset: Dataset, table: pa.Table) -> Log:
         of = [schema.as_text(schema.combined(table[name])) for name in ("event_id", "student")]
         ids = pc.binary_join_element_wise(*of, " of student ")
         table = table.set_column(table.column_names.index("event_id"), "event_id", ids)
-    return Log.from_arrow(table, **reading_of(dataset)._asdict())
+    return log_from_checked(table, reading_of(dataset))
 
 
 # ---- the sweep --------------------------------------------------------------

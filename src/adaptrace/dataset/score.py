@@ -24,7 +24,7 @@ from adaptrace.dataset.survey import Dataset, Layout, sort_of, survey
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.io.files import write_table
 from adaptrace.kernels import parallel
-from adaptrace.models import knowing_mastery
+from adaptrace.models import ScoresMastery, require
 from adaptrace.models.bkt import BKT
 
 PLAN = 1  # the number of this layout of pieces: a run of another one does not go on
@@ -235,7 +235,7 @@ def _plan(dataset: Dataset, job: Job) -> dict[str, Any]:
 
 
 def _check(model: Any, work: Work, source: Any, before: int | None, changed: bool) -> None:
-    knowing_mastery(model, "score")
+    require(model, ScoresMastery, "score")
     if work.state is not None and not isinstance(model, BKT):
         raise ModelError(f"a state of {type(model).__name__}: expected a BKT; score without a state")
     if work.state is not None and before is not None:

@@ -30,9 +30,9 @@ from adaptrace.dataset import spark_tasks
 from adaptrace.dataset.partition import MOST_ROWS
 from adaptrace.dataset.spark_tasks import Bundle, Job, Outcome, Work
 from adaptrace.dataset.survey import Dataset, Layout, survey
-from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError, Problem
+from adaptrace.errors import AdaptraceError, DataError, OutputError, Problem
 from adaptrace.kernels import parallel
-from adaptrace.models import knowing_mastery
+from adaptrace.models import Countable, ScoresMastery, require
 from adaptrace.stats.stats import Stats
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def score(
     ModelError
         If the model cannot score.
     """
-    knowing_mastery(model, "score")
+    require(model, ScoresMastery, "score")
     with _appearing(Path(out)) as folder:
         run = _Run(spark, _surveyed(source, columns, time_unit, model), partitions)
         outcome, as_files = run.go(Job(run.dataset, model, time), spark_tasks.scoring(os.fspath(folder)), bucketed)
@@ -151,8 +151,7 @@ def stats(
     ModelError
         If the model does not fit from stats.
     """
-    if not hasattr(model, "stats"):
-        raise ModelError(f"stats: {model!r} has none; expected a model of a family that does: bkt")
+    require(model, Countable, "stats")
     run = _Run(spark, _surveyed(source, columns, time_unit, model), partitions)
     counted: Stats = run.go(Job(run.dataset, model), spark_tasks.COUNTING, bucketed)[0].value
     return counted

@@ -9,7 +9,7 @@ from typing import Any
 from adaptrace.data.log import Log
 from adaptrace.dataset.partition import each_log
 from adaptrace.dataset.survey import Layout
-from adaptrace.models.bkt import BKT
+from adaptrace.models import BKT, Countable, require
 from adaptrace.stats.stats import Stats, added
 
 
@@ -42,6 +42,8 @@ def stats_dataset(
     ------
     DataError
         Listing what is wrong, in every file.
+    ModelError
+        If the model does not fit to counts.
 
     Examples
     --------
@@ -50,6 +52,7 @@ def stats_dataset(
     >>> stats_dataset(sample_path("responses.parquet"), at.BKT())
     Stats(24 skills, 25,169 responses in 5,620 prefixes)
     """
+    require(model, Countable, "stats_dataset")
     layout = Layout.of(model, columns, time_unit)
     return added(each_log(source, model.stats, layout, memory=memory, workers=workers, progress=progress))
 

@@ -16,9 +16,11 @@ import pyarrow.parquet
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 from adaptrace.io.files import PARQUET, Source, ending_of, find_files, told
 from adaptrace.io.identity import identity, name_in
 from adaptrace.kernels import parallel
+from adaptrace.models.base import ReadsColumns, levels_of
 
 LARGE = 2  # times as many rows as a piece should have, and a row group is read bit by bit
 NAMES = ("student", "item", "skill", "kind", "group")  # columns that are read as dictionaries where they are text
@@ -114,7 +116,7 @@ class Layout:
     @classmethod
     def of(cls, model: Any, columns: Mapping[str, str] | None, time_unit: str | None) -> Layout:
         """What a model looks at; all columns where it does not say."""
-        return cls(columns, time_unit, getattr(model, "levels", None), getattr(model, "reads", cls.reads))
+        return cls(columns, time_unit, levels_of(model), model.reads if isinstance(model, ReadsColumns) else cls.reads)
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,7 @@ class Dataset:
 
     def _conformed(self, table: pa.Table, file: File, names: Sequence[str]) -> pa.Table:
         """The columns of a file under their canonical names, in the types that all files share."""
+        arrow_check.checked(table, str(file.path))  # codes come as they stand in the file
         columns = []
         for name in names:
             here = file.found[name]
@@ -287,7 +290,7 @@ def _open(source: str | os.PathLike[str], path: Path, layout: Layout) -> File | 
     try:
         with told(path):
             footer = pyarrow.parquet.read_metadata(path)
-            kinds = footer.schema.to_arrow_schema()
+            kinds = arrow_check.checked(footer.schema.to_arrow_schema().empty_table(), str(path)).schema
     except DataError as error:
         return [Problem(each.got, each.expected, each.remedy, file=name) for each in error.problems]
     folders = dict(folder.split("=", 1) for folder in path.parts[:-1] if "=" in folder)

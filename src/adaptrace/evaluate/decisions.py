@@ -16,6 +16,7 @@ from adaptrace.data.checks import Checked
 from adaptrace.data.log import Log
 from adaptrace.data.schema import Column
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -276,7 +277,7 @@ def read_decisions(
 def table_of(decisions: Any) -> pa.Table:
     """Any Arrow data, or the table of a log."""
     decisions = decisions.table if isinstance(decisions, Log) else decisions
-    return decisions if isinstance(decisions, pa.Table) else pa.table(decisions)
+    return arrow_check.imported(decisions, "decisions")
 
 
 def _asked(table: pa.Table, target: Callable[[Row], ArrayLike], found: Mapping[str, str], reward: Any) -> list[Floats]:

@@ -25,7 +25,7 @@ from adaptrace.evaluate.practice import PRACTICE, PracticePaths, practice_measur
 from adaptrace.evaluate.student_groups import DrawPlan, Measured, StudentGroups, measure_columns
 from adaptrace.io import text_table
 from adaptrace.kernels import metrics as kernels
-from adaptrace.models.base import KnowsMastery, Model
+from adaptrace.models.base import Model, Traces
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -179,7 +179,7 @@ def fairness(
     names, measured = QUALITY, _quality(log.correct, model.predict(log) if predicted is None else predicted, groups, draw)
     sizes = {"group": groups.names, "n": np.bincount(groups.row), "students": groups.members}
     quality, practice = pa.table({**sizes, **measure_columns(QUALITY, measured)}), None
-    if isinstance(model, KnowsMastery):
+    if isinstance(model, Traces):
         paths = PracticePaths.of(model.trace(log), log, groups, threshold)
         practised = practice_measures(paths, groups.members, draw)
         practice = practice_of_groups(paths, groups, practised)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from adaptrace.errors import ModelError
-from adaptrace.models.base import Model
+from adaptrace.models.base import Model, Predicts
 from adaptrace.models.constant import Constant
 
 BASELINE = repr(Constant())
@@ -16,9 +16,9 @@ def checked_model(name: str, model: Any) -> Model:
     """The model, once it has fit and predict."""
     if isinstance(model, type):
         raise ModelError(f"{name}: got a class; expected a model, e.g. {model.__name__}()")
-    if not callable(getattr(model, "fit", None)) or not callable(getattr(model, "predict", None)):
+    if not isinstance(model, Predicts):
         raise ModelError(f"{name}: got {model!r}; expected a model, with fit and predict")
-    return model  # type: ignore[no-any-return]
+    return cast(Model, model)
 
 
 def named_models(models: Iterable[Model] | Mapping[str, Model]) -> dict[str, Model]:

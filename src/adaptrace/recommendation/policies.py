@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class Facts(Protocol):
         """P(correct) on the item."""
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Ranks items for students; pure: it changes nothing and reads no clock."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +19,8 @@ from adaptrace.data.checks import Checked
 from adaptrace.data.encoding import encode
 from adaptrace.data.schema import Column
 from adaptrace.errors import DataError, Problem
-from adaptrace.io.files import PARQUET, find_files, read_table
+from adaptrace.io import arrow_check
+from adaptrace.io.files import PARQUET, find_files, read_table, told
 from adaptrace.kernels.pairs import first_again
 
 IntArray = NDArray[np.int64]
@@ -37,7 +37,7 @@ def check_probability(array: pa.Array) -> Checked:
     expected, remedy = "a probability, 0 to 1", "score the log again"
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
         return checks.wrong_type(array, expected, remedy)
-    array = array.cast(pa.float64())
+    array = array.cast(pa.float64(), safe=False)
     inside = pc.and_(pc.greater_equal(array, 0.0), pc.less_equal(array, 1.0))
     return checks.first_bad(array, pc.invert(pc.fill_null(inside, False)), expected, remedy)
 
@@ -47,8 +47,12 @@ def check_count(array: pa.Array) -> Checked:
     expected, remedy = "a whole number from 0", "score the log again"
     if not pa.types.is_integer(array.type):
         return checks.wrong_type(array, expected, remedy)
-    array = array.cast(pa.int64())
-    return checks.first_bad(array, pc.fill_null(pc.less(array, 0), True), expected, remedy)
+    whole = checks.as_int64(array, expected, remedy)
+    return (
+        whole
+        if whole.array is None
+        else checks.first_bad(whole.array, pc.fill_null(pc.less(whole.array, 0), True), expected, remedy)
+    )
 
 
 COLUMNS = (
@@ -172,7 +176,7 @@ def _repeated(checked: dict[str, pa.Array], row: int) -> Problem:
 def _parts(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterator[Part]:
     need = [column.name for column in columns]
     if not isinstance(mastery, str | os.PathLike):
-        table = pa.table(mastery)
+        table = arrow_check.imported(mastery, source)
         if problems := lacking(table.column_names, columns, need, REMEDY):
             raise DataError(source, problems)
         yield from _numbered(table.to_batches(BATCH), "")
@@ -181,7 +185,7 @@ def _parts(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterat
     if problems := [problem for file in files for problem in _lacking_in(file, columns, need, len(files) > 1)]:
         raise DataError(source, problems)
     for file in files:
-        with _whole(file):
+        with told(file):
             yield from _numbered(_batches(file, columns), str(file))
 
 
@@ -195,7 +199,7 @@ def _numbered(batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], file: st
 def _lacking_in(file: Path, columns: tuple[Column, ...], need: list[str], several: bool) -> list[Problem]:
     """What a Parquet file lacks, without reading it, or the other file, which is read."""
     if _is_parquet(file):
-        with _whole(file):
+        with told(file):
             names = pq.read_schema(file).names
     else:
         names = read_table(file, TEXT).table.column_names
@@ -208,20 +212,10 @@ def _batches(file: Path, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch
         return
     with pq.ParquetFile(file) as opened:
         wanted = list(schema.resolve(opened.schema_arrow.names, columns, None).values())
-        yield from opened.iter_batches(BATCH, columns=wanted)
+        for batch in opened.iter_batches(BATCH, columns=wanted):
+            arrow_check.checked(pa.Table.from_batches([batch]), str(file))
+            yield batch
 
 
 def _is_parquet(file: Path) -> bool:
     return file.suffix.lower() in PARQUET
-
-
-@contextlib.contextmanager
-def _whole(file: Path) -> Iterator[None]:
-    """Say of a damaged file which it is."""
-    try:
-        yield
-    except DataError:
-        raise
-    except (pa.ArrowInvalid, OSError) as error:
-        got, expected = str(error).split("\n")[0].rstrip("."), "a whole Parquet file"
-        raise DataError(str(file), [Problem(got, expected, "it is damaged or cut short: score the log again")]) from error

@@ -19,7 +19,8 @@ from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.models.base import Model, Response
 from adaptrace.models.criterion import Criterion
-from adaptrace.models.student import Student, moment_of
+from adaptrace.models.response import moment_of
+from adaptrace.models.student import Student
 from adaptrace.tutor.store.base import Decision, Event
 
 Key = tuple[int, str]  # of an event: its place in the order of a student's events
@@ -38,7 +39,7 @@ def take(student: Student, event: Event) -> None:
 
 def fold(model: Model, catalog: Catalog, name: str, events: Iterable[Event]) -> tuple[Student, Key | None]:
     """A student after these events, in their order, and the key of the last."""
-    student, last = Student(model, catalog, name), None
+    student, last = Student(model, catalog, name=name), None
     for event in events:
         take(student, event)
         last = key_of(event)
@@ -63,7 +64,7 @@ def state_of(text: str, model: Model, catalog: Catalog, name: str) -> tuple[Stud
         return None
     try:
         parts = json.loads(content + "}")
-        student, last = Student.from_dict(parts, model, catalog), parts["last"]
+        student, last = Student.from_dict(parts, model, catalog=catalog), parts["last"]
     except (ModelError, AttributeError, LookupError, TypeError, ValueError):  # whole, but of a version that writes other states
         return None
     return (student, last and (last[0], last[1])) if student.name == name else None
@@ -97,7 +98,7 @@ class Story:
         n, moved = kinds.get(event.kind, (0, 0.0))
         kinds[event.kind] = (n + 1, moved + _logit(after) - _logit(before))
         self.last[skill] = schema.EPOCH + event.moment * schema.MICROSECOND
-        if criterion.mastered(skill, after, opportunities):
+        if criterion.mastered(skill, mastery=after, opportunities=opportunities):
             self.reached.setdefault(skill, opportunities)
 
 
@@ -107,7 +108,7 @@ def _logit(p: float) -> float:
 
 def tell(model: Model, catalog: Catalog, criterion: Criterion, name: str, events: Iterable[Event]) -> tuple[Student, Story]:
     """A student after these events, in their order, and what each of them did to mastery."""
-    student, story = Student(model, catalog, name), Story()
+    student, story = Student(model, catalog, name=name), Story()
     timed = "time" in model.needs
     for event in events:
         at = event.moment if timed else None

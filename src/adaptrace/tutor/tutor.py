@@ -28,9 +28,10 @@ from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.errors import ConflictError, DataError, ModelError, StoreError
 from adaptrace.kernels.parallel import batches
-from adaptrace.models.base import Model, Progress
+from adaptrace.models.base import Model, Progress, levels_of
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
-from adaptrace.models.student import Student, moment_of
+from adaptrace.models.response import ResponseChecker, moment_of
+from adaptrace.models.student import Student
 from adaptrace.recommendation.beliefs import tracing_of
 from adaptrace.recommendation.constraints import Constraints
 from adaptrace.recommendation.policies import Policy
@@ -90,7 +91,7 @@ class Tutor:
         self.store, self.recommender = store, recommender
         self.model, self.catalog, self.criterion = recommender.model, recommender.catalog, recommender.criterion
         self._clock, self._tolerance, self._cache_size = clock, tolerance, cache
-        self._door = Student(self.model, self.catalog)  # checks and looks up; takes in nothing
+        self._door = ResponseChecker(self.model, self.catalog)
         self._cache: OrderedDict[str, Entry] = OrderedDict()
         self._cache_lock = threading.Lock()
         self._locks = [threading.RLock() for _ in range(LOCKS)]
@@ -268,7 +269,7 @@ class Tutor:
         ConflictError
             If an ``event_id`` stands for something else already. Students before that one are stored: calling again is safe.
         """
-        known = getattr(self.model, "levels", None) if levels is None else levels
+        known = levels_of(self.model) if levels is None else levels
         log = Log.from_arrow(data, columns=columns, catalog=self.catalog, levels=known)
         missing = schema.missing(log.table.column_names, schema.RESPONSES, {}, ("time", "event_id"))
         if missing:
@@ -418,7 +419,7 @@ class Tutor:
                 {
                     "skill": skill,
                     "mastery": known.mastery_at(skill, at),
-                    "verdict": self.criterion.verdict(skill, known.mastery_at(skill, at), n),
+                    "verdict": self.criterion.verdict(skill, mastery=known.mastery_at(skill, at), opportunities=n),
                     "opportunities": n,
                     "last_time": story.last[skill],
                     "reached_after": story.reached.get(skill),
@@ -502,7 +503,7 @@ class Tutor:
 
     def _loaded(self, name: str, kept: Kept | None) -> Entry:
         if kept is None:
-            return Entry(0, Student(self.model, self.catalog, name), None)
+            return Entry(0, Student(self.model, self.catalog, name=name), None)
         is_ours = kept.model == self.model.fingerprint
         found = state_of(kept.state, self.model, self.catalog, name) if is_ours else None
         if found is None:  # of another model, damaged, or of another version: the events tell all
@@ -522,7 +523,7 @@ class Tutor:
         following = next(stored, None)
         for name in names:
             if following is None or following[0] != name:
-                yield Student(self.model, self.catalog, name)
+                yield Student(self.model, self.catalog, name=name)
             else:
                 yield self._loaded(*following).student
                 following = next(stored, None)
@@ -732,7 +733,7 @@ def _check_skills(model: Model, catalog: Catalog) -> None:
     tracing = tracing_of(model)
     if tracing is None:
         return
-    known = tracing.knows(pa.array(catalog.skills, pa.string()))
+    known = tracing.fitted.knows(pa.array(catalog.skills, pa.string()))
     lacking = [skill for skill, knows in zip(catalog.skills, known, strict=True) if not knows and skill in catalog.practised]
     if lacking:
         shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")

@@ -89,9 +89,10 @@ def change(student: str = "Ada", version: int = 0, *events: Event) -> Change:
 
 
 def waits_for_a_lock(sql: Callable[..., list], work: Future) -> None:
-    """Return when another session of the test's schema waits."""
+    """Return when another session waits for the test's own, whatever other tests do on the server."""
     until = time.monotonic() + 20
-    while not sql("SELECT 1 FROM pg_locks WHERE NOT granted") and time.monotonic() < until:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    while not sql(waiting) and time.monotonic() < until:
         assert not work.done(), work.result()
 
 
