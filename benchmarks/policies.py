@@ -2,7 +2,7 @@
 
     python policies.py                                    # the matrix as markdown, half an hour on two cores
     python policies.py --students 20 --seeds 1 2          # a quick look
-    python policies.py --write ../docs/policies.md        # put it between the marks of that page
+    python policies.py --write ../docs/explanation/policies.md        # put it between the marks of that page
 
 Forty skills in five strands of eight, five items each, with prerequisites. Students follow one of five truths; policies see them
 through a BKT that was fitted to 300 earlier students of that truth, who were taught in curriculum order (240) or at random (60):

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import adaptrace as at
-from adaptrace.tutor.replay import fold, state_text
+from adaptrace.tutor.replay import Replay, state_text
 from adaptrace.tutor.store.base import Event
 
 START = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.UTC)
@@ -95,7 +95,7 @@ def ask(tutor: at.Tutor, number: int, name: str) -> None:
     capped = at.Constraints(exposure_cap=CAP, zone=False)
     tutor.recommend(student, 1, constraints=capped, seed=number)
     tutor.recommend(student, 2, decision_id=f"d-{name}")
-    mastery = tutor.mastery(student)
+    mastery = tutor.mastery_table(student)
     assert all(0.0 < value < 1.0 for value in mastery["mastery"].to_pylist())
     assert tutor.history(student)["event_id"].is_valid().to_pylist().count(False) == 0
     tutor.when_to_stop(student, "a1")
@@ -161,13 +161,13 @@ def _is(event: Event, sent: tuple[str, str, float, datetime.datetime]) -> bool:
 
 def text_of(tutor: at.Tutor, name: str) -> str:
     """A student's state in memory, as it would be stored."""
-    entry = tutor._entry(name, fresh=True)
+    entry = tutor._students._entry(name, fresh=True)
     return state_text(entry.student, entry.last)
 
 
 def is_replay(tutor: at.Tutor, name: str) -> bool:
     """Whether a student's state, as stored and in memory, is a clean replay of the events, bit for bit."""
-    clean = state_text(*fold(tutor.model, tutor.catalog, name, tutor.store.events(name)))
+    clean = state_text(*Replay(tutor.model, tutor.catalog).fold(name, tutor.store.events(name)))
     kept = tutor.store.load(name)
     in_memory = text_of(tutor, name) == clean
     return in_memory and (not tutor.store.keeps_states or (kept is not None and kept.state == clean))
@@ -242,7 +242,7 @@ def kill_rounds(path: Path, rounds: int, seed: int = 0) -> Iterator[Tally]:
         again = [*begun[::2], *chance.sample(told, min(4, len(told)))]  # some that may be lost, some that are not
         with opened(path) as tutor:
             verdict = judged(tutor, acknowledged, tried)
-            tally.integrity = str(tutor.store._writer.execute("PRAGMA integrity_check").fetchone()[0])
+            tally.integrity = str(tutor.store._writer.connection.execute("PRAGMA integrity_check").fetchone()[0])
         tally.rounds, tally.acknowledged = number + 1, len(acknowledged)
         tally.lost, tally.doubled, tally.invented, tally.differ = map(len, verdict)
         yield tally

@@ -95,7 +95,7 @@ def score(
         A new or an empty folder. All parts appear in it when all is done, or none.
     model
         A fitted model that scores.
-    columns, time_unit, at
+    columns, time_unit, time
         As in :func:`adaptrace.score_dataset`.
     bucketed
         Promise that no student is in two files, as where ``df.repartition(n, "student").write.parquet(...)`` wrote them; by

@@ -123,7 +123,7 @@ def off_policy(
     "ips"    mean of w r (Horvitz & Thompson, 1952)    mean over students of Σ W_t r_t (Precup, Sutton & Singh, 2000)
     "snips"  Σ w r / Σ w (Swaminathan & Joachims 2015) Σ over steps of Σ W_t r_t / Σ W_t (weighted, the same paper);
                                                        students who have ended keep their last weight, with reward 0
-    "dr"     mean of V + w (r - ``expected``)          mean of Σ W_(t-1) V_t + W_t (r_t - ``expected``_t)
+    "dr"     mean of V + w (r - ``expected``)          mean of Σ W_(t-1) V_t + W_t (r_t - ``expected[t]``)
              (Dudík, Langford & Li, 2011)              (Jiang & Li, 2016)
     ======== ========================================= ==============================================================
 

@@ -21,7 +21,8 @@ from adaptrace.errors import StoreError
 from adaptrace.tutor.store import postgres
 from adaptrace.tutor.store.base import Change, Decision, Event
 from adaptrace.tutor.store.postgres import PostgresStore
-from adaptrace.tutor.store.sqlite import SQLiteStore, copy
+from adaptrace.tutor.store.snapshot import copy
+from adaptrace.tutor.store.sqlite import SQLiteStore
 from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 NAMES = [

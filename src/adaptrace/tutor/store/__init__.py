@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from adaptrace.tutor.store.base import Change, Decision, Event, Kept, Store
+from adaptrace.tutor.store.base import Change, Decision, Event, Store, StoredState
 from adaptrace.tutor.store.memory import MemoryStore
 from adaptrace.tutor.store.sqlite import SQLiteStore
 from adaptrace.tutor.store.urls import is_server
 
-__all__ = ["Change", "Decision", "Event", "Kept", "MemoryStore", "SQLiteStore", "Store", "open_store"]
+__all__ = ["Change", "Decision", "Event", "MemoryStore", "SQLiteStore", "Store", "StoredState", "open_store"]
 
 
-def open_store(url: str | os.PathLike[str], durability: Literal["normal", "full"] = "normal") -> Store:
+def open_store(url: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:
     """Open a store, or make one.
 
     Parameters
@@ -44,4 +44,4 @@ def open_store(url: str | os.PathLike[str], durability: Literal["normal", "full"
 
         store: Store = PostgresStore(place)
         return store
-    return SQLiteStore(place, durability)
+    return SQLiteStore(place, durability=durability)

@@ -14,7 +14,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from adaptrace.errors import StoreError
+from adaptrace.data import schema
+from adaptrace.errors import UnreadableEventError
 
 
 class Event(NamedTuple):
@@ -37,14 +38,20 @@ def event_of(row: Sequence[Any], skills: tuple[str, ...], place: str) -> Event:
 
     Raises
     ------
-    StoreError
-        If something else stands where a text, a number or names should be; it names the event.
+    UnreadableEventError
+        If something else stands where a text, a number or names should be.
     """
     student, moment, event_id, item, _, kind, correct, group, decision, retracted = row
     are_texts = type(student) is type(event_id) is type(item) is type(kind) is type(group) is type(decision) is str
     if not (are_texts and skills and type(moment) is int and type(correct) is float and 0.0 <= correct <= 1.0):
-        raise StoreError(f"{place}: event_id '{event_id}': cannot be read: its row is damaged; restore a snapshot")
+        raise UnreadableEventError(place, str(event_id))
     return Event(event_id, student, item, skills, kind, correct, moment, group, decision, bool(retracted))
+
+
+def describe(event: Event) -> str:
+    """What an event says, for a message; without the student's name, which does not belong into a log."""
+    time = schema.EPOCH + event.moment * schema.MICROSECOND
+    return f"{event.item}, {event.kind} {event.correct:g} on {' and '.join(event.skills)} at {time.isoformat()}"
 
 
 def skills_of(found: object) -> tuple[str, ...]:
@@ -52,7 +59,7 @@ def skills_of(found: object) -> tuple[str, ...]:
     return tuple(found) if isinstance(found, list) and all(isinstance(name, str) for name in found) else ()
 
 
-class Kept(NamedTuple):
+class StoredState(NamedTuple):
     """A student's state as it is stored."""
 
     version: int  # one more with every write; of a student who comes again after being forgotten, one never used before
@@ -97,10 +104,10 @@ class Store(Protocol):
     def version(self, student: str) -> int:
         """Of the student's stored state; 0 if there is none."""
 
-    def load(self, student: str) -> Kept | None:
+    def load(self, student: str) -> StoredState | None:
         """The student's state, if the store knows the student."""
 
-    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, Kept]]:
+    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
         """The states of these students, as far as they are known, or of all; ordered by name, in bounded memory."""
 
     def students(self) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 Work = Callable[[], tuple[str, ...]]  # what it returns says why it does not apply; empty: it is to be committed
 
 
-class Job:
+class PendingWrite:
     """Work of one thread, and what came of it."""
 
     __slots__ = ("error", "gate", "is_done", "leads", "result", "work")
@@ -26,19 +26,19 @@ class Job:
             self.gate.release()
 
 
-class Commits:
+class GroupCommit:
     """Gives the work of all threads that wait to one of them, which leads: it runs all of it in one transaction."""
 
-    def __init__(self, run: Callable[[Sequence[Job]], None], patience: float) -> None:
+    def __init__(self, run: Callable[[Sequence[PendingWrite]], None], patience: float) -> None:
         self._run, self._patience, self._door = run, patience, threading.Lock()
-        self._pending: list[Job] = []
+        self._pending: list[PendingWrite] = []
         self._is_led = False
         self._enough = threading.Event()  # as many wait as were served last
         self._last, self._seconds = 1, 0.0  # how many jobs the last transaction had, and how long it took
 
     def do(self, work: Work) -> tuple[str, ...]:
         """Wait until the work is committed, or does not apply."""
-        job = Job(work)
+        job = PendingWrite(work)
         with self._door:
             self._pending.append(job)
             if len(self._pending) >= self._last:
@@ -62,7 +62,7 @@ class Commits:
             raise job.error
         return job.result
 
-    def _leave(self, job: Job) -> None:
+    def _leave(self, job: PendingWrite) -> None:
         with self._door:
             if job in self._pending:
                 self._pending.remove(job)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from adaptrace.errors import StoreError
-from adaptrace.tutor.store.base import Change, Decision, Event, Kept
-from adaptrace.tutor.store.sqlite import copy
+from adaptrace.tutor.store.base import Change, Decision, Event, StoredState
+from adaptrace.tutor.store.snapshot import copy
 
 Thing = TypeVar("Thing", Event, Decision)
 Order = defaultdict[str, list[tuple[int, str]]]  # of each student: (moment, id), sorted
@@ -34,7 +34,7 @@ class MemoryStore:
     >>> store.write([Change("Ada", 0, "model", "state", (Event("e1", "Ada", "q1", ("halves",), "practice", 1.0, 0),))])
     ()
     >>> store.load("Ada")
-    Kept(version=1, model='model', state='state')
+    StoredState(version=1, model='model', state='state')
     >>> [event.item for event in store.events("Ada")]
     ['q1']
     """
@@ -43,7 +43,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, StoredState] = {}
         self._events: dict[str, Event] = {}
         self._counting: Order = defaultdict(list)
         self._retracted: Order = defaultdict(list)
@@ -61,12 +61,12 @@ class MemoryStore:
         kept = self.load(student)
         return kept.version if kept else 0
 
-    def load(self, student: str) -> Kept | None:
+    def load(self, student: str) -> StoredState | None:
         """The student's state, if the store knows the student."""
         self._check_open()
         return self._kept.get(student)
 
-    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, Kept]]:
+    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
         """The states of these students, as far as they are known, or of all; ordered by name."""
         for student in self.students() if students is None else sorted(set(students)):
             kept = self.load(student)
@@ -165,7 +165,7 @@ class MemoryStore:
 
     def _apply(self, change: Change) -> None:
         version = change.version + 1 if change.version else self._first_version
-        self._kept[change.student] = Kept(version, change.model, change.state)
+        self._kept[change.student] = StoredState(version, change.model, change.state)
         for event in change.events:
             self._events[event.event_id] = event
             order = self._retracted if event.retracted else self._counting

@@ -10,148 +10,31 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
 from adaptrace.kernels.parallel import batches
-from adaptrace.tutor.store.base import Change, Decision, Event, Kept, event_of, skills_of
-from adaptrace.tutor.store.sqlite import copy
-from adaptrace.tutor.store.urls import hide, libpq_url, redacted
+from adaptrace.tutor.store.base import Change, Decision, Event, StoredState, event_of, skills_of
+from adaptrace.tutor.store.postgres_connection import INSTALLED, WAIT_S, understood
+from adaptrace.tutor.store.postgres_schema import migrate
+from adaptrace.tutor.store.snapshot import copy
 
-try:
+if INSTALLED:
     import psycopg
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-    class _Connection(psycopg.Connection[tuple[Any, ...]]):
-        """What connects, for the pool as well: its errors, which the pool logs, show no password."""
-
-        @classmethod
-        def connect(cls, conninfo: str = "", **options: Any) -> _Connection:
-            try:
-                return super().connect(conninfo, **options)
-            except Exception as error:
-                hide(error, _secrets(conninfo))
-                raise
-except ImportError:  # an extra: told when a store is opened
-    INSTALLED = False
-else:
-    INSTALLED = True
+    from adaptrace.tutor.store.postgres_connection import QuietConnection
 
 if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[Any, ...]]
 
 T = TypeVar("T")
 
-WAIT_S = 5  # for a connection, at most
 CONNECTIONS = 10  # of one store, at most
 ATTEMPTS = 5  # at a transaction that the server ends for the sake of another
 PAGE = 500  # rows held at a time
 NEVER = -1  # no student's version
-LOCK = 0x61646170747261  # "adaptra": the advisory lock of those who create or migrate
-
-# the n-th brings schema n to n + 1; never edit one that was released
-MIGRATIONS = (
-    """
-    CREATE TABLE adaptrace_store (
-        schema integer NOT NULL,
-        first_version bigint NOT NULL  -- of the next new student: none that a forgotten one had
-    );
-    INSERT INTO adaptrace_store VALUES (0, 1);
-    CREATE TABLE adaptrace_students (
-        student text COLLATE "C" PRIMARY KEY,
-        version bigint NOT NULL,
-        model text NOT NULL,
-        state text NOT NULL
-    ) WITH (fillfactor = 70);  -- room for the next version on the same page
-    CREATE TABLE adaptrace_events (
-        event_id text COLLATE "C" PRIMARY KEY,
-        student text COLLATE "C" NOT NULL,
-        item text NOT NULL,
-        skills jsonb NOT NULL,
-        kind text NOT NULL,
-        correct double precision NOT NULL,
-        moment bigint NOT NULL,
-        "group" text NOT NULL,
-        decision text NOT NULL,
-        retracted boolean NOT NULL
-    );
-    CREATE INDEX adaptrace_events_in_order ON adaptrace_events (student, moment, event_id);
-    CREATE INDEX adaptrace_events_retracted ON adaptrace_events (student, moment, event_id) WHERE retracted;
-    CREATE TABLE adaptrace_decisions (
-        decision_id text COLLATE "C" PRIMARY KEY,
-        student text COLLATE "C" NOT NULL,
-        moment bigint NOT NULL,
-        content text NOT NULL
-    );
-    CREATE INDEX adaptrace_decisions_in_order ON adaptrace_decisions (student, moment, decision_id);
-    CREATE TABLE adaptrace_exposures (item text COLLATE "C" PRIMARY KEY, shown bigint NOT NULL);
-    CREATE TABLE adaptrace_exposed (total bigint NOT NULL);
-    INSERT INTO adaptrace_exposed VALUES (0);
-
-    CREATE FUNCTION adaptrace_write(moves jsonb, events jsonb, retractions jsonb) RETURNS SETOF text LANGUAGE plpgsql
-    -- plans made on small tables serve large ones; what they seem to cost must not start the compiler
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-    AS $$
-    BEGIN
-        PERFORM FROM adaptrace_students AS s
-            WHERE s.student = ANY (ARRAY(SELECT m ->> 'student' FROM jsonb_array_elements(moves) AS m))
-            ORDER BY s.student FOR UPDATE;
-        RETURN QUERY
-            SELECT m.student FROM jsonb_to_recordset(moves) AS m (student text, since bigint)
-            LEFT JOIN adaptrace_students AS s ON s.student = m.student WHERE m.since <> coalesce(s.version, 0)
-            UNION SELECT n.student FROM jsonb_to_recordset(events) AS n (event_id text, student text)
-            JOIN adaptrace_events AS e ON e.event_id = n.event_id
-            UNION SELECT r.student FROM jsonb_to_recordset(retractions) AS r (event_id text, student text)
-            LEFT JOIN adaptrace_events AS e ON e.event_id = r.event_id AND e.student = r.student AND NOT e.retracted
-            WHERE e.event_id IS NULL;
-        IF FOUND THEN RETURN; END IF;
-        INSERT INTO adaptrace_students SELECT m.student, s.first_version - 1 + m.version, m.model, m.state
-            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text),
-                adaptrace_store AS s
-            WHERE m.since = 0 ORDER BY m.student;
-        UPDATE adaptrace_students AS s SET version = m.version, model = m.model, state = m.state
-            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text)
-            WHERE s.student = m.student AND m.since > 0;
-        INSERT INTO adaptrace_events SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_events, events) ORDER BY event_id;
-        UPDATE adaptrace_events AS e SET retracted = true
-            FROM jsonb_to_recordset(retractions) AS r (event_id text) WHERE e.event_id = r.event_id;
-    END $$;
-    CREATE FUNCTION adaptrace_expose(items text[], rate double precision) RETURNS SETOF text LANGUAGE plpgsql
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-    AS $$
-    DECLARE
-        counted bigint;
-    BEGIN
-        SELECT total INTO counted FROM adaptrace_exposed FOR UPDATE;
-        RETURN QUERY SELECT i.item FROM unnest(items) WITH ORDINALITY AS i (item, place)
-            JOIN adaptrace_exposures AS e ON e.item = i.item WHERE e.shown >= 1 + rate * counted ORDER BY i.place;
-        IF FOUND THEN RETURN; END IF;
-        INSERT INTO adaptrace_exposures AS e SELECT i.item, 1 FROM unnest(items) AS i (item)
-        ON CONFLICT (item) DO UPDATE SET shown = e.shown + 1;
-        UPDATE adaptrace_exposed SET total = total + cardinality(items);
-    END $$;
-    """,
-    """
-    CREATE FUNCTION adaptrace_forget(name text) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
-    DECLARE
-        left_version bigint;
-        removed bigint;
-    BEGIN
-        -- a student without a row gets one until the end: whoever writes a first event waits at its key
-        INSERT INTO adaptrace_students AS s VALUES (name, 0, '', '')
-            ON CONFLICT (student) DO UPDATE SET version = s.version RETURNING s.version INTO left_version;
-        UPDATE adaptrace_store SET first_version = 1 + left_version WHERE first_version <= left_version;
-        DELETE FROM adaptrace_events WHERE student = name;
-        GET DIAGNOSTICS removed = ROW_COUNT;
-        DELETE FROM adaptrace_decisions WHERE student = name;
-        DELETE FROM adaptrace_students WHERE student = name;
-        RETURN removed;
-    END $$;
-    """,
-)
 
 _ADD_DECISIONS = """
     INSERT INTO adaptrace_decisions SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_decisions, %s::jsonb)
@@ -183,11 +66,11 @@ class PostgresStore:
     def __init__(self, url: str) -> None:
         if not INSTALLED:
             raise StoreError('PostgreSQL needs psycopg: pip install "adaptrace[postgres]"')
-        (self._place, conninfo), self._process = _understood(url), os.getpid()
+        (self._place, conninfo), self._process = understood(url), os.getpid()
         self._prepare(conninfo)
         self._pool = ConnectionPool(
             conninfo,
-            connection_class=_Connection,
+            connection_class=QuietConnection,
             kwargs={"autocommit": True},
             min_size=1,
             max_size=CONNECTIONS,
@@ -201,12 +84,12 @@ class PostgresStore:
         rows = self._rows("SELECT version FROM adaptrace_students WHERE student = %s", student)
         return rows[0][0] if rows else 0
 
-    def load(self, student: str) -> Kept | None:
+    def load(self, student: str) -> StoredState | None:
         """The student's state, if the store knows the student."""
         rows = self._rows("SELECT version, model, state FROM adaptrace_students WHERE student = %s", student)
-        return Kept(*rows[0]) if rows else None
+        return StoredState(*rows[0]) if rows else None
 
-    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, Kept]]:
+    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
         """The states of these students, as far as they are known, or of all; ordered by name, in bounded memory."""
         select = "SELECT student, version, model, state FROM adaptrace_students WHERE "
         if students is None:
@@ -215,7 +98,7 @@ class PostgresStore:
             names = batches(sorted(set(students)), PAGE)
             rows = (row for some in names for row in self._rows(select + "student = ANY(%s) ORDER BY student", some))
         for student, *kept in rows:
-            yield student, Kept(*kept)
+            yield student, StoredState(*kept)
 
     def students(self) -> list[str]:
         """Names of all students, sorted."""
@@ -315,24 +198,10 @@ class PostgresStore:
 
     def _prepare(self, conninfo: str) -> None:
         try:
-            with _Connection.connect(conninfo, autocommit=True) as connection:
-                self._migrate(connection)
+            with QuietConnection.connect(conninfo, autocommit=True) as connection:
+                migrate(connection, self._place)
         except psycopg.Error as error:
             raise self._failure(error) from error
-
-    def _migrate(self, connection: Connection) -> None:
-        """Bring the tables to this version's schema, one process at a time."""
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            schema = 0
-            if connection.execute("SELECT to_regclass('adaptrace_store')").fetchall() != [(None,)]:
-                ((schema,),) = connection.execute("SELECT schema FROM adaptrace_store").fetchall()
-            if schema > len(MIGRATIONS):
-                newest = len(MIGRATIONS)
-                raise StoreError(f"{self._place}: schema {schema}, this version reads up to {newest}; upgrade adaptrace")
-            for number, script in enumerate(MIGRATIONS[schema:], schema + 1):
-                connection.execute(script.encode())
-                connection.execute("UPDATE adaptrace_store SET schema = %s", [number])
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -349,14 +218,14 @@ class PostgresStore:
 
     def _failure(self, error: Exception) -> StoreError:
         brief = str(error).splitlines()[0].strip().rstrip(".")
-        told = f"{brief}; check the server and the rights of its user"
+        text = f"{brief}; check the server and the rights of its user"
         if isinstance(error, PoolClosed):
-            told = "the store is closed; open it again"
+            text = "the store is closed; open it again"
         elif isinstance(error, PoolTimeout):
-            told = f"no connection within {WAIT_S} s; check that the server runs and has enough connections"
+            text = f"no connection within {WAIT_S} s; check that the server runs and has enough connections"
         elif isinstance(error, psycopg.DataError | UnicodeEncodeError):
-            told = f"a value that PostgreSQL does not keep: {brief}; take it out (NUL characters, half surrogate pairs)"
-        return StoreError(f"{self._place}: {told}")
+            text = f"a value that PostgreSQL does not keep: {brief}; take it out (NUL characters, half surrogate pairs)"
+        return StoreError(f"{self._place}: {text}")
 
     def _again(self, work: Callable[[Connection], T]) -> T:
         """Do the work; again, if the server ended it for the sake of another who did the same."""
@@ -396,46 +265,6 @@ class _Frozen(PostgresStore):
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
         yield self._connection
-
-
-def _understood(url: str) -> tuple[str, str]:
-    """How messages call the database, and how to connect to it."""
-    url = libpq_url(url)
-    parts = _parts(url)
-    expected = "expected postgresql://user:password@host:port/database, signs such as @ and / in the password written %40, %2F"
-    if parts is None:
-        raise StoreError(f"not a PostgreSQL URL; {expected}")
-    host, port, database = (redacted(str(parts.get(name, ""))) for name in ("host", "port", "dbname"))
-    if "@" in host + port + database or not re.fullmatch(r"[\d,\s]*", port):
-        raise StoreError(f"not a PostgreSQL URL: an @ too many, or a port that is no number; {expected}")
-    usual: dict[str, Any] = {
-        "connect_timeout": WAIT_S,
-        "client_encoding": "utf8",
-        "fallback_application_name": "adaptrace",
-        # a host that falls silent is given up within half a minute
-        "keepalives_idle": 15,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 30_000,
-    }
-    is_sure = not re.match(r"postgresql://[^@]*/.*@", url, re.DOTALL)  # else the host may be a part of the password
-    place = f"postgresql://{host}{port and ':' + port}/{database}" if is_sure else "postgresql://..."
-    return place, make_conninfo(**{**usual, **parts})
-
-
-def _parts(url: str) -> dict[str, Any] | None:
-    """The parameters of libpq; None if it cannot read them: its message may show the password."""
-    try:
-        parts = dict(conninfo_to_dict(url))
-        "".join(map(str, parts.values())).encode()
-    except (psycopg.Error, ValueError):
-        return None
-    return parts
-
-
-def _secrets(conninfo: str) -> list[str]:
-    parts = _parts(conninfo) or {}
-    return [str(value) for name, value in parts.items() if value and redacted(f"{name}=") != f"{name}="]
 
 
 def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
