@@ -117,6 +117,31 @@ def test_demo_shows_classes_and_students_and_writes_the_mastery(run, tmp_path: P
     assert pyarrow.parquet.read_table(tmp_path / "mastery.parquet").to_pylist() == sample_model.score(sample_log).to_pylist()
 
 
+def test_the_demo_says_every_step_on_stderr(run, tmp_path: Path) -> None:
+    lines = run("demo", "-o", tmp_path / "mastery.parquet").stderr.splitlines()
+    assert [line[:5] for line in lines] == ["Loadi", "1/4  ", "2/4  ", "3/4  ", "4/4  "]
+    assert "23,550 responses" in lines[2]
+    assert str(tmp_path / "mastery.parquet") in lines[3]
+
+
+def test_the_demo_says_what_it_does_before_anything_slow() -> None:
+    code = (
+        "import sys\n"
+        "from adaptrace.cli import app, main\n"
+        "def say(message):\n"
+        "    print(sorted({'numba', 'numpy', 'pyarrow'} & set(sys.modules)))\n"
+        "    raise SystemExit\n"
+        "app.say, sys.argv = say, ['adaptrace', 'demo']\n"
+        "main()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout == "[]\n"
+
+
+def test_the_version_is_printed_and_that_is_all(run) -> None:
+    assert run("--version") == (0, f"adaptrace {at.__version__}\n", "")
+    assert run("--version", "fit").stdout == f"adaptrace {at.__version__}\n"
+
+
 # ---- inputs and outputs -----------------------------------------------------
 
 READERS = {

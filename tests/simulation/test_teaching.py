@@ -231,7 +231,7 @@ def test_a_log_that_explored_tells_what_another_policy_is_worth(model: at.BKT) -
     def first(row: dict[str, object]) -> list[float]:
         return [1.0] + [0.0] * (len(row["candidates"]) - 1)
 
-    estimate = off_policy(log.table, "correct", first, horizon="student")
+    estimate = off_policy(log.table, "correct", target=first, horizon="student")
     alone = at.simulate(model, WIDE, students=3000, responses=2, seed=9, choices=1, policy=at.TargetSuccess(0.9))
     reached, logged = (by_student(each, each.correct) for each in (alone, log))
     spread = np.hypot((estimate.high - estimate.low) / 3.92, reached.std() / np.sqrt(3000))
