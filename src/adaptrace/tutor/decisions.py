@@ -38,7 +38,7 @@ class _Shown(NamedTuple):
     is_drawn: bool
 
 
-class Decisions:
+class DecisionRecorder:
     """Chooses items for students, and records the decisions.
 
     Parameters

@@ -28,7 +28,7 @@ from adaptrace.recommendation.constraints import Constraints
 from adaptrace.recommendation.policies import Policy
 from adaptrace.recommendation.recommender import Recommendation, Recommender, check_kinds
 from adaptrace.recommendation.stopping import Stop, when_to_stop
-from adaptrace.tutor.decisions import Decisions, Request, refuse_cap
+from adaptrace.tutor.decisions import DecisionRecorder, Request, refuse_cap
 from adaptrace.tutor.incoming import Incoming, Observation, id_of, name_of, names_of
 from adaptrace.tutor.replay import Replay
 from adaptrace.tutor.store import open_store
@@ -69,7 +69,7 @@ class Tutor(AbstractContextManager["Tutor"]):
         self.store, self.recommender = store, recommender
         self.model, self.catalog, self.criterion = recommender.model, recommender.catalog, recommender.criterion
         self.policy, self.constraints = recommender.policy, recommender.constraints
-        self._incoming, self._decisions = incoming, Decisions(recommender, store)
+        self._incoming, self._decisions = incoming, DecisionRecorder(recommender, store)
         self._students = Students(store, Replay(self.model, self.catalog), size=cache)
 
     @classmethod
