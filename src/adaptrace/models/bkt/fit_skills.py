@@ -15,7 +15,8 @@ from adaptrace.kernels import trie as tries
 from adaptrace.kernels.bkt_fit import FORGET, GUESS, LARGE, PRIOR, SIZE, SLIP
 from adaptrace.kernels.trie import Trie
 from adaptrace.models.base import Progress
-from adaptrace.stats.stats import Stats, cut_out
+from adaptrace.stats.stats import Stats
+from adaptrace.stats.tries import cut_out
 
 FloatArray = NDArray[np.float64]
 
