@@ -225,7 +225,7 @@ CALLS: dict[str, Callable[[Case], Any]] = {
     "Recommender.choose": lambda c: at.Recommender(c.model, c.catalog).choose([c.student], 3),
     "Recommender.recommend_all": lambda c: at.Recommender(c.model, c.catalog).recommend_all([c.student]),
     "Tutor.open": lambda c: c.tutor.close(),
-    "report.mastery_pace.courses": lambda c: adaptrace.report.mastery_pace.courses(c.log, c.model, 0.95),
+    "report.mastery_pace.attainment_of": lambda c: adaptrace.report.mastery_pace.attainment_of(c.log, c.model, 0.95),
     "Student": lambda c: at.Student(c.model, c.catalog),
     "Student.from_log": lambda c: c.student,
     "Student.from_dict": lambda c: at.Student.from_dict(c.student.to_dict(), c.model),

@@ -163,7 +163,7 @@ def test_a_promise_is_taken_at_its_word(spark: Any, tmp_path: Path) -> None:
 
 
 def test_what_many_tasks_send_is_added_by_the_workers(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "FEW", 1)
+    monkeypatch.setattr(spark_run, "FEW", 1)
     source, bkt = written(tmp_path / "log", responses(), "mixed"), model()
     assert engine.stats(spark, source, model=bkt, partitions=9) == bkt.stats(at.Log.read(source))
 

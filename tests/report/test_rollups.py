@@ -207,7 +207,7 @@ def test_no_total_less_what_is_shown_is_of_few_students(seed: int) -> None:
     keys = [key for key in itertools.product("ABCDE", "xyz", "12") if random.random() < 0.9]
     students = random.integers(0, 30, len(keys)) if seed else np.full(len(keys), 30)
     names = [pa.chunked_array([list(column)]) for column in zip(*keys, strict=True)]
-    hide = disclosure.hidden(names, students, 7)
+    hide = disclosure.cells_to_withhold(names, students, 7)
     assert all(hide[(students > 0) & (students < 7)])
     assert not any(hide[students == 0])
     for left_out in range(3):

@@ -13,7 +13,7 @@ import pytest
 import adaptrace as at
 from adaptrace.data.catalog import Catalog
 from adaptrace.report import mastery_table, small_groups, spill
-from adaptrace.report.groups import HELPERS, elected
+from adaptrace.report.groups import HELPERS, students_by_skill
 
 Told = dict[str, dict[str, float]]  # student -> skill -> mastery
 
@@ -117,12 +117,12 @@ def test_who_would_be_alone_joins_others_on_their_next_skill() -> None:
 def test_nobody_is_left_out_who_could_join_a_group(seed: int) -> None:
     random = np.random.default_rng(seed)
     wishes = [random.permutation(6)[: random.integers(0, 5)].tolist() for _ in range(12)]
-    standing = elected(wishes, 3, np.arange(6))
-    seated = {student: skill for skill, students in standing.items() for student in students}
-    assert sum(map(len, standing.values())) == len(seated)
-    assert all(len(students) >= 3 for students in standing.values())
+    students_of = students_by_skill(wishes, fewest=3, rank=np.arange(6))
+    seated = {student: skill for skill, students in students_of.items() for student in students}
+    assert sum(map(len, students_of.values())) == len(seated)
+    assert all(len(students) >= 3 for students in students_of.values())
     for student, wish in enumerate(wishes):
-        assert seated.get(student) == next((skill for skill in wish if skill in standing), None)
+        assert seated.get(student) == next((skill for skill in wish if skill in students_of), None)
 
 
 # ---- who helps --------------------------------------------------------------

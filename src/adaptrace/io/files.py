@@ -66,7 +66,7 @@ def read_table(path: str | os.PathLike[str], text: frozenset[str] = frozenset())
     Parameters
     ----------
     path
-        Parquet, Arrow IPC/Feather, CSV or TSV (also gzipped), told apart by the ending.
+        Parquet, Arrow IPC/Feather, CSV or TSV (also gzipped); the ending says which.
     text
         Lower-case names of columns that hold keys: in CSV they are kept exactly as written
         (``007`` stays ``007``).

@@ -12,7 +12,7 @@ import pyarrow.parquet
 
 from adaptrace.io.files import ARROW, PARQUET, ending_of, find_files, is_stream, reading_errors
 
-WAS = b"adaptrace.was"  # in a file's metadata: the identities it had before, a JSON list
+EARLIER = b"adaptrace.was"  # in a file's metadata: the identities it had before, a JSON list
 
 
 def identity(path: str | os.PathLike[str]) -> str:
@@ -42,7 +42,7 @@ def identity(path: str | os.PathLike[str]) -> str:
 
 def identities(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The identity of a file, then those it had before rows were taken out of it (latest first), as far as it can say."""
-    return (identity(path), *json.loads((_metadata(Path(path)) or {}).get(WAS, b"[]")))
+    return (identity(path), *json.loads((_metadata(Path(path)) or {}).get(EARLIER, b"[]")))
 
 
 def _metadata(path: Path) -> dict[bytes, bytes] | None:

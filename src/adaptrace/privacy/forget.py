@@ -99,16 +99,16 @@ def forget_student(
     """Take a student's rows out of every file of datasets, and name the models that used them.
 
     Only the files that hold the student are written again, one after the other, each whole or not at all: in their format, row
-    groups, compression and metadata, which from then on tells the identities the file had before. A run that was interrupted is
-    finished by running it again. Models are not changed: make those again that used the student.
+    groups, compression and metadata, which from then on also lists the identities that the file had before. A run that was
+    interrupted is finished by running it again. Models are not changed: make those again that used the student.
 
     Parameters
     ----------
     student, datasets, column, models
         As in :func:`find_student`.
     state
-        The folder of a state (:func:`adaptrace.score_dataset`): it forgets the student, and learns which files it has seen are
-        the same but for their rows.
+        The folder of a state (:func:`adaptrace.score_dataset`): the student is taken out of it too, and it notes which of
+        the files that it has seen were written again.
 
     Raises
     ------
@@ -230,7 +230,7 @@ def _forget_all(student: str, searched: Sequence[Searched]) -> dict[Path, str]:
 def _forget(student: str, searched: Searched) -> str:
     """Write a file again without a student's rows: its new identity."""
     path = searched.path.resolve()  # what a link leads to, not the link
-    notes = {identity.WAS: json.dumps(searched.identities).encode()}
+    notes = {identity.EARLIER: json.dumps(searched.identities).encode()}
     with atomic.replacing(path, MARK) as temporary:
         rewrite.rewrite(path, temporary, partial(_without, student, searched), notes)
         if identity.identity(path) != searched.identities[0]:

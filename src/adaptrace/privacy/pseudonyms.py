@@ -1,4 +1,4 @@
-"""Pseudonyms: names replaced by what only the holder of a key can make of them, the same in every file and every night.
+"""Pseudonyms: names replaced by what only the holder of a key can make of them, the same in every file and every run.
 
 A pseudonym is HMAC-SHA-256 (FIPS 198-1; RFC 2104) of the name of the column and the text of the name, cut to 128 bits
 (RFC 2104, sec. 5: not below half of the hash). Nobody without the key can make it, nor try names until one fits, which a
@@ -49,7 +49,7 @@ def pseudonymize(
     """Write a table file, or a folder of them, with pseudonyms for names: file by file, in the same formats.
 
     One row group (of CSV 16 MiB) is in memory at a time. Nulls stay null; all other columns stay as they are. What is no table
-    file is not copied: it might hold names. A name has one pseudonym, whatever the file, the format and the night: 7 in a
+    file is not copied: it might hold names. A name has one pseudonym, whatever the file, the format and the run: 7 in a
     Parquet file is ``7`` in a CSV.
 
     Parameters

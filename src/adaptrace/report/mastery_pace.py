@@ -1,4 +1,4 @@
-"""How long mastery takes, and who does not get there."""
+"""Pace: how long mastery takes, and who does not reach it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from adaptrace.errors import DataError, Problem
 from adaptrace.models import Traces, require
 from adaptrace.models.bkt.state_table import LAST
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
-from adaptrace.report.disclosure import open_share, withhold
-from adaptrace.report.mastery_table import IntArray, Names
+from adaptrace.report.disclosure import bounded_share, withhold
+from adaptrace.report.mastery_table import IntArray, NameCodes
 from adaptrace.report.rollups import check, numbers_of
 from adaptrace.report.roster import Sums, Tally
 
@@ -24,8 +24,8 @@ HOURS = 24  # a day: the grain of times to mastery
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
 
-class Courses(NamedTuple):
-    """How each student fared on each skill they met: arrays (n_pairs,)."""
+class Attainment(NamedTuple):
+    """What each student reached on each skill they met: arrays (n_pairs,)."""
 
     student: IntArray  # position among the log's students
     skill: IntArray  # position among the log's skills
@@ -38,9 +38,9 @@ class Courses(NamedTuple):
     last_row: IntArray  # and of the last
 
 
-def courses(log: Log, model: Traces, threshold: float) -> Courses:
-    """How each student of a log fared on each skill they met."""
-    rows, mastery = log.rows, require(model, Traces, "courses").trace(log)["mastery"].to_numpy()
+def attainment_of(log: Log, model: Traces, threshold: float) -> Attainment:
+    """What each student of a log reached on each skill they met."""
+    rows, mastery = log.rows, require(model, Traces, "attainment_of").trace(log)["mastery"].to_numpy()
     n_pairs, row = len(rows.pair_skill), np.repeat(np.arange(len(log)), np.diff(rows.skill_start))
     start, first, last = (np.zeros(n_pairs, np.int64) for _ in range(3))  # entries
     backwards = np.arange(len(row))[::-1]
@@ -49,7 +49,7 @@ def courses(log: Log, model: Traces, threshold: float) -> Courses:
     ever, best = np.zeros(n_pairs, bool), np.zeros(n_pairs)
     ever[rows.pair[reached]] = True
     np.maximum.at(best, rows.pair, mastery)
-    return Courses(
+    return Attainment(
         np.repeat(np.arange(len(log.students)), np.diff(rows.pair_start)),
         rows.pair_skill.astype(np.int64),
         rows.opportunity[last].astype(np.int64),
@@ -74,10 +74,10 @@ def pace(
 ) -> pa.Table:
     """Responses and days until mastery, by skill or what else a roster tells.
 
-    A student *reached* a skill with the response right after which mastery was first ``at`` or above; days count from the
+    A student *reached* a skill with the response right after which mastery was first ``threshold`` or above; days count from the
     first response on the skill. Quartiles are of those who reached it alone: read them beside the share who did. They are values
     that occurred (the smallest that so many do not exceed), days in whole hours, and null where fewer than ``min_students`` pairs
-    reached it. What is withheld, and how shares stay open: as in :func:`~adaptrace.report.mastery_by`.
+    reached it. What is withheld, and how shares are bounded: as in :func:`~adaptrace.report.mastery_by`.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def pace(
     ValueError
         If ``by``, ``threshold`` or ``min_students`` cannot be.
     DataError
-        If a student stands in two logs, or the roster lacks a column.
+        If a student is in two logs, or the roster lacks a column.
     ModelError
         If the model is not fitted, or does not know mastery.
 
@@ -115,14 +115,17 @@ def pace(
     """
     check(threshold, min_students)
     require(model, Traces, "pace")
-    tally, once = Tally(by, roster, "reached", "stuck"), Apart()
+    tally, once = Tally(by, roster, "reached", "stuck"), DistinctStudents()
     values = {name: Sums(("cell", "value"), ("n",)) for name in ("responses", "days")}
     for log in [logs] if isinstance(logs, Log) else logs:
         once.add(log)
-        _count(tally, values, log, courses(log, model, threshold))
+        _add_log(tally, values, log, attainment_of(log, model, threshold))
     cells = tally.total()
     of = numbers_of(cells)
-    figures = {"pairs": of["pairs"], **{name: open_share(of[name], of["pairs"], min_students) for name in ("reached", "stuck")}}
+    figures = {
+        "pairs": of["pairs"],
+        **{name: bounded_share(of[name], of["pairs"], min_students) for name in ("reached", "stuck")},
+    }
     cell = cells["cell"].to_numpy()
     for name, sums in values.items():
         scale = HOURS if name == "days" else 1
@@ -131,11 +134,11 @@ def pace(
     return withhold(cells, tally.by, figures, min_students)
 
 
-class Apart:
-    """Sees to it that logs share no student."""
+class DistinctStudents:
+    """Checks that logs share no student."""
 
     def __init__(self) -> None:
-        self._students = Names()
+        self._students = NameCodes()
 
     def add(self, log: Log) -> None:
         """Take the students of a log; a DataError if one was in a log before."""
@@ -147,7 +150,7 @@ class Apart:
             raise DataError("logs", [Problem(got, "every student in one log", remedy, "student", more=len(again) - 1)])
 
 
-def _count(tally: Tally, values: dict[str, Sums], log: Log, found: Courses) -> None:
+def _add_log(tally: Tally, values: dict[str, Sums], log: Log, found: Attainment) -> None:
     """Add one log's pairs, and how often each number of responses and hours occurred."""
     student = tally.students.codes(log.students)[found.student]
     skill = tally.skills.codes(log.skills)[found.skill]
@@ -189,7 +192,7 @@ NOBODY = {"student": TEXT, "skill": TEXT, "opportunities": pa.int64(), "best": R
 def stuck(
     logs: Log | Iterable[Log], model: Traces, *, opportunities: int = WHEEL_SPINNING, threshold: float = Criterion.threshold
 ) -> pa.Table:
-    """Students who spin their wheels: many opportunities on a skill, and never mastered (Beck & Gong, 2013).
+    """Students who are stuck: many opportunities on a skill, and never mastered (wheel-spinning; Beck & Gong, 2013).
 
     Parameters
     ----------
@@ -211,9 +214,9 @@ def stuck(
     Raises
     ------
     ValueError
-        If ``at`` or ``opportunities`` cannot be.
+        If ``threshold`` or ``opportunities`` cannot be.
     DataError
-        If a student stands in two logs.
+        If a student is in two logs.
     ModelError
         If the model is not fitted, or does not know mastery.
 
@@ -229,17 +232,17 @@ def stuck(
     if not opportunities >= 1:
         raise ValueError(f"opportunities: got {opportunities}; expected 1 or more")
     require(model, Traces, "stuck")
-    once, tables = Apart(), list[pa.Table]()
+    tables, once = [], DistinctStudents()
     for log in [logs] if isinstance(logs, Log) else logs:
         once.add(log)
-        tables.append(_stuck_in(log, courses(log, model, threshold), opportunities))
+        tables.append(_stuck_in(log, attainment_of(log, model, threshold), opportunities))
     tables = tables or [pa.schema(NOBODY).empty_table()]
     shared = [name for name in tables[0].column_names if all(name in table.column_names for table in tables)]
     together = pa.concat_tables([table.select(shared) for table in tables])
     return together.sort_by([("opportunities", "descending"), ("student", "ascending"), ("skill", "ascending")])
 
 
-def _stuck_in(log: Log, found: Courses, opportunities: int) -> pa.Table:
+def _stuck_in(log: Log, found: Attainment, opportunities: int) -> pa.Table:
     """The rows of one log."""
     chosen = np.flatnonzero((found.first == 0) & (found.opportunities >= opportunities))
     columns = {

@@ -73,8 +73,8 @@ def lacking(names: Sequence[str], columns: Sequence[Column], need: Sequence[str]
 # ---- names as numbers -------------------------------------------------------
 
 
-class Names:
-    """Names as numbers, in the order in which they are met; the same if their texts are."""
+class NameCodes:
+    """Names as numbers, in the order in which they are first met; two names are the same if their texts are."""
 
     def __init__(self, known: pa.StringArray | None = None) -> None:
         self.known = pa.array([], pa.string()) if known is None else known
@@ -92,7 +92,7 @@ class Names:
 
 
 class Once:
-    """Sees to it that every student has every skill once: a bit for each, so the table need not be held."""
+    """Finds a student who has a skill twice. It keeps one bit for each pair, so the table need not be held."""
 
     def __init__(self) -> None:
         self._bits = np.zeros((0, 0), np.uint8)
@@ -115,15 +115,15 @@ class Once:
 # ---- reading ----------------------------------------------------------------
 
 
-class Rows(NamedTuple):
+class MasteryRows(NamedTuple):
     """Some rows of a mastery table."""
 
-    student: IntArray  # codes of Names
-    skill: IntArray  # codes of Names
+    student: IntArray  # codes of NameCodes
+    skill: IntArray  # codes of NameCodes
     values: dict[str, NDArray[Any]]  # the columns asked for
 
 
-class Part(NamedTuple):
+class MasteryBatch(NamedTuple):
     """A batch of rows and where it stood."""
 
     batch: pa.RecordBatch
@@ -131,7 +131,7 @@ class Part(NamedTuple):
     first: int  # rows before it in the file
 
 
-def read(mastery: Mastery, students: Names, skills: Names, need: Sequence[str] = ("mastery",)) -> Iterator[Rows]:
+def read(mastery: Mastery, students: NameCodes, skills: NameCodes, need: Sequence[str] = ("mastery",)) -> Iterator[MasteryRows]:
     """A mastery table in batches of about a million rows.
 
     Parameters
@@ -152,10 +152,10 @@ def read(mastery: Mastery, students: Names, skills: Names, need: Sequence[str] =
     columns = tuple(column for column in COLUMNS if column.name in wanted)
     several = not isinstance(mastery, str | os.PathLike) or len(find_files(mastery)) > 1
     source = os.fspath(mastery) if isinstance(mastery, str | os.PathLike) else "mastery table"
-    for part in _parts(mastery, columns, source):
+    for part in _batches_of(mastery, columns, source):
         try:
             checked = schema.conform(pa.Table.from_batches([part.batch]), columns, None, wanted, source)
-            rows = Rows(students.codes(checked["student"]), skills.codes(checked["skill"]), {})
+            rows = MasteryRows(students.codes(checked["student"]), skills.codes(checked["skill"]), {})
             again = once.first_again(rows.student, rows.skill)
             if again >= 0:
                 raise DataError(source, [_repeated(checked, again)])
@@ -171,7 +171,7 @@ def _repeated(checked: dict[str, pa.Array], row: int) -> Problem:
     return Problem(got, "every skill of a student once", "leave out files that overlap, or score the log again", row=row + 1)
 
 
-def _parts(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterator[Part]:
+def _batches_of(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterator[MasteryBatch]:
     need = [column.name for column in columns]
     if not isinstance(mastery, str | os.PathLike):
         table = arrow_check.imported(mastery, source)
@@ -187,10 +187,10 @@ def _parts(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterat
             yield from _numbered(_batches(file, columns), str(file))
 
 
-def _numbered(batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], file: str) -> Iterator[Part]:
+def _numbered(batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], file: str) -> Iterator[MasteryBatch]:
     first = 0
     for batch in batches:
-        yield Part(batch, file, first)
+        yield MasteryBatch(batch, file, first)
         first += len(batch)
 
 

@@ -1,4 +1,4 @@
-"""Stats: what a fit needs to know of a log. Tables of counts, and they add."""
+"""Stats: what a fit needs to know of a log, as tables of counts that add."""
 
 from __future__ import annotations
 
@@ -17,13 +17,10 @@ from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.kernels import parallel
-from adaptrace.kernels import trie as kernels
-from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Credit
-from adaptrace.kernels.rows import Rows
-from adaptrace.kernels.trie import Growth, Trie
-from adaptrace.stats import parquet, suppression
-from adaptrace.stats.observations import CodeArray, FloatArray, in_order, observations_of, positions_among
+from adaptrace.kernels.trie import Trie
+from adaptrace.stats import parquet, suppression, tries
+from adaptrace.stats.observations import FloatArray, in_order, observations_of, positions_among
 from adaptrace.stats.parquet import OUTCOME, Content
 from adaptrace.stats.suppression import SuppressionLoss
 
@@ -35,9 +32,8 @@ FEW_NODES = 1_000_000  # not worth a round of adding
 class Stats:
     """How many students gave which sequence of outcomes on which skill: (skill, sequence) -> n.
 
-    The likelihood of knowledge tracing sees a log through these counts alone, so fitting them is
-    fitting the log. ``a + b`` is the stats of both logs together. They hold no student, unless a
-    model asks for parameters of its own for each.
+    The likelihood of knowledge tracing depends on a log through these counts alone, so a fit to them is a fit to the log.
+    ``a + b`` is the stats of both logs together. They name no student, unless a model asks for parameters of its own for each.
 
     Attributes
     ----------
@@ -71,10 +67,11 @@ class Stats:
         """
         rows, names = log.rows, schema.as_text(log.skills)
         observations, code = observations_of(log, factors, credit)
-        start, sequence = _sorted(rows, code, len(names))
+        start, sequence = tries.sequences_of(rows, code, len(names))
         spans = parallel.spans(start, PIECES)
-        tries = parallel.run(_count, [(sequence, start[first : last + 1], _bits(len(observations))) for first, last in spans])
-        return cls(names, observations, _concatenate(tries))
+        bits = tries.bits_for(len(observations))
+        counted = parallel.run(tries.count, [(sequence, start[first : last + 1], bits) for first, last in spans])
+        return cls(names, observations, tries.concatenate(counted))
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -119,7 +116,7 @@ class Stats:
         if min_students < 1:
             raise ValueError(f"min_students: got {min_students}; expected 1 or more students")
         if "student" in self.factors:
-            raise ModelError("these stats name students, which no minimum hides; make them with a model without students=")
+            raise ModelError("these stats name students, which no minimum protects; make them with a model without students=")
         thinned = suppression.thinned(self.trie, self.observations.drop_columns(list(OUTCOME)), min_students)
         stats = _joined([_used(Content(self.skills, self.observations, thinned))])
         before, after = self._met, stats._met
@@ -203,52 +200,13 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(names) if names else "outcomes only"
 
 
-def _bits(n_observations: int) -> int:
-    return max(1, int(n_observations - 1).bit_length())
-
-
-# ---- tries ------------------------------------------------------------------
-
-
-def _sorted(rows: Rows, code: CodeArray, n_skills: int) -> tuple[NDArray[np.int64], CodeArray]:
-    """Where the responses on each skill begin, (n_skills + 1,), and their observations' codes; ~code where a student begins."""
-    spans = parallel.spans(rows.student_start, parallel.cores())
-    entries = np.zeros((len(spans), n_skills), np.int64)
-    parallel.run(kernels.tally, [(rows, *span, mine) for span, mine in zip(spans, entries, strict=True)])
-    start = np.concatenate([[0], np.cumsum(entries.sum(axis=0))])
-    free = start[:-1] + np.cumsum(entries, axis=0) - entries
-    sequence = space(len(code), np.int32)
-    parallel.run(kernels.sort, [(rows, code, *span, mine, sequence) for span, mine in zip(spans, free, strict=True)])
-    return start, sequence
-
-
-def _count(sequence: CodeArray, start: NDArray[np.int64], bits: int) -> Trie:
-    """The trie of skills with these responses."""
-    entries = np.diff(start)
-    trie = _room(len(entries), int(entries.sum()))
-    kernels.count_sequences(sequence, start, bits, _growth(1 + bits * int(entries.max())), trie)
-    return _cut(trie)
-
-
-def _growth(capacity: int) -> Growth:
-    return Growth(space(2 * capacity, np.int32).reshape(capacity, 2), space(capacity, np.int64), space(capacity, np.int32))
-
-
-def _room(n_skills: int, nodes: int) -> Trie:
-    """A trie to be filled."""
-    return Trie(np.zeros(n_skills + 1, np.int64), space(nodes, np.int32), space(nodes, np.int32), space(nodes, np.int64))
-
-
-def _cut(trie: Trie) -> Trie:
-    """A trie without the room that was not needed."""
-    nodes = trie.start[-1]
-    return Trie(trie.start, trie.parent[:nodes], trie.symbol[:nodes], trie.students[:nodes])
+# ---- sums -------------------------------------------------------------------
 
 
 def added(parts: Iterable[Stats]) -> Stats:
     """The sum of many stats, each in memory only until it is added.
 
-    What comes in is added once it is as much as the sum so far, so that the work stays in proportion to what comes in.
+    New ones are added once they are together as large as the sum so far: then the work is proportional to their size.
     """
     held: list[Stats] = []
     for part in parts:
@@ -281,36 +239,13 @@ def _joined(parts: Sequence[Content]) -> Stats:
     skills = pc.unique(pa.concat_arrays([part.skills for part in parts]))
     skills = skills.take(pc.sort_indices(skills))
     observations = in_order([part.observations for part in parts])
-    bits, nodes, pieces = _bits(len(observations)), np.zeros(len(skills), np.int64), []
+    bits, nodes, pieces = tries.bits_for(len(observations)), np.zeros(len(skills), np.int64), []
     for names, table, trie in parts:
         place = schema.find(names, skills)
         nodes[place] += np.diff(trie.start)
         pieces.append((place, trie._replace(symbol=positions_among(table, observations)[trie.symbol])))
     spans = parallel.spans(np.concatenate([[0], np.cumsum(nodes)]), PIECES)
-    return Stats(skills, observations, _concatenate(parallel.run(_join, [(pieces, *span, bits) for span in spans])))
-
-
-def _join(parts: Sequence[tuple[NDArray[np.int64], Trie]], first: int, last: int, bits: int) -> Trie:
-    """The trie of skills [first, last), of tries whose skills are at these places of all."""
-    own = []
-    for place, trie in parts:
-        begin, end = np.searchsorted(place, (first, last))
-        own.append(((place[begin:end] - first).astype(np.int32), cut_out(trie, begin, end)))
-    nodes, size = sum(len(trie.parent) for _, trie in own), last - first
-    growth = _growth(size + bits * nodes)
-    growth.child[:size], growth.students[:size] = 0, 0
-    for root, trie in own:
-        size = kernels.graft(trie, root, bits, growth, size)
-    out = _room(last - first, nodes)
-    kernels.flatten_all(growth, bits, out)
-    return _cut(out)
-
-
-def cut_out(trie: Trie, first: int, last: int) -> Trie:
-    """The trie of skills [first, last)."""
-    begin, end = trie.start[first], trie.start[last]
-    start = trie.start[first : last + 1] - begin
-    return Trie(start, trie.parent[begin:end], trie.symbol[begin:end], trie.students[begin:end])
+    return Stats(skills, observations, tries.concatenate(parallel.run(tries.join, [(pieces, *span, bits) for span in spans])))
 
 
 def _used(content: Content) -> Content:
@@ -323,17 +258,3 @@ def _used(content: Content) -> Content:
         observations.take(pa.array(used)),
         Trie(start, trie.parent, symbol.astype(np.int32), trie.students),
     )
-
-
-def _concatenate(tries: Sequence[Trie]) -> Trie:
-    """One trie of the skills of several, one after another."""
-    base = np.cumsum([0] + [len(trie.parent) for trie in tries])
-    start = np.concatenate([trie.start[:-1] + at for trie, at in zip(tries, base, strict=False)] + [base[-1:]])
-    whole = _room(len(start) - 1, base[-1])
-
-    def put(number: int) -> None:
-        for part, out in zip(tries[number][1:], whole[1:], strict=True):
-            out[base[number] : base[number + 1]] = part
-
-    parallel.run(put, [(number,) for number in range(len(tries))])
-    return whole._replace(start=start)

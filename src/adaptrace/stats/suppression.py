@@ -16,7 +16,7 @@ CodeArray = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class SuppressionLoss:
-    """What suppression cost. It tells exact differences, so it is for those who hold the log, not to be published.
+    """What suppression cost. It reveals exact differences: it is for those who hold the log, not to be published.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class SuppressionLoss:
     students
         How many times a student who met a skill is no longer counted on it.
     skills
-        How many skills are gone.
+        How many skills are left out.
     """
 
     min_students: int

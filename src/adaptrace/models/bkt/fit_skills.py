@@ -14,7 +14,8 @@ from adaptrace.kernels.bkt_fit import FORGET, LARGE, SIZE
 from adaptrace.kernels.trie import Trie
 from adaptrace.models.base import Progress
 from adaptrace.models.bkt.limits import Limits, Pull
-from adaptrace.stats.stats import Stats, cut_out
+from adaptrace.stats.stats import Stats
+from adaptrace.stats.tries import cut_out
 
 FloatArray = NDArray[np.float64]
 
