@@ -97,11 +97,11 @@ def take_in(path: Path) -> None:
 
 
 def score(path: Path) -> None:
-    at.mastery_by(at.score_dataset(path, path.with_suffix(""), MODEL, workers=1) and path.with_suffix(""), "skill")
+    at.report.mastery_by(at.score_dataset(path, path.with_suffix(""), model=MODEL, workers=1) and path.with_suffix(""), "skill")
 
 
 def roll_up(path: Path) -> None:
-    at.mastery_by(path, "skill", min_students=1)
+    at.report.mastery_by(path, "skill", min_students=1)
 
 
 def catalog(path: Path) -> None:

@@ -458,8 +458,8 @@ def test_10_neither_threads_of_blas_nor_cores_change_a_bit() -> None:
 
 KNOW = ("bkt", "blend")  # the families whose models know mastery
 OF_MASTERY: dict[str, Callable[[Any, at.Log], Any]] = {
-    "pace": lambda model, log: at.pace(log, model, min_students=1),
-    "stuck": lambda model, log: at.stuck(log, model, opportunities=1),
+    "pace": lambda model, log: at.report.pace(log, model, min_students=1),
+    "stuck": lambda model, log: at.report.stuck(log, model, opportunities=1),
 }
 
 
@@ -513,7 +513,7 @@ def test_11_commands_that_need_mastery_work_or_name_the_families_that_know_it(
 def test_11_a_folder_is_scored_by_those_who_know_mastery(tmp_path: Path) -> None:
     pq.write_table(random_table(1), tmp_path / "log.parquet")
     with pytest.raises(at.ModelError) as error:
-        at.score_dataset(tmp_path / "log.parquet", tmp_path / "mastery", fitted("rasch"))
+        at.score_dataset(tmp_path / "log.parquet", tmp_path / "mastery", model=fitted("rasch"))
     assert refused(str(error.value))
 
 

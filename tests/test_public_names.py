@@ -61,3 +61,10 @@ def test_the_version_is_the_installed_one() -> None:
     from importlib.metadata import version
 
     assert version("adaptrace") == adaptrace.__version__
+
+
+def test_reports_stand_in_a_room_of_their_own() -> None:
+    for name in ("growth", "mastery_by", "pace", "small_groups", "stuck"):
+        assert callable(getattr(adaptrace.report, name))
+        assert name not in dir(adaptrace)
+        assert not hasattr(adaptrace, name)

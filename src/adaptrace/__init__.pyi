@@ -61,9 +61,6 @@ from adaptrace.recommendation.recommender import (
     Recommender as Recommender,
     recommend as recommend,
 )
-from adaptrace.report.groups import small_groups as small_groups
-from adaptrace.report.mastery_pace import pace as pace, stuck as stuck
-from adaptrace.report.rollups import growth as growth, mastery_by as mastery_by
 from adaptrace.simulation.policy_matrix import policy_matrix as policy_matrix
 from adaptrace.simulation.teaching import Taught as Taught, simulate as simulate, teach as teach
 from adaptrace.stats.stats import Stats as Stats

@@ -117,7 +117,7 @@ class UnreadableEventError(StoreError):
 
 
 class ConflictError(AdaptraceError):
-    """An ``event_id`` that stands for something else already; the first event is kept, and another try ends the same way."""
+    """An ``event_id`` that stands for something else already; the first event stays, and another try ends the same way."""
 
 
 class OutputError(AdaptraceError, OSError):

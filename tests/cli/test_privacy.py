@@ -143,10 +143,10 @@ def test_what_cannot_be_meant_is_a_matter_of_usage(run, here: Path) -> None:
 
 def test_a_state_and_its_mastery_forget(run, here: Path) -> None:
     model = at.load(here / "all.json")
-    at.score_dataset(here / "log", here / "out", model, here / "state")
+    at.score_dataset(here / "log", here / "out", model=model, state=here / "state")
     outcome = run("forget-student", NAME, "--log", here / "log", "--mastery", here / "out", "--state", here / "state")
     assert outcome.code == 0
     assert NAME not in names(here / "log") | names(here / "out") | names(here / "state")
-    again = at.score_dataset(here / "log", here / "out", model, here / "state")
+    again = at.score_dataset(here / "log", here / "out", model=model, state=here / "state")
     assert NAME not in names(here / "out")
     assert again is not None

@@ -152,8 +152,8 @@ def test_tables_of_items_students_and_mastery(bad: Callable[[], pa.Array], model
         lambda: at.Catalog.from_arrow(
             {"item": ["q1"], "skill": ["halves"]}, pa.table({"skill": bad(), "prerequisites": ["", ""]})
         ),
-        lambda: at.mastery_by(mastery, "class", roster=pa.table({"student": bad(), "class": ["a", "b"]})),
-        lambda: at.mastery_by(mastery.set_column(0, "student", bad()), "skill"),
+        lambda: at.report.mastery_by(mastery, "class", roster=pa.table({"student": bad(), "class": ["a", "b"]})),
+        lambda: at.report.mastery_by(mastery.set_column(0, "student", bad()), "skill"),
         lambda: at.off_policy(log_of(bad(), "student"), [0.0, 1.0], target=[1.0, 1.0]),
         lambda: metrics.report([0.0, 1.0], [0.5, 0.5], student=bad(), draws=20),
         lambda: schema.as_array(pa.chunked_array([bad()])),
@@ -179,7 +179,7 @@ def test_codes_of_parquet_are_checked_where_it_is_read_as_codes(tmp_path: Path, 
         if any(pc.max(each.indices).as_py() >= len(each.dictionary) for each in codes):
             found += 1
             with pytest.raises(at.DataError, match=r"codes from [0-9]+ to"):
-                at.score_dataset(path, tmp_path / "out", mutants.MODEL)
+                at.score_dataset(path, tmp_path / "out", model=mutants.MODEL)
             with pytest.raises(at.DataError):
                 at.Log.read(path)
     assert found > 3
@@ -193,7 +193,7 @@ def test_pseudonyms_are_not_made_of_damaged_names(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("ab" * 32)
     (tmp_path / "key").chmod(0o600)
     with pytest.raises(at.DataError, match="column 'student'"):
-        at.pseudonymize(tmp_path / "log.arrow", tmp_path / "out.arrow", tmp_path / "key")
+        at.pseudonymize(tmp_path / "log.arrow", tmp_path / "out.arrow", key_file=tmp_path / "key")
     assert not (tmp_path / "out.arrow").exists()
 
 
@@ -224,7 +224,7 @@ def test_a_damaged_state_is_refused(change: str, tmp_path: Path) -> None:
         later = pa.array(np.arange(60) * 10**6 + night * 10**9, pa.timestamp("us", tz="UTC"))
         pq.write_table(table.set_column(4, "time", later).slice(0, 20 if night else 60), log / f"{night}.parquet")
         if night < 2:
-            at.score_dataset(log, out, mutants.MODEL, state)
+            at.score_dataset(log, out, model=mutants.MODEL, state=state)
     (path,) = (each for each in state.glob("*.parquet") if "row" in pq.read_schema(each).names)
     part = pq.read_table(path)
     rows = part["row"].to_numpy().copy()
@@ -232,7 +232,7 @@ def test_a_damaged_state_is_refused(change: str, tmp_path: Path) -> None:
     damaged = part.set_column(part.column_names.index("row"), "row", pa.array(rows))
     pq.write_table(damaged if change == "row" else part.drop_columns(["odds"]), path, store_schema=False)
     with pytest.raises(at.DataError, match=r"1000000000|no column 'odds'"):
-        at.score_dataset(log, out, mutants.MODEL, state)
+        at.score_dataset(log, out, model=mutants.MODEL, state=state)
 
 
 # ---- values that no column can hold -----------------------------------------
@@ -302,7 +302,7 @@ def test_known_cases(tmp_path: Path) -> None:
         pytest.skip("ADAPTRACE_DATA is not set, or has no folder of cases beside it")
     uses = {
         ".json": at.load,
-        ".parquet": lambda path: at.score_dataset(path, tmp_path / "out", mutants.MODEL),
+        ".parquet": lambda path: at.score_dataset(path, tmp_path / "out", model=mutants.MODEL),
         ".arrow": at.Log.read,
     }
     for path in sorted(cases.iterdir()):

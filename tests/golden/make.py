@@ -226,7 +226,7 @@ def write_states(folder: Path) -> None:
             nights.mkdir()
             for number in (1, 2):
                 shutil.copy(folder / "nights" / f"night-{number}.parquet", nights)
-                at.score_dataset(nights, out, fitted()[model], folder / "states" / name, workers=1)
+                at.score_dataset(nights, out, model=fitted()[model], state=folder / "states" / name, workers=1)
 
 
 # ---- a store ----------------------------------------------------------------

@@ -89,7 +89,7 @@ def stats_of(folder: Path, name: str) -> at.Stats:
 
 
 def symbols(stats: at.Stats) -> pa.Table:
-    return stats.symbols
+    return stats.observations
 
 
 def sequences(stats: at.Stats) -> pa.Table:
@@ -124,7 +124,7 @@ def third_night(folder: Path, name: str, scratch: Path) -> tuple[pa.Table, int, 
 
 def score_nights(folder: Path, model: str, out: Path, state: Path | None = None) -> tuple[pa.Table, int, int]:
     """Mastery after all nights."""
-    scored = at.score_dataset(folder / "nights", out, model_of(folder, model), state, workers=1)
+    scored = at.score_dataset(folder / "nights", out, model=model_of(folder, model), state=state, workers=1)
     table = in_plain(pq.read_table(out), SCORE).sort_by([("student", "ascending"), ("skill", "ascending")])
     return table, scored.responses, scored.late
 

@@ -299,7 +299,7 @@ def test_a_decision_that_is_text_but_no_decision_is_named(sqlite_place: Place, c
             assert "ben" not in str(raised.value)
 
 
-def test_a_name_or_a_decision_that_is_no_text_is_told_and_not_shown(sqlite_place: Place) -> None:
+def test_a_name_or_a_decision_that_is_no_text_is_reported_and_not_shown(sqlite_place: Place) -> None:
     with storm.opened(sqlite_place.url) as tutor:
         tutor.recommend("ben", decision_id="d1")
         sqlite_place.run("UPDATE decisions SET content = CAST(x'7365637265ff' AS TEXT)")

@@ -51,9 +51,9 @@ def test_a_full_disk_stops_one_event_and_nothing_else(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LIMITED, str(tmp_path / "t.db"), str(Path(storm.__file__).parent)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    told, events = done.stdout.splitlines()
-    assert told.startswith(f"{tmp_path / 't.db'}: cannot be written: ")
-    assert "nothing of this call was written" in told
+    message, events = done.stdout.splitlines()
+    assert message.startswith(f"{tmp_path / 't.db'}: cannot be written: ")
+    assert "nothing of this call was written" in message
     with storm.opened(tmp_path / "t.db") as tutor:
         assert tutor.history("one").num_rows == int(events)
         assert storm.is_replay(tutor, "one")
@@ -141,7 +141,7 @@ def test_a_write_that_fails_changes_nothing_and_may_be_made_again(
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_write_that_was_done_and_not_told_is_found_done(tutor: at.Tutor, fails_once: Break, call: str) -> None:
+def test_a_write_that_was_done_and_not_acknowledged_is_found_done(tutor: at.Tutor, fails_once: Break, call: str) -> None:
     """The server went away between the commit and the answer."""
     fails_once(tutor.store, "write", StoreError("gone"), after=True)
     with pytest.raises(StoreError, match="gone"):
@@ -156,7 +156,7 @@ def test_a_table_whose_later_student_cannot_be_read_leaves_the_earlier_as_they_w
     tutor: at.Tutor, fails_once: Break, place: int
 ) -> None:
     tutor.observe("cy", "b1", 1, event_id="c1", time=NOW)
-    fails_once(tutor._students, "_entry", StoreError("gone"), place)
+    fails_once(tutor._students, "_pop", StoreError("gone"), place)
     with pytest.raises(StoreError, match="gone"):
         batch(tutor)
     assert tutor._students._entry("ana").student.opportunities == {"a": 1, "b": 1}
@@ -180,7 +180,7 @@ def test_a_state_that_cannot_be_written_down_leaves_the_student_as_it_was(
     assert storm.is_replay(tutor, "ana")
 
 
-def test_a_student_who_is_always_ahead_is_told_and_left(tutor: at.Tutor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_student_who_is_always_ahead_is_reported_and_left(tutor: at.Tutor, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(tutor.store, "write", lambda changes: tuple(change.student for change in changes))
         with pytest.raises(StoreError, match="event_id 'n1': the student was changed by others 100 times in a row") as raised:

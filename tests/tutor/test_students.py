@@ -29,7 +29,7 @@ def replay(school_model: at.BKT, school: at.Catalog) -> Replay:
 
 @pytest.fixture
 def opened(store: Store, replay: Replay) -> Opened:
-    """Another process's students of the same store, as far as it can be told apart."""
+    """Another process's students of the same store, which shares nothing else."""
     return lambda size=10: Students(store, replay, size=size)
 
 

@@ -128,7 +128,7 @@ def test_making_states_again_does_not_bring_back_who_is_forgotten_meanwhile(url:
         assert tutor.store.students() == ["ana"]
 
 
-def test_an_event_that_another_process_takes_back_is_not_told_as_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_another_process_takes_back_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the reading of a student and of the events, another takes one back."""
     with storm.opened(tmp_path / "t.db") as one, storm.opened(tmp_path / "t.db") as other:
         one.observe("ana", "a1", 1, event_id="e1", time=NOW)
@@ -143,7 +143,7 @@ def test_an_event_that_another_process_takes_back_is_not_told_as_known(tmp_path:
         assert one.mastery_table("ana")["skill"].to_pylist() == ["a"]
 
 
-def test_the_class_is_the_one_that_another_process_told(tmp_path: Path) -> None:
+def test_the_class_is_the_one_that_another_process_wrote(tmp_path: Path) -> None:
     with storm.opened(tmp_path / "t.db") as one, storm.opened(tmp_path / "t.db") as other:
         one.observe("ana", "a1", 1, group="7b", time=NOW)
         other.observe("ana", "a1", 1, group="8a", time=NOW + MINUTE)

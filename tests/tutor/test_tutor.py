@@ -1,4 +1,4 @@
-"""The tutor: told what happened, asked what comes next."""
+"""The tutor: it takes in what happened and says what comes next."""
 
 from __future__ import annotations
 
@@ -423,9 +423,9 @@ def test_a_new_model_makes_the_states_again(open_tutor: Open, tmp_path: Path, sc
         expected.observe(*event, time=NOW - 5 * MINUTE + number * MINUTE)
     changed = open_tutor(tmp_path / "t.db", model=other)
     assert mastery(changed, "ana") == mastery(expected, "ana")  # lazily
-    told: list[float] = []
-    assert changed.rebuild(progress=told.append) == 2
-    assert told == [0.5, 1.0]
+    shares: list[float] = []
+    assert changed.rebuild(progress=shares.append) == 2
+    assert shares == [0.5, 1.0]
     assert {kept.model for _, kept in changed.store.load_many()} == {other.fingerprint}
     assert mastery(changed, "ben") == mastery(expected, "ben")
 
@@ -450,7 +450,7 @@ def test_the_log_of_a_tutor_is_what_a_model_is_fitted_to(tutor: at.Tutor, school
     assert set(log.table["group"].to_pylist()) == {"7b"}
 
 
-def test_the_class_stays_as_it_was_until_another_is_told(tutor: at.Tutor) -> None:
+def test_the_class_stays_as_it_was_until_another_is_reported(tutor: at.Tutor) -> None:
     for minute, group in enumerate(["7b", None, "8a", None]):
         tutor.observe("ana", "a1", 1, group=group, time=NOW - (9 - minute) * MINUTE)
     assert tutor.history("ana")["group"].to_pylist() == ["7b", "7b", "8a", "8a"]
@@ -494,7 +494,7 @@ def test_a_table_has_the_kinds_of_the_catalog_as_single_events_do(open_tutor: Op
 def test_a_decision_id_stands_for_one_decision_of_one_student(tutor: at.Tutor) -> None:
     shown = tutor.recommend("ana", 2, decision_id="d1", explore=0.5)
     assert tutor.recommend("ana", 2, decision_id="d1", explore=0.5) == shown  # asked again, the same
-    with pytest.raises(at.ConflictError, match="decision_id 'd1': another decision is kept under it"):
+    with pytest.raises(at.ConflictError, match="decision_id 'd1': another decision is recorded under it"):
         tutor.recommend("ben", 2, decision_id="d1", explore=0.5)
     with pytest.raises(at.ConflictError, match="decision_id 'd1': it was made for another student"):
         tutor.observe("ben", "a1", 1, decision_id="d1", time=NOW)
@@ -562,6 +562,6 @@ def test_names_and_ids_may_be_numbers_but_not_nothing(tutor: at.Tutor) -> None:
         ({"explore": 2.0}, r"explore: got 2\.0; expected a probability"),
     ],
 )
-def test_options_of_another_kind_are_told(open_tutor: Open, options: dict[str, object], match: str) -> None:
+def test_options_of_another_kind_are_reported(open_tutor: Open, options: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         open_tutor().recommend("ana", **options)

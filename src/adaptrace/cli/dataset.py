@@ -93,7 +93,7 @@ def _score_folder(log: str, output: Path, model: Any, **options: Any) -> None:
     from adaptrace import dataset
 
     with usage(), fitting("scoring") as progress:
-        scored = dataset.score_dataset(log, output, model, progress=progress, **options)
+        scored = dataset.score_dataset(log, output, model=model, progress=progress, **options)
     for problem in scored.skipped:
         say(f"left out: {problem}")
     say(f"{output}: {scored}")

@@ -51,7 +51,7 @@ def pseudonymize(
         say(f"{key_file}: a new key; without this file the same pseudonyms can never be made again")
     columns = tuple(dict.fromkeys(["student", *(ours for ours, _, _ in pairs)]))
     with waiting(f"writing {output}"):
-        done = pseudonyms.pseudonymize(source, output, key_file, columns=columns, mapping=mapping)
+        done = pseudonyms.pseudonymize(source, output, key_file=key_file, columns=columns, mapping=mapping)
     say(f"{output}: {counted(done.rows, 'row')}, pseudonyms in {', '.join(columns)}")
 
 

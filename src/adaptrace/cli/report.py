@@ -36,10 +36,10 @@ NOBODY = "not in the roster"
 def mastery(mastery: MasteryPath, by: By = "class,skill", output: Report = None, *, cells: CellOptions) -> None:
     """Mean mastery, and the shares who have mastered a skill, by class, school or skill."""
     check_outputs(output)
-    from adaptrace.report import rollups
+    from adaptrace import report
 
     with usage(), waiting(f"reading {mastery}"):
-        table = rollups.mastery_by(mastery, names_in(by), **asdict(cells))
+        table = report.mastery_by(mastery, names_in(by), **asdict(cells))
     _show_cells(table, output, cells.min_students)
 
 
@@ -53,10 +53,10 @@ def growth(
 ) -> None:
     """How mastery grew between two dates, of the students and skills that are in both."""
     check_outputs(output)
-    from adaptrace.report import rollups
+    from adaptrace import report
 
     with usage(), waiting(f"reading {before} and {after}"):
-        table = rollups.growth(before, after, by=names_in(by), **asdict(cells))
+        table = report.growth(before, after, by=names_in(by), **asdict(cells))
     _show_cells(table, output, cells.min_students)
 
 
@@ -65,13 +65,13 @@ def pace(
 ) -> None:
     """Responses and days until mastery, who reached it, and who is stuck."""
     check_outputs(output)
+    from adaptrace import report
     from adaptrace.models import Traces, require
-    from adaptrace.report import mastery_pace
 
     fitted = require(load(model), Traces, "report pace")
     responses = _logs(log, fitted, reading)
     with usage(), waiting("tracing mastery"):
-        table = mastery_pace.pace(responses, fitted, by=names_in(by), **asdict(cells))
+        table = report.pace(responses, fitted, by=names_in(by), **asdict(cells))
     _show_cells(table, output, cells.min_students)
 
 
@@ -88,14 +88,14 @@ def stuck(
 ) -> None:
     """Students who spin their wheels: many opportunities on a skill, and never mastered. It names students."""
     check_outputs(output)
+    from adaptrace import report
     from adaptrace.io.text_table import as_text
     from adaptrace.models import Traces, require
-    from adaptrace.report import mastery_pace
 
     fitted = require(load(model), Traces, "report stuck")
     responses = _logs(log, fitted, reading)
     with usage(), waiting("tracing mastery"):
-        table = mastery_pace.stuck(responses, fitted, opportunities=opportunities, threshold=threshold)
+        table = report.stuck(responses, fitted, opportunities=opportunities, threshold=threshold)
     write_or_show(table, output, as_text(table) if len(table) else "nobody is stuck")
 
 
@@ -114,13 +114,13 @@ def groups(
     """Small groups who need the same skill next, each with peers who can help. It names students."""
     check_outputs(output)
     sizes = _sizes(size)
+    from adaptrace import report
     from adaptrace.data.catalog import Catalog
     from adaptrace.io.text_table import as_text
-    from adaptrace.report.groups import small_groups
 
     items = Catalog.read(catalog, skills=skills) if catalog else None
     with usage(), waiting(f"reading {mastery}"):
-        table = small_groups(mastery, roster, catalog=items, by=by, size=sizes, threshold=threshold)
+        table = report.small_groups(mastery, roster, catalog=items, by=by, size=sizes, threshold=threshold)
     write_or_show(table, output, as_text(table) if len(table) else "nobody needs a group")
 
 

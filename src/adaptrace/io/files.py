@@ -140,7 +140,7 @@ def _read_file(path: Path, text: frozenset[str]) -> pa.Table:
     ending = ending_of(path)
     if path.stat().st_size == 0:
         raise DataError(str(path), [Problem("an empty file", "at least a header", "export the file again")])
-    with told(path):
+    with reading_errors(path):
         if ending in PARQUET:
             table = arrow_check.checked(pyarrow.parquet.read_table(path, partitioning=None), str(path))
             return _with_partitions(table, path)
@@ -152,8 +152,8 @@ def _read_file(path: Path, text: frozenset[str]) -> pa.Table:
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Make what goes wrong while a file is read an error that says what is wrong with the file."""
+def reading_errors(path: Path) -> Iterator[None]:
+    """Turn any error of Arrow or of the system, while a file is read, into a DataError that says what is wrong with the file."""
     try:
         yield
     except (pa.ArrowException, MemoryError) as error:  # a wrong length asks for more memory than there is

@@ -106,7 +106,7 @@ def level(curve: ForgettingCurve, skill: int, wins: float, fails: float) -> floa
 
 @kernel
 def chance_at(rows: Rows, past: Past, curve: ForgettingCurve, at: int) -> float:
-    """P(correct) as one skill of an event says."""
+    """P(correct) by one skill of an event."""
     skill = rows.pair_skill[rows.pair[at]]
     if rows.opportunity[at] == 1:
         return chance(curve.first[skill], 0.0, 0.0)

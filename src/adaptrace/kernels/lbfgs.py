@@ -46,7 +46,7 @@ def minimise(
     objective
         Gives the value and the gradient at a point (n,).
     start
-        (n,), well scaled: about as steep in every direction. Not changed.
+        (n,), well scaled: the gradient is about as large in every direction. Not changed.
     steps
         At most so many.
     close
@@ -62,10 +62,10 @@ def minimise(
         new = _step(objective, now, _direction(now.gradient, past))
         if new is None:
             return Minimum(now.point, now.value, number - 1)
-        moved, bent = new.point - now.point, new.gradient - now.gradient
-        curved = dot(moved, bent)
-        if curved > 1e-12 * dot(bent, bent):
-            past.append((moved, bent, curved))
+        moved, change = new.point - now.point, new.gradient - now.gradient
+        curvature = dot(moved, change)
+        if curvature > 1e-12 * dot(change, change):
+            past.append((moved, change, curvature))
         gain, now = now.value - new.value, new
         if report is not None:
             report(number)
@@ -82,35 +82,35 @@ def dot(a: FloatArray, b: FloatArray) -> float:
 def _direction(gradient: FloatArray, past: deque[tuple[FloatArray, FloatArray, float]]) -> FloatArray:
     """Minus the inverse curvature, as found from the past steps, times the gradient: the two-loop recursion."""
     out, shares = -gradient, []
-    for moved, bent, curved in reversed(past):
-        share = dot(moved, out) / curved
-        out -= share * bent
+    for moved, change, curvature in reversed(past):
+        share = dot(moved, out) / curvature
+        out -= share * change
         shares.append(share)
     if past:
-        _, bent, curved = past[-1]
-        out *= curved / dot(bent, bent)
-    for (moved, bent, curved), share in zip(past, reversed(shares), strict=True):
-        out += (share - dot(bent, out) / curved) * moved
+        _, change, curvature = past[-1]
+        out *= curvature / dot(change, change)
+    for (moved, change, curvature), share in zip(past, reversed(shares), strict=True):
+        out += (share - dot(change, out) / curvature) * moved
     return out
 
 
 def _step(objective: Objective, now: _At, direction: FloatArray) -> _At | None:
     """A point along a direction that is lower and flatter by Wolfe's conditions; None if no step lowers the value."""
-    steep, low, high, best = dot(now.gradient, direction), 0.0, np.inf, None
-    if not steep < 0.0:
-        direction, steep = -now.gradient, -dot(now.gradient, now.gradient)
+    descent, low, high, best = dot(now.gradient, direction), 0.0, np.inf, None
+    if not descent < 0.0:
+        direction, descent = -now.gradient, -dot(now.gradient, now.gradient)
     length = 1.0
     for _ in range(TRIES):
         point = now.point + length * direction
         new = _At(point, *objective(point))
-        if not new.value <= now.value + DECREASE * length * steep:
+        if not new.value <= now.value + DECREASE * length * descent:
             high = length
-            fall = 2.0 * (new.value - now.value - length * steep)
-            guess = -steep * length * length / fall if np.isfinite(fall) and fall > 0.0 else 0.0
+            fall = 2.0 * (new.value - now.value - length * descent)
+            guess = -descent * length * length / fall if np.isfinite(fall) and fall > 0.0 else 0.0
             length = min(max(guess, low + 0.1 * (high - low)), low + 0.9 * (high - low))
             continue
         best = new
-        if dot(new.gradient, direction) >= FLATTER * steep:
+        if dot(new.gradient, direction) >= FLATTER * descent:
             return new
         low = length
         length = 2.0 * length if high == np.inf else 0.5 * (low + high)

@@ -2,7 +2,7 @@
 
     P(correct) = 1 / (1 + exp(-sum of weight x value))               :func:`chance`
 
-A *value* is one thing that a student's history says before a response, read from what is remembered for one
+A *value* is one number from a student's history before a response, read from what is remembered for one
 *slot*: all their responses, those on the item, or those on a skill. One step reads the slots of a response
 (:func:`read`), the next adds its outcome to them (:func:`record`). Both take arrays by slot, for a whole log, or
 dictionaries by slot, for one student online: the same code, and so the same bits.
@@ -133,7 +133,7 @@ def slide(memory: Memory, slot: Any, which: int, days: float, now: float) -> Non
 
 @kernel
 def recalled(memory: Memory, what: int, slot: Any, place: int, now: float) -> float:
-    """What a slot that was met says of its last response; see :func:`read`."""
+    """What the last response on a slot that was met adds; see :func:`read`."""
     if what == LAST:
         return float(memory.last[slot])
     if what == GAP:
@@ -143,7 +143,7 @@ def recalled(memory: Memory, what: int, slot: Any, place: int, now: float) -> fl
 
 @kernel
 def read(plan: FeaturePlan, memory: Memory, feature: int, slot: Any, place: int, now: float) -> float:
-    """What a feature says of a slot that :func:`meet` has opened, before the response at this place and day."""
+    """The value of a feature on a slot that :func:`meet` has opened, before the response at this place and day."""
     what, which, attempts = plan.what[feature], plan.which[feature], memory.attempts[slot]
     if what == ONE:
         return 1.0
@@ -207,7 +207,7 @@ def values(
     design: Design,
     at: int,
 ) -> int:
-    """Write what all features say before a response, from ``design`` entry ``at`` on; return the next free entry.
+    """Write the values of all features before a response, from ``design`` entry ``at`` on; return the next free entry.
 
     ``slot`` and ``code`` (2 + n_skills,) are of the student, the item and the skills; a code of -1 has no weight. Of several
     skills, a feature with a weight per skill gives each its own value, one by pattern each its share, others their mean.

@@ -32,7 +32,7 @@ FloatArray = NDArray[np.float64]
 FOLDS = 4  # of the students: each is known to the layer as models fitted to the others see them
 LOOSE, LEVEL, STRICT = 1.0, 10.0, 30.0  # penalties: on weights of all, on the level of an item or skill, on its other weights
 RATES = (0.6, 0.9)  # of recent shares
-MATURING = (  # what changes how much the known counts
+MATURING = (  # features that change the weight of what the models inside know
     *(("log_attempts", "student"), ("log_attempts", "skill"), ("gap", "skill")),
     *(("new", "item"), ("gap", "item")),
 )
@@ -43,7 +43,7 @@ knowledge = plain(kernels.knowledge)
 
 
 def _layer() -> Logistic:
-    """What is known, the history of the student, the item and the skills, and how items and skills differ in all that."""
+    """What the models inside know, the history of student, item and skills, and how items and skills differ."""
     known = range(len(kernels.KNOWN))
     whose = ("student", "item", "skill")
     counts = ("log_attempts", "log_wins", "log_fails", "last", "new", "gap")
@@ -79,7 +79,7 @@ class Blend(SavedModel):
     Attributes
     ----------
     layer
-        The logistic layer (:class:`~adaptrace.Logistic`); ``blend.layer.coefficients()`` says what it weighs and how much.
+        The logistic layer (:class:`~adaptrace.Logistic`); ``blend.layer.coefficients()`` gives its weights.
 
     Examples
     --------
@@ -129,11 +129,11 @@ class Blend(SavedModel):
         return replace(inner, layer=layer)
 
     def _stats(self, log: Log) -> Any:
-        """The counts of a log: what an event says of several skills is then approximate, and the fit fast."""
+        """The counts of a log, which make the fit fast; evidence of events with several skills is then approximate."""
         return replace(self.bkt, table=None, effects=None).stats(log)
 
     def _refitted(self, log: Log, executor: Executor | None) -> Blend:
-        """The models inside, as a part of the log says."""
+        """The models inside, fitted to a part of the log."""
         bkt = self.bkt.refit(self._stats(log), executor=executor)
         return replace(self, bkt=bkt, irt=self.irt.recalibrate(log, executor=executor))
 
@@ -149,7 +149,7 @@ class Blend(SavedModel):
         return self.layer.predict_given(log, self.known(log))
 
     def score(self, log: Log, *, time: datetime.datetime | None = None) -> pa.Table:
-        """Mastery of every student on every skill they met, as the knowledge tracing inside says (:meth:`BKT.score`)."""
+        """Mastery of every student on every skill they met by the knowledge tracing inside (:meth:`BKT.score`)."""
         return self.bkt.score(log, time=time)
 
     def summary(self) -> pa.Table:
@@ -163,7 +163,7 @@ class Blend(SavedModel):
         return table.set_column(0, "parameter", pa.array(names, pa.string()))
 
     def trace(self, log: Log) -> pa.Table:
-        """The path of mastery, as the knowledge tracing inside says."""
+        """Mastery after every response, by the knowledge tracing inside."""
         return self.bkt.trace(log)
 
     # ---- one student ----
@@ -211,7 +211,7 @@ class BlendState:
             part.observe(response)
 
     def mastery(self, skill: str, moment: int | None = None) -> float:
-        """P(known), as the knowledge tracing inside says."""
+        """P(known), by the knowledge tracing inside."""
         return self.bkt.mastery(skill, moment)
 
     def to_dict(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Constant(SavedModel):
             raise ModelError(f"mean: got {self.mean!r}; expected a number strictly between 0 and 1")
 
     def fit(self, log: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> Constant:
-        """A model of the log's mean outcome; of n answers that are all alike, half an answer of n + 1 is taken to be otherwise.
+        """A model of the log's mean outcome; where all n answers are alike, half an answer of n + 1 counts as the other one.
 
         So an empty log gives 0.5, and no log certainty (Krichevsky & Trofimov, 1981). ``executor`` has nothing to do here;
         ``progress`` is called once, with 1.

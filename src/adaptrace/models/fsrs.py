@@ -31,7 +31,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class ReviewRates:
-    """Rates of right answers where FSRS has nothing to say.
+    """Rates of right answers where FSRS makes no prediction.
 
     Attributes
     ----------
@@ -73,8 +73,8 @@ class FSRS(SavedModel):
     """FSRS, the free spaced repetition scheduler, as the package ``fsrs`` has it (Ye, Su & Cao, 2022; version 6).
 
     A card per student and item, rated *good* where at least half is correct, else *again*. P(correct) is the scheduler's
-    retrievability. The scheduler counts whole days: it has nothing to say of first responses on an item, nor of those within a
-    day of the last (it would say 1); these have the rates of the log that the model was fitted to. Skills play no part.
+    retrievability. The scheduler counts whole days: it predicts nothing for first responses on an item, nor (it would predict 1)
+    for those within a day of the last; these have the rates of the log that the model was fitted to. Skills play no part.
 
     It is pure Python, 10 to 20 microseconds a response, where a :class:`HalfLife` takes some 30 nanoseconds.
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from adaptrace.dataset import state as states
-from adaptrace.dataset.staging import Work, kind_of
+from adaptrace.dataset.staging import Staging, kind_of
 from adaptrace.errors import DataError, OutputError, Problem
 from adaptrace.io import atomic, files, identity
 from adaptrace.kernels import parallel
@@ -119,13 +119,13 @@ def forget_student(
     """
     places = list(datasets)
     _check_kinds(places)
-    for place in (*places, *([] if state is None else [state])):  # rows of the log that a killed run had put aside
-        Work(Path(place), None).discard()
+    for place in (*places, *([] if state is None else [state])):  # a killed run may have left rows of the log there
+        Staging(Path(place)).discard()
     searched = _search(student, places, column)
     kept = [] if state is None else _search(student, [state], column)
     after = _forget_all(student, searched)
     if state is not None:
-        states.without(Path(state), student, renamed(places))
+        states.forget(Path(state), student, renamed=renamed(places))
     return _report(student, [*searched, *kept], models, after)
 
 
@@ -199,7 +199,7 @@ def _groups(file: Path, column: str, student: str) -> list[int] | None:
 
     All of a column of dictionaries: these may hold names that no row has, of which the statistics do not know.
     """
-    with files.told(file), pyarrow.parquet.ParquetFile(file) as opened:
+    with files.reading_errors(file), pyarrow.parquet.ParquetFile(file) as opened:
         footer, kind = opened.metadata, opened.schema_arrow.field(column).type
     if pa.types.is_dictionary(kind):
         return None

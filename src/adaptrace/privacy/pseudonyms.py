@@ -41,8 +41,8 @@ class Pseudonymized:
 def pseudonymize(
     source: PathLike,
     out: PathLike,
-    key_file: PathLike,
     *,
+    key_file: PathLike,
     columns: Sequence[str] = ("student",),
     mapping: Mapping[str, str] | None = None,
 ) -> Pseudonymized:
@@ -80,7 +80,7 @@ def pseudonymize(
     >>> from adaptrace.data.sample import sample_path
     >>> here = tempfile.mkdtemp()
     >>> new_key(f"{here}/key")
-    >>> pseudonymize(sample_path("responses.parquet"), f"{here}/log.parquet", f"{here}/key")
+    >>> pseudonymize(sample_path("responses.parquet"), f"{here}/log.parquet", key_file=f"{here}/key")
     Pseudonymized(files=1, rows=23550)
     """
     key, place, target = read_key(key_file), Path(source), Path(out)

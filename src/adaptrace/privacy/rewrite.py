@@ -20,7 +20,7 @@ import pyarrow.parquet
 from adaptrace.data import checks, schema
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import arrow_check
-from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, told
+from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, reading_errors
 
 ROWS = 1 << 20  # of a piece, at most
 BLOCK = 1 << 24  # bytes of a piece of a text file
@@ -37,7 +37,7 @@ Write = Callable[[pa.Table], None]
 def schema_of(path: Path) -> pa.Schema:
     """The columns of a table file; those of CSV are all text."""
     ending = ending_of(path)
-    with told(path):
+    with reading_errors(path):
         if ending in PARQUET:
             columns = pyarrow.parquet.read_schema(path)
         else:
@@ -63,7 +63,7 @@ def pieces(path: Path, columns: Sequence[str] | None = None, groups: Sequence[in
     DataError
         If the file is damaged.
     """
-    with told(path):
+    with reading_errors(path):
         for batch in _batches(path, columns, groups):
             piece = _without_views(arrow_check.checked(pa.Table.from_batches([batch]), str(path)))
             yield piece if columns is None else piece.select(columns)

@@ -18,7 +18,7 @@ from adaptrace.models.criterion import Criterion
 from adaptrace.report.mastery_table import IntArray, Mastery, Names, read
 from adaptrace.report.rollups import check
 from adaptrace.report.roster import Groups
-from adaptrace.report.spill import SHARDS, Spool, packed
+from adaptrace.report.spill import SHARDS, SpilledRows, packed
 
 HELPERS = 2  # of a group, at most
 MEMBER = np.dtype([("group", np.int64), ("student", np.int64), ("skill", np.int64), ("mastery", float), ("low", float)])
@@ -37,8 +37,8 @@ class Seat(NamedTuple):
 def small_groups(
     mastery: Mastery,
     roster: Any,
-    catalog: Catalog | None = None,
     *,
+    catalog: Catalog | None = None,
     by: str = "class",
     size: tuple[int, int] = (2, 5),
     threshold: float = Criterion.threshold,
@@ -58,7 +58,7 @@ def small_groups(
     Parameters
     ----------
     mastery
-        As in :func:`~adaptrace.report.rollups.mastery_by`.
+        As in :func:`~adaptrace.report.mastery_by`.
     roster
         ``student`` and the column ``by``, as there. Students in no class are left out.
     catalog
@@ -91,7 +91,7 @@ def small_groups(
     >>> import adaptrace as at
     >>> known = {"student": ["Ada", "Ben", "Cem"], "skill": ["halves"] * 3, "mastery": [0.5, 0.4, 0.99], "low": [0.4, 0.3, 0.97]}
     >>> roster = {"student": ["Ada", "Ben", "Cem"], "class": ["6A"] * 3}
-    >>> at.small_groups(known, roster).select(["group", "role", "student"]).to_pylist()[1:]
+    >>> at.report.small_groups(known, roster).select(["group", "role", "student"]).to_pylist()[1:]
     [{'group': 1, 'role': 'needs', 'student': 'Ben'}, {'group': 1, 'role': 'helps', 'student': 'Cem'}]
     """
     check(threshold)
@@ -99,18 +99,18 @@ def small_groups(
         raise ValueError(f"size: got {size}; expected the fewest and the most students of a group, e.g. (2, 5)")
     groups = Groups.read(roster, [by])
     students, skills = Names(groups.students), Names(pa.array(catalog.skills if catalog else [], pa.string()))
-    with Spool(MEMBER) as spool:
+    with SpilledRows(MEMBER) as spilled:
         met = np.zeros(0, bool)  # of each skill
         for rows in read(mastery, students, skills, ("mastery", "low")):
             row, group = groups.members(rows.student)
             columns = (rows.student[row], rows.skill[row], *(values[row] for values in rows.values.values()))
-            spool.add(group % SHARDS, packed(MEMBER, group, *columns))
+            spilled.add(group % SHARDS, packed(MEMBER, group, *columns))
             met = np.append(met, np.zeros(len(skills.known) - len(met), bool))
             met[rows.skill] = True
         if catalog and met.any() and not met[: len(catalog.skills)].any():
             raise DataError("catalog", [_strange(catalog, skills.known[int(met.argmax())].as_py())])
         planner = Planner(groups.students, skills.known, Open.of(skills.known, catalog, threshold), size, threshold)
-        planned = dict(_classes(planner, groups, spool))
+        planned = dict(_classes(planner, groups, spilled))
     named = groups.names[by]
     tables = [planner.table([], np.empty((2, 0, 0)), np.empty(0, np.int64)).add_column(0, by, pa.array([], pa.string()))]
     for code in sorted(planned):
@@ -123,13 +123,13 @@ def _strange(catalog: Catalog, skill: str) -> Problem:
     return Problem(got, f"the same names in both; the catalog's are e.g. '{catalog.skills[0]}'", "use the catalog of this log")
 
 
-def _classes(planner: Planner, groups: Groups, spool: Spool) -> Iterator[tuple[int, pa.Table]]:
+def _classes(planner: Planner, groups: Groups, spilled: SpilledRows) -> Iterator[tuple[int, pa.Table]]:
     """Every class, by its number, with its small groups."""
     n_classes = int(groups.group.max())  # the last group is of those who are in no class
     owner = np.repeat(np.arange(len(groups.start) - 1), np.diff(groups.start))
     order = np.argsort(groups.group, kind="stable")
     start = np.searchsorted(groups.group[order], np.arange(n_classes + 1))
-    for shard, rows in enumerate(spool.shards()):
+    for shard, rows in enumerate(spilled.shards()):
         rows = rows[np.argsort(rows["group"], kind="stable")]
         for code in range(shard, n_classes, SHARDS):
             own = slice(*np.searchsorted(rows["group"], [code, code + 1]))

@@ -66,8 +66,8 @@ def courses(log: Log, model: Traces, threshold: float) -> Courses:
 def pace(
     logs: Log | Iterable[Log],
     model: Traces,
-    by: str | Sequence[str] = "skill",
     *,
+    by: str | Sequence[str] = "skill",
     roster: Any = None,
     threshold: float = Criterion.threshold,
     min_students: int = 10,
@@ -77,7 +77,7 @@ def pace(
     A student *reached* a skill with the response right after which mastery was first ``at`` or above; days count from the
     first response on the skill. Quartiles are of those who reached it alone: read them beside the share who did. They are values
     that occurred (the smallest that so many do not exceed), days in whole hours, and null where fewer than ``min_students`` pairs
-    reached it. What is withheld, and how shares stay open: as in :func:`~adaptrace.report.rollups.mastery_by`.
+    reached it. What is withheld, and how shares stay open: as in :func:`~adaptrace.report.mastery_by`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def pace(
     model
         A fitted model that knows mastery: a BKT or a Blend.
     by, roster, threshold, min_students
-        As in :func:`~adaptrace.report.rollups.mastery_by`.
+        As in :func:`~adaptrace.report.mastery_by`.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def pace(
     >>> import adaptrace as at
     >>> model = at.BKT.from_parameters(["halves"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
     >>> log = at.Log.from_arrow({"student": ["Ada"] * 3, "item": [1, 2, 3], "skill": ["halves"] * 3, "correct": [0, 1, 1]})
-    >>> at.pace(log, model, min_students=1).select(["skill", "reached", "responses_median"]).to_pylist()
+    >>> at.report.pace(log, model, min_students=1).select(["skill", "reached", "responses_median"]).to_pylist()
     [{'skill': 'halves', 'reached': 1.0, 'responses_median': 3.0}]
     """
     check(threshold, min_students)
@@ -222,7 +222,7 @@ def stuck(
     >>> import adaptrace as at
     >>> model = at.BKT.from_parameters(["halves"], prior=0.3, learn=0.1, guess=0.1, slip=0.1)
     >>> log = at.Log.from_arrow({"student": ["Ada"] * 10, "item": range(10), "skill": ["halves"] * 10, "correct": [0] * 10})
-    >>> at.stuck(log, model).select(["student", "skill", "opportunities"]).to_pylist()
+    >>> at.report.stuck(log, model).select(["student", "skill", "opportunities"]).to_pylist()
     [{'student': 'Ada', 'skill': 'halves', 'opportunities': 10}]
     """
     check(threshold)

@@ -20,7 +20,7 @@ from adaptrace.data.encoding import encode
 from adaptrace.data.schema import Column
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import arrow_check
-from adaptrace.io.files import PARQUET, find_files, read_table, told
+from adaptrace.io.files import PARQUET, find_files, read_table, reading_errors
 from adaptrace.kernels.pairs import first_again
 
 IntArray = NDArray[np.int64]
@@ -48,11 +48,9 @@ def check_count(array: pa.Array) -> Checked:
     if not pa.types.is_integer(array.type):
         return checks.wrong_type(array, expected, remedy)
     whole = checks.as_int64(array, expected, remedy)
-    return (
-        whole
-        if whole.array is None
-        else checks.first_bad(whole.array, pc.fill_null(pc.less(whole.array, 0), True), expected, remedy)
-    )
+    if whole.array is None:
+        return whole
+    return checks.first_bad(whole.array, pc.fill_null(pc.less(whole.array, 0), True), expected, remedy)
 
 
 COLUMNS = (
@@ -185,7 +183,7 @@ def _parts(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterat
     if problems := [problem for file in files for problem in _lacking_in(file, columns, need, len(files) > 1)]:
         raise DataError(source, problems)
     for file in files:
-        with told(file):
+        with reading_errors(file):
             yield from _numbered(_batches(file, columns), str(file))
 
 
@@ -199,7 +197,7 @@ def _numbered(batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], file: st
 def _lacking_in(file: Path, columns: tuple[Column, ...], need: list[str], several: bool) -> list[Problem]:
     """What a Parquet file lacks, without reading it, or the other file, which is read."""
     if _is_parquet(file):
-        with told(file):
+        with reading_errors(file):
             names = pq.read_schema(file).names
     else:
         names = read_table(file, TEXT).table.column_names

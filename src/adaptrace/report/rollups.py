@@ -13,7 +13,7 @@ from adaptrace.models.criterion import Criterion
 from adaptrace.report.disclosure import check_min_students, open_mean, open_share, withhold
 from adaptrace.report.mastery_table import IntArray, Mastery, read
 from adaptrace.report.roster import BITS, UNIT, Tally
-from adaptrace.report.spill import SHARDS, Spool, packed
+from adaptrace.report.spill import SHARDS, SpilledRows, packed
 
 BLOCK = 1024  # students next to each other in the roster share their cells, so they wait together
 PAIR = np.dtype([("student", np.int32), ("skill", np.int32), ("mastery", np.float64)])
@@ -81,7 +81,7 @@ def mastery_by(
     --------
     >>> import adaptrace as at
     >>> log = at.sample_log()
-    >>> table = at.mastery_by(at.BKT().fit(log).score(log), "class", roster=log.table)
+    >>> table = at.report.mastery_by(at.BKT().fit(log).score(log), "class", roster=log.table)
     >>> table.column_names
     ['class', 'students', 'pairs', 'mastery', 'mastered', 'certain', 'opportunities', 'withheld']
     """
@@ -107,8 +107,8 @@ def mastery_by(
 def growth(
     before: Mastery,
     after: Mastery,
-    by: str | Sequence[str] = ("class", "skill"),
     *,
+    by: str | Sequence[str] = ("class", "skill"),
     roster: Any = None,
     threshold: float = Criterion.threshold,
     min_students: int = 10,
@@ -144,16 +144,16 @@ def growth(
     >>> import adaptrace as at
     >>> autumn = {"student": ["Ada", "Ben"], "skill": ["halves"] * 2, "mastery": [0.5, 0.75]}
     >>> spring = {"student": ["Ada", "Cem"], "skill": ["halves"] * 2, "mastery": [0.75, 0.5]}
-    >>> table = at.growth(autumn, spring, "skill", min_students=1)
+    >>> table = at.report.growth(autumn, spring, by="skill", min_students=1)
     >>> table.select(["skill", "students", "new", "gone", "gain"]).to_pylist()
     [{'skill': 'halves', 'students': 1, 'new': 1, 'gone': 1, 'gain': 0.25}]
     """
     check(threshold, min_students)
     tally = Tally(by, roster, "new", "gone", "before", "after", "newly_mastered", "lost")
-    with Spool(PAIR) as old, Spool(PAIR) as new:
-        for spool, table in ((old, before), (new, after)):
+    with SpilledRows(PAIR) as old, SpilledRows(PAIR) as new:
+        for spilled, table in ((old, before), (new, after)):
             for rows in read(table, tally.students, tally.skills):
-                spool.add(rows.student // BLOCK % SHARDS, packed(PAIR, rows.student, rows.skill, rows.values["mastery"]))
+                spilled.add(rows.student // BLOCK % SHARDS, packed(PAIR, rows.student, rows.skill, rows.values["mastery"]))
         for pair in zip(old.shards(), new.shards(), strict=True):
             _grow(tally, *pair, threshold)
     cells = tally.total()

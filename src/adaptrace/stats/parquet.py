@@ -1,7 +1,7 @@
 """Stats on disk: one Parquet file, a row a skill, small enough to send to those who pool them.
 
 A row holds the skill's prefixes, breadth first, as three lists: how many ``children`` each has, its ``symbol`` and how many
-sequences end there (``ends``). What the symbols stand for, and where the counts came from, is in the file's metadata.
+sequences end there (``ends``). What the observations stand for, and where the counts came from, is in the file's metadata.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from adaptrace.kernels import trie as kernels
 from adaptrace.kernels.trie import Trie
 
 WHAT = "stats"
-OUTCOME = ("correct", "weight", "rest")  # what every symbol says: the outcome, and how far it speaks of this skill
+OUTCOME = ("correct", "weight", "rest")  # what every observation says: the outcome, and how far it speaks of this skill
 LISTS = {"children": np.int32, "symbol": np.int32, "ends": np.int64}
 
 
@@ -35,7 +35,7 @@ class Content(NamedTuple):
     """What stats are made of."""
 
     skills: pa.StringArray
-    symbols: pa.Table
+    observations: pa.Table
     trie: Trie
 
 
@@ -50,7 +50,7 @@ def write(path: str | os.PathLike[str], content: Content, sources: Sequence[Mapp
     OutputError
         If the place cannot be written.
     """
-    skills, symbols, trie = content
+    skills, observations, trie = content
     below = _above(trie)
     ends = trie._replace(students=trie.students.copy())
     kernels.take_apart(ends, 0, len(skills))
@@ -58,7 +58,7 @@ def write(path: str | os.PathLike[str], content: Content, sources: Sequence[Mapp
     columns = {"skill": skills}
     for (name, kind), values in zip(LISTS.items(), lists, strict=True):
         columns[name] = pa.LargeListArray.from_arrays(pa.array(trie.start), pa.array(values.astype(kind)))
-    said = {"adaptrace": WHAT, "schema": str(SCHEMA), "symbols": _packed(symbols), "sources": json.dumps(list(sources))}
+    said = {"adaptrace": WHAT, "schema": str(SCHEMA), "symbols": _packed(observations), "sources": json.dumps(list(sources))}
     table = pa.table(columns)
     said["fingerprint"] = _fingerprint(table, said)
     with replacing(path) as temporary:
@@ -71,21 +71,21 @@ def _above(trie: Trie) -> NDArray[np.int64]:
     return np.where(trie.parent < 0, -1, first + trie.parent)
 
 
-def _packed(symbols: pa.Table) -> str:
+def _packed(observations: pa.Table) -> str:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, symbols.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
-        stream.write_table(symbols)
+    with pa.ipc.new_stream(sink, observations.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+        stream.write_table(observations)
     return base64.b64encode(sink.getvalue()).decode()
 
 
 def _fingerprint(table: pa.Table, said: Mapping[str, str]) -> str:
     """The same for the same content, whatever the Parquet file is like."""
-    told = hashlib.sha256(json.dumps([said[name] for name in ("symbols", "sources")]).encode())
-    told.update(json.dumps(table["skill"].to_pylist()).encode())
+    digest = hashlib.sha256(json.dumps([said[name] for name in ("symbols", "sources")]).encode())
+    digest.update(json.dumps(table["skill"].to_pylist()).encode())
     for name, kind in LISTS.items():
         lists = table[name].combine_chunks()
-        told.update(np.asarray(lists.offsets, np.int64).tobytes() + np.asarray(lists.flatten(), kind).tobytes())
-    return told.hexdigest()
+        digest.update(np.asarray(lists.offsets, np.int64).tobytes() + np.asarray(lists.flatten(), kind).tobytes())
+    return digest.hexdigest()
 
 
 # ---- reading ----------------------------------------------------------------

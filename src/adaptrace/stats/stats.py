@@ -23,9 +23,9 @@ from adaptrace.kernels.bkt import Credit
 from adaptrace.kernels.rows import Rows
 from adaptrace.kernels.trie import Growth, Trie
 from adaptrace.stats import parquet, suppression
+from adaptrace.stats.observations import CodeArray, FloatArray, in_order, observations_of, positions_among
 from adaptrace.stats.parquet import OUTCOME, Content
-from adaptrace.stats.suppression import Loss
-from adaptrace.stats.symbols import CodeArray, FloatArray, in_order, positions_among, symbols_of
+from adaptrace.stats.suppression import SuppressionLoss
 
 PIECES = 16  # of the skills of a log: few enough to be worth it, many enough that a piece stays in the cache
 FEW_NODES = 1_000_000  # not worth a round of adding
@@ -43,20 +43,20 @@ class Stats:
     ----------
     skills
         Names of the skills as text, sorted.
-    symbols
+    observations
         What was seen of a response, one row each, sorted: ``correct``; ``weight`` and ``rest`` of the skill's credit
         (:class:`adaptrace.kernels.bkt.Credit`; 1 and 0 on an item of one skill); and a column for each factor that
         the model's parameters vary by: ``item``, ``kind``, ``group``, ``student``, ``gap``.
     trie
-        The sequences of symbols, equal prefixes shared (:class:`adaptrace.kernels.trie.Trie`).
+        The sequences of observations, equal prefixes shared (:class:`adaptrace.kernels.trie.Trie`).
     """
 
     skills: pa.StringArray
-    symbols: pa.Table
+    observations: pa.Table
     trie: Trie
 
     @classmethod
-    def from_log(cls, log: Log, factors: Sequence[str] = (), credit: Credit | None = None) -> Stats:
+    def from_log(cls, log: Log, factors: Sequence[str] = (), *, credit: Credit | None = None) -> Stats:
         """Count the sequences of a log; an event with several skills counts for each of them.
 
         Parameters
@@ -64,29 +64,29 @@ class Stats:
         log
             Not changed.
         factors
-            What is to be told apart beside the outcome: ``item``, ``kind``, ``group``, ``student``, ``gap``.
+            What to distinguish beside the outcome: ``item``, ``kind``, ``group``, ``student``, ``gap``.
         credit
             (n_entries,) each, how far the outcome speaks of every skill of every event; by default as if
             events were right with :data:`LIKELY`.
         """
         rows, names = log.rows, schema.as_text(log.skills)
-        symbols, symbol = symbols_of(log, factors, credit)
-        start, sequence = _sorted(rows, symbol, len(names))
+        observations, code = observations_of(log, factors, credit)
+        start, sequence = _sorted(rows, code, len(names))
         spans = parallel.spans(start, PIECES)
-        tries = parallel.run(_count, [(sequence, start[first : last + 1], _bits(len(symbols))) for first, last in spans])
-        return cls(names, symbols, _concatenate(tries))
+        tries = parallel.run(_count, [(sequence, start[first : last + 1], _bits(len(observations))) for first, last in spans])
+        return cls(names, observations, _concatenate(tries))
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """What is told apart beside the outcome."""
-        return tuple(self.symbols.column_names[len(OUTCOME) :])
+        """What is distinguished beside the outcome."""
+        return tuple(self.observations.column_names[len(OUTCOME) :])
 
     def without(self, *factors: str) -> Stats:
         """The stats that do not tell these factors apart: the counts of what becomes equal are added."""
-        keep = [name for name in self.symbols.column_names if name not in factors]
-        return _joined([Content(self.skills, self.symbols.select(keep), self.trie)])
+        keep = [name for name in self.observations.column_names if name not in factors]
+        return _joined([Content(self.skills, self.observations.select(keep), self.trie)])
 
-    def suppressed(self, min_students: int) -> tuple[Stats, Loss]:
+    def suppressed(self, min_students: int) -> tuple[Stats, SuppressionLoss]:
         """Stats whose every count, and every difference of counts, is of ``min_students`` or more students, or of none.
 
         Histories are cut short (:func:`adaptrace.stats.suppression.thinned`): that costs evidence, and biases a fit hardly at
@@ -101,7 +101,7 @@ class Stats:
         -------
         stats, loss
             What may be shown, without skills of which nothing may be; and what that cost
-            (:class:`~adaptrace.stats.suppression.Loss`).
+            (:class:`~adaptrace.stats.suppression.SuppressionLoss`).
 
         Raises
         ------
@@ -120,11 +120,11 @@ class Stats:
             raise ValueError(f"min_students: got {min_students}; expected 1 or more students")
         if "student" in self.factors:
             raise ModelError("these stats name students, which no minimum hides; make them with a model without students=")
-        thinned = suppression.thinned(self.trie, self.symbols.drop_columns(list(OUTCOME)), min_students)
-        stats = _joined([_used(Content(self.skills, self.symbols, thinned))])
+        thinned = suppression.thinned(self.trie, self.observations.drop_columns(list(OUTCOME)), min_students)
+        stats = _joined([_used(Content(self.skills, self.observations, thinned))])
         before, after = self._met, stats._met
         total, kept = int(self.responses.sum()), int(stats.responses.sum())
-        return stats, Loss(min_students, total, kept, before - after, len(self.skills) - len(stats.skills))
+        return stats, SuppressionLoss(min_students, total, kept, before - after, len(self.skills) - len(stats.skills))
 
     def save(self, path: str | os.PathLike[str], *, sources: Sequence[Mapping[str, Any]] = ()) -> None:
         """Write one Parquet file, whole or not at all; stats by student hold the students' names.
@@ -166,7 +166,7 @@ class Stats:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Stats):
             return NotImplemented
-        same = self.skills.equals(other.skills) and self.symbols.equals(other.symbols)
+        same = self.skills.equals(other.skills) and self.observations.equals(other.observations)
         return same and all(np.array_equal(getattr(self.trie, name), getattr(other.trie, name)) for name in Trie._fields)
 
     __hash__ = None  # type: ignore[assignment]
@@ -190,12 +190,12 @@ class Stats:
 
     @property
     def _content(self) -> Content:
-        return Content(self.skills, self.symbols, self.trie)
+        return Content(self.skills, self.observations, self.trie)
 
     @cached_property
     def outcomes(self) -> FloatArray:
-        """``correct``, ``weight`` and ``rest`` of every symbol, (n_symbols, 3)."""
-        return np.stack([self.symbols[name].to_numpy() for name in OUTCOME], axis=1)
+        """``correct``, ``weight`` and ``rest`` of every observation, (n_observations, 3)."""
+        return np.stack([self.observations[name].to_numpy() for name in OUTCOME], axis=1)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -203,22 +203,22 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(names) if names else "outcomes only"
 
 
-def _bits(n_symbols: int) -> int:
-    return max(1, int(n_symbols - 1).bit_length())
+def _bits(n_observations: int) -> int:
+    return max(1, int(n_observations - 1).bit_length())
 
 
 # ---- tries ------------------------------------------------------------------
 
 
-def _sorted(rows: Rows, symbol: CodeArray, n_skills: int) -> tuple[NDArray[np.int64], CodeArray]:
-    """Where the responses on each skill begin, (n_skills + 1,), and their symbols; ~symbol where a student begins."""
+def _sorted(rows: Rows, code: CodeArray, n_skills: int) -> tuple[NDArray[np.int64], CodeArray]:
+    """Where the responses on each skill begin, (n_skills + 1,), and their observations' codes; ~code where a student begins."""
     spans = parallel.spans(rows.student_start, parallel.cores())
     entries = np.zeros((len(spans), n_skills), np.int64)
     parallel.run(kernels.tally, [(rows, *span, mine) for span, mine in zip(spans, entries, strict=True)])
     start = np.concatenate([[0], np.cumsum(entries.sum(axis=0))])
     free = start[:-1] + np.cumsum(entries, axis=0) - entries
-    sequence = space(len(symbol), np.int32)
-    parallel.run(kernels.sort, [(rows, symbol, *span, mine, sequence) for span, mine in zip(spans, free, strict=True)])
+    sequence = space(len(code), np.int32)
+    parallel.run(kernels.sort, [(rows, code, *span, mine, sequence) for span, mine in zip(spans, free, strict=True)])
     return start, sequence
 
 
@@ -277,17 +277,17 @@ def _sum(parts: Sequence[Stats]) -> Stats:
 
 
 def _joined(parts: Sequence[Content]) -> Stats:
-    """The stats of parts added up, where different symbols of a part may be equal."""
+    """The stats of parts added up, where different observations of a part may be equal."""
     skills = pc.unique(pa.concat_arrays([part.skills for part in parts]))
     skills = skills.take(pc.sort_indices(skills))
-    symbols = in_order([part.symbols for part in parts])
-    bits, nodes, pieces = _bits(len(symbols)), np.zeros(len(skills), np.int64), []
+    observations = in_order([part.observations for part in parts])
+    bits, nodes, pieces = _bits(len(observations)), np.zeros(len(skills), np.int64), []
     for names, table, trie in parts:
         place = schema.find(names, skills)
         nodes[place] += np.diff(trie.start)
-        pieces.append((place, trie._replace(symbol=positions_among(table, symbols)[trie.symbol])))
+        pieces.append((place, trie._replace(symbol=positions_among(table, observations)[trie.symbol])))
     spans = parallel.spans(np.concatenate([[0], np.cumsum(nodes)]), PIECES)
-    return Stats(skills, symbols, _concatenate(parallel.run(_join, [(pieces, *span, bits) for span in spans])))
+    return Stats(skills, observations, _concatenate(parallel.run(_join, [(pieces, *span, bits) for span in spans])))
 
 
 def _join(parts: Sequence[tuple[NDArray[np.int64], Trie]], first: int, last: int, bits: int) -> Trie:
@@ -314,13 +314,13 @@ def cut_out(trie: Trie, first: int, last: int) -> Trie:
 
 
 def _used(content: Content) -> Content:
-    """Only the skills and symbols that are counted."""
-    skills, symbols, trie = content
+    """Only the skills and observations that are counted."""
+    skills, observations, trie = content
     met, (used, symbol) = np.diff(trie.start) > 0, np.unique(trie.symbol, return_inverse=True)
     start = np.append(trie.start[:-1][met], trie.start[-1])
     return Content(
         skills.filter(pa.array(met)),
-        symbols.take(pa.array(used)),
+        observations.take(pa.array(used)),
         Trie(start, trie.parent, symbol.astype(np.int32), trie.students),
     )
 

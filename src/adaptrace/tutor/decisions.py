@@ -1,4 +1,4 @@
-"""Decisions: items chosen under an exposure cap, drawn at random where the tutor explores, and recorded on request."""
+"""Decisions: items are chosen under an exposure cap, sometimes at random to explore, and recorded on request."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class _Shown(NamedTuple):
 
 
 class Decisions:
-    """Chooses items for students of a store, and keeps the decisions.
+    """Chooses items for students, and records the decisions.
 
     Parameters
     ----------
     recommender
         What ranks the items.
     store
-        Where items are counted, and decisions are kept.
+        Where recommended items are counted, and decisions are recorded.
     """
 
     def __init__(self, recommender: Recommender, store: Store) -> None:
@@ -60,7 +60,7 @@ class Decisions:
         ConstraintError
             If no item is allowed.
         ConflictError
-            If another decision is kept under the name.
+            If another decision is recorded under the id.
         """
         if not 0.0 <= request.explore <= 1.0:
             raise ValueError(f"explore: got {request.explore}; expected a probability, 0 to 1")
@@ -104,7 +104,7 @@ class Decisions:
         return _Shown(chosen, allowed[order][:k].tolist(), explore, is_drawn=True)
 
     def _decision(self, student: Student, request: Request, shown: _Shown) -> Decision:
-        """What is kept of a decision, in the form that off-policy estimates read."""
+        """The record of a decision, as off-policy estimates read it."""
         items, chosen = self._recommender.catalog.items, shown.chosen
         ranked = chosen.places(0)
         content = {
@@ -121,11 +121,13 @@ class Decisions:
         return Decision(str(request.decision_id), student.name, request.moment, text)
 
     def _record(self, decision: Decision) -> None:
-        """Keep a decision; one of the same id must be the same."""
+        """Store a decision; a stored one of the same id must be equal."""
         self._store.decide([decision])
-        kept = self._store.decided(decision.decision_id)
-        if kept is not None and (kept.student, kept.content) != (decision.student, decision.content):
-            raise ConflictError(f"decision_id '{decision.decision_id}': another decision is kept under it; use a new id for each")
+        stored = self._store.decided(decision.decision_id)
+        if stored is not None and (stored.student, stored.content) != (decision.student, decision.content):
+            raise ConflictError(
+                f"decision_id '{decision.decision_id}': another decision is recorded under it; use a new id for each"
+            )
 
 
 def refuse_cap(constraints: Constraints) -> None:

@@ -1,9 +1,9 @@
-"""What comes in: calls and tables, checked and looked up, become events. Nothing is stored here."""
+"""What comes in: calls and tables are checked and become events. Nothing is stored here."""
 
 from __future__ import annotations
 
 import datetime
-import uuid
+import os
 from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
 from typing import Any, NamedTuple
@@ -72,25 +72,23 @@ class Incoming:
         UnknownItemError, ValueError, ConflictError, StoreError
             See :meth:`adaptrace.Tutor.observe`.
         """
-        name, moment, decision_id = name_of(given.student), self.moment(given.time), given.decision_id
+        name, moment = name_of(given.student), self.moment(given.time)
         if given.time is not None:
             self._check_future(moment)
         event_id = _new_id() if given.event_id is None else id_of("event_id", given.event_id)
-        kind, skills, replaced = given.kind, given.skills, tuple[str, ...]()
+        replaced: tuple[str, ...] = ()
         if given.replaces is not None:
             first = self._replaced(id_of("replaces", given.replaces), name, event_id)
-            replaced = (first.event_id,)
-            if given.time is None:  # what a correction does not say is as it was
-                moment = first.moment
-            decision_id = decision_id or first.decision
-            if str(given.item) == first.item:
-                kind, skills = kind or first.kind, first.skills if skills is None else skills
-        response = self._checker.response(given.item, given.correct, level=given.level, kind=kind and str(kind), skills=skills)
-        if decision_id:
-            self._check_decision(str(decision_id), name)
-        what = (response.item, response.skills, response.kind, response.correct, moment)
+            replaced, given = (first.event_id,), _completed(given, first)
+            moment = first.moment if given.time is None else moment
+        kind = given.kind and str(given.kind)
+        item, skills, kind, correct, _ = self._checker.response(
+            given.item, given.correct, level=given.level, kind=kind, skills=given.skills
+        )
+        if given.decision_id:
+            self._check_decision(str(given.decision_id), name)
         group = AS_BEFORE if given.group is None else str(given.group)
-        return Event(event_id, name, *what, group, str(decision_id)), replaced
+        return Event(event_id, name, item, skills, kind, correct, moment, group, str(given.decision_id)), replaced
 
     def events(self, data: Any, columns: Mapping[str, str] | None, levels: Mapping[str, int] | None) -> dict[str, list[Event]]:
         """The events of a table, per student.
@@ -177,6 +175,14 @@ class Incoming:
             )
 
 
+def _completed(given: Observation, first: Event) -> Observation:
+    """A correction with the decision and, for the same item, the kind and the skills of the event that it replaces."""
+    given = given._replace(decision_id=given.decision_id or first.decision)
+    if str(given.item) != first.item:
+        return given
+    return given._replace(kind=given.kind or first.kind, skills=first.skills if given.skills is None else given.skills)
+
+
 def name_of(student: object) -> str:
     """A student's name as text."""
     if student is None or student == "":
@@ -200,4 +206,4 @@ def id_of(option: str, given: object) -> str:
 
 def _new_id() -> str:
     """An id for an event that has none; later ones are larger."""
-    return f"auto-{time_ns():020d}-{uuid.uuid4().hex[:12]}"
+    return f"auto-{time_ns():020d}-{os.urandom(6).hex()}"

@@ -1,4 +1,4 @@
-"""Replay: a student's state is what the events, taken in one after the other, lead to; and how a state is stored."""
+"""Replay: from events, one after the other, to a student's state; and how a state is stored."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Students:
 
     def get(self, name: str) -> Student:
         """A student as the store has it now, also if another process wrote; one who is not stored has not answered yet."""
-        return self._entry(name, fresh=True).student
+        return self._entry(name).student
 
     def get_many(self, names: Iterable[str] | None) -> Iterator[Student]:
         """These students, or all of the store, in the order of their names."""
@@ -86,13 +86,12 @@ class Students:
         with self.lock(name):
             return self._replay.replay_with_history(name, self._store.events(name), criterion)
 
-    def _entry(self, name: str, *, fresh: bool = False) -> LoadedStudent:
-        """The student in memory; ``fresh``: as the store has it now."""
+    def _entry(self, name: str) -> LoadedStudent:
         with self._cache_lock:
             entry = self._cache.get(name)
             if entry is not None:
                 self._cache.move_to_end(name)
-        if entry is None or (fresh and entry.version != self._store.version(name)):
+        if entry is None or entry.version != self._store.version(name):
             entry = self._read(name, self._store.load(name))
             self._keep(name, entry)
         return entry
@@ -112,9 +111,10 @@ class Students:
             if len(self._cache) > self._size:
                 self._cache.popitem(last=False)
 
-    def _drop(self, name: str) -> None:
+    def _pop(self, name: str) -> LoadedStudent | None:
+        """The student, who is in memory no longer."""
         with self._cache_lock:
-            self._cache.pop(name, None)
+            return self._cache.pop(name, None)
 
     # ---- writing ------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Students:
     def forget(self, name: str) -> int:
         """Remove all that is stored of a student; how many events that were."""
         with self.lock(name):
-            self._drop(name)
+            self._pop(name)
             return self._store.forget(name)
 
     def rebuild(self, progress: Progress | None) -> int:
@@ -155,7 +155,7 @@ class Students:
         for number, name in enumerate(names):
             try:
                 with self.lock(name):
-                    self._drop(name)
+                    self._pop(name)
                     self._write(name, (), (), again=True)
             except UnreadableEventError as error:
                 failed, unreadable = failed + 1, [*unreadable, *(_unreadable(self._store.events(name)) or [error.event_id])]
@@ -186,8 +186,7 @@ class Students:
         self, name: str, events: Sequence[Event], retracted: Sequence[str], *, again: bool = False
     ) -> tuple[Change, LoadedStudent]:
         """The change to store, and the student after it, who is in memory again once it is stored."""
-        entry = self._entry(name)
-        self._drop(name)  # whatever fails from here on, memory is not ahead of the store
+        entry = self._pop(name) or self._read(name, self._store.load(name))  # out of memory until it is stored
         before = entry.student.group
         events = [event._replace(group=before) if event.group == AS_BEFORE else event for event in events]
         is_late = entry.last is not None and any(key_of(event) < entry.last for event in events)

@@ -15,7 +15,7 @@ import adaptrace as at
 from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import Dynamics
 from adaptrace.models.irt import IRT, Rasch, TwoPL, fit
-from adaptrace.models.irt.fit import AskedItems, calibrate, settle
+from adaptrace.models.irt.fit import AskedItems, calibrate, fit_dynamics
 from reference import irt as reference
 
 
@@ -325,5 +325,5 @@ def test_a_model_that_is_not_fitted_says_so() -> None:
 def test_settle_moves_only_what_is_free() -> None:
     log = reference.school(13, students=50, length=20, difficulty=planted()[0], skills=2)
     difficulty, slope = Rasch().fit(log).place(log)
-    found = settle(log.rows, difficulty, slope, fit.START, (False, True, False, True, False))
+    found = fit_dynamics(log.rows, difficulty, slope, fit.START, (False, True, False, True, False))
     assert [found[k] == fit.START[k] for k in range(5)] == [True, False, True, False, True]

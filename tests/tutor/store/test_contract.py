@@ -356,7 +356,7 @@ def test_a_snapshot_overwrites_nothing(filled: Store, tmp_path: Path) -> None:
     assert (tmp_path / "copy.db").read_text() == "mine"
 
 
-def test_a_snapshot_into_no_folder_is_told(filled: Store, tmp_path: Path) -> None:
+def test_a_snapshot_into_no_folder_is_reported(filled: Store, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
         filled.snapshot(tmp_path / "none" / "copy.db")
 
@@ -414,7 +414,7 @@ def test_a_closed_store_says_so(filled: Store, name: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://server/name", "sqlite://tutor.db", "https://example.org/tutor.db"])
-def test_an_unknown_kind_of_store_is_told(url: str) -> None:
+def test_an_unknown_kind_of_store_is_reported(url: str) -> None:
     with pytest.raises(StoreError, match=r"unknown kind of store; expected a path, sqlite:///path, postgresql://.* or memory:"):
         open_store(url)
 

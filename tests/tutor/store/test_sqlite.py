@@ -73,13 +73,13 @@ def test_a_store_says_what_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("durability", "synchronous"), [("normal", 1), ("full", 2)])
-def test_durability_is_what_sqlite_is_told(path: Path, durability: str, synchronous: int) -> None:
+def test_durability_is_what_sqlite_is_reported(path: Path, durability: str, synchronous: int) -> None:
     with opened(path, durability) as store:
         assert store._writer.connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
         assert store._writer.connection.execute("PRAGMA secure_delete").fetchone() == (1,)
 
 
-def test_an_unknown_durability_is_told(path: Path) -> None:
+def test_an_unknown_durability_is_reported(path: Path) -> None:
     with pytest.raises(ValueError, match="got 'none'; expected 'normal' or 'full'"), opened(path, "none"):
         pass
     assert not path.exists()
@@ -127,7 +127,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, monkeypat
     SQLiteStore(path).close()
 
 
-def test_a_newer_schema_is_told_with_the_remedy(path: Path) -> None:
+def test_a_newer_schema_is_reported_with_the_remedy(path: Path) -> None:
     SQLiteStore(path).close()
     query(path, "PRAGMA user_version = 7")
     with pytest.raises(
@@ -201,21 +201,21 @@ def test_an_sqlite_file_of_another_program_is_left_alone(path: Path, number: int
 
 
 @pytest.mark.parametrize("content", [b"student,item\nAda,q1\n" * 100, b"SQLite format 3\0" + b"x" * 5000], ids=["text", "header"])
-def test_a_file_that_is_no_database_is_told(path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_database_is_reported(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert "cannot be opened: file is not a database; expected a store of adaptrace" in refused(path)
 
 
-def test_a_folder_is_told(path: Path) -> None:
+def test_a_folder_is_reported(path: Path) -> None:
     path.mkdir()
     assert "unable to open database file; check that the folder exists" in refused(path)
 
 
-def test_no_folder_is_told(tmp_path: Path) -> None:
+def test_no_folder_is_reported(tmp_path: Path) -> None:
     assert "unable to open database file; check that the folder exists" in refused(tmp_path / "none" / "tutor.db")
 
 
-def test_a_damaged_file_is_told(path: Path, change: MakeChange) -> None:
+def test_a_damaged_file_is_reported(path: Path, change: MakeChange) -> None:
     with opened(path) as store:
         store.write([change(f"s{number:04}", 0) for number in range(3000)])
     content = bytearray(path.read_bytes())
@@ -267,7 +267,7 @@ def test_a_file_that_cannot_grow_stops_one_write_and_nothing_else(path: Path) ->
         assert len(list(store.events())) == int(written)
 
 
-def test_a_full_disk_is_told_to_every_thread_and_the_store_lives_on(path: Path, change: MakeChange) -> None:
+def test_a_full_disk_is_reported_to_every_thread_and_the_store_lives_on(path: Path, change: MakeChange) -> None:
     with opened(path) as store:
         store.write([change("Ada", 0)])
         pages = store._writer.connection.execute("PRAGMA page_count").fetchone()[0]
@@ -279,8 +279,8 @@ def test_a_full_disk_is_told_to_every_thread_and_the_store_lives_on(path: Path, 
             return str(raised.value)
 
         with ThreadPoolExecutor(8) as pool:
-            told = set(pool.map(write, range(8)))
-        assert told == {
+            message = set(pool.map(write, range(8)))
+        assert message == {
             f"{path}: cannot be written: database or disk is full; free space on the disk and try again; "
             "nothing of this call was written"
         }
@@ -289,7 +289,7 @@ def test_a_full_disk_is_told_to_every_thread_and_the_store_lives_on(path: Path, 
         assert store.students() == ["Ada", "s1"]
 
 
-def test_a_file_that_is_locked_too_long_is_told(path: Path, change: MakeChange, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_locked_too_long_is_reported(path: Path, change: MakeChange, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(path) as store, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         store._writer.connection.execute("PRAGMA busy_timeout = 10").fetchall()
         other.execute("BEGIN IMMEDIATE")
@@ -301,7 +301,7 @@ def test_a_file_that_is_locked_too_long_is_told(path: Path, change: MakeChange, 
 
 
 @pytest.mark.parametrize("fields", [{"moment": 2**63}, {"correct": None}, {"item": "\ud800"}, {"kind": object()}], ids=str)
-def test_values_that_cannot_be_stored_are_told_and_others_are_written(
+def test_values_that_cannot_be_stored_are_reported_and_others_are_written(
     path: Path, event: Make, change: MakeChange, fields: dict[str, object]
 ) -> None:
     with opened(path) as store:
@@ -322,7 +322,7 @@ WITHOUT_RIGHTS = """
 from adaptrace.errors import StoreError
 if os.getuid() == 0:
     os.setuid(65534)
-def told(call):
+def message(call):
     try:
         print(call())
     except StoreError as error:
@@ -332,9 +332,9 @@ try:
 except StoreError as error:
     print(error)
 else:
-    told(lambda: store.load("Ada").state)
-    told(lambda: store.write([Change("Ada", 1, "model", "next")]))
-    told(lambda: store.load("Ada").state)
+    message(lambda: store.load("Ada").state)
+    message(lambda: store.write([Change("Ada", 1, "model", "next")]))
+    message(lambda: store.load("Ada").state)
     store.close()
 """
 
@@ -358,7 +358,7 @@ def test_a_file_without_the_right_to_write_can_be_read(plain_folder: Path, chang
     assert write.startswith(f"{path}: cannot be written: attempt to write a readonly database; make the file and its folder")
 
 
-def test_a_folder_without_the_right_to_write_is_told(plain_folder: Path, change: MakeChange) -> None:
+def test_a_folder_without_the_right_to_write_is_reported(plain_folder: Path, change: MakeChange) -> None:
     path = plain_folder / "tutor.db"
     with opened(path) as store:
         store.write([change("Ada", 0)])
@@ -494,7 +494,7 @@ def test_no_byte_of_a_forgotten_student_is_left(path: Path) -> None:
         assert store.students() == sorted(name for name in names[40:] if versions[name])
 
 
-def test_a_reader_in_the_way_of_forgetting_is_told(path: Path, change: MakeChange) -> None:
+def test_a_reader_in_the_way_of_forgetting_is_reported(path: Path, change: MakeChange) -> None:
     with opened(path) as store, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         store.write([change("Ada", 0), change("Bob", 0)])
         store._writer.connection.execute("PRAGMA busy_timeout = 10").fetchall()

@@ -28,8 +28,8 @@ from adaptrace.kernels.bkt_effects import (
 from adaptrace.models.bkt.effects import level_of
 from adaptrace.models.bkt.fit_skills import PIECES
 from adaptrace.models.bkt.variation import LikelihoodGradient, Variation
+from adaptrace.stats.observations import GAP
 from adaptrace.stats.stats import Stats
-from adaptrace.stats.symbols import GAP
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -80,18 +80,22 @@ class SequenceEvidence:
         trie, self.executor, self.n_skills = stats.trie, executor, len(stats.skills)
         self.trie = trie._replace(students=trie.students.astype(np.float64))
         skill_of_node = np.repeat(np.arange(self.n_skills), np.diff(trie.start))
-        code, observation = np.unique(skill_of_node * len(stats.symbols) + trie.symbol, return_inverse=True)
-        self.of_node, self.skill, row = observation.astype(np.int32), code // len(stats.symbols), code % len(stats.symbols)
+        code, observation = np.unique(skill_of_node * len(stats.observations) + trie.symbol, return_inverse=True)
+        self.of_node, self.skill, row = (
+            observation.astype(np.int32),
+            code // len(stats.observations),
+            code % len(stats.observations),
+        )
         self.correct, self.weight, self.rest = stats.outcomes[row].T.copy()
         self.signed_weight = (2.0 * self.correct - 1.0) * self.weight  # the derivative of P(outcome) in P(right on the skill)
-        self.gap = stats.symbols[GAP].to_numpy()[row] if variation.elapsed else np.zeros(len(code))
-        factors = {name: stats.symbols[name].combine_chunks().take(pa.array(row)) for name in variation.factors}
+        self.gap = stats.observations[GAP].to_numpy()[row] if variation.elapsed else np.zeros(len(code))
+        factors = {name: stats.observations[name].combine_chunks().take(pa.array(row)) for name in variation.factors}
         first = trie.parent < 0
         met = np.asarray(np.bincount(self.of_node[first], trie.students[first], len(code)), np.float64)
         self.cells, self.cell = CellTable.of(self.skill, factors, met)
         self.levels = []
         for kind, n_levels in variation.levels.items():
-            of_kind = pc.equal(stats.symbols["kind"].combine_chunks(), kind).to_numpy(zero_copy_only=False)[row]
+            of_kind = pc.equal(stats.observations["kind"].combine_chunks(), kind).to_numpy(zero_copy_only=False)[row]
             own = np.flatnonzero(of_kind & (self.weight == 1.0) & (self.rest == 0.0))
             self.levels.append((own, self.skill[own], level_of(self.correct[own], n_levels, kind), n_levels))
             self.signed_weight[own] = 0.0

@@ -117,7 +117,7 @@ class BKT(BKTOptions, SavedModel):
         exactly: a fitted model uses its own chances, an unfitted one the same for all. Fit the log itself where you can.
         """
         several = self.table is not None and log.has_several_skills
-        return Stats.from_log(log, self.variation.stats_factors, self.fitted.trace(log).credit if several else None)
+        return Stats.from_log(log, self.variation.stats_factors, credit=self.fitted.trace(log).credit if several else None)
 
     def fit(
         self,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.kernels.bkt import Parameters
 from adaptrace.models.bkt.effects import Effect, Effects, Levels, level_rows
-from adaptrace.stats.symbols import GAP
+from adaptrace.stats.observations import GAP
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

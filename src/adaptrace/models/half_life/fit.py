@@ -57,7 +57,7 @@ def fit_fading(log: Log, options: FadingOptions, *, executor: Executor | None = 
 def first_rates(code: IntArray, correct: FloatArray, n: int) -> FloatArray:
     """Rate of first responses by skill or item, (n + 1,): shrunk to that of all, the last, by :data:`SMOOTHING` pseudo-counts.
 
-    ``code``, ``correct`` (n_firsts,). The rate of all is never 0 or 1: half an answer of n + 1 is taken to be otherwise.
+    ``code``, ``correct`` (n_firsts,). The rate of all is never 0 or 1: half a right and half a wrong answer are added.
     """
     overall = (correct.sum() + 0.5) / (len(correct) + 1)
     right, total = np.bincount(code, correct, n), np.bincount(code, minlength=n)

@@ -18,7 +18,7 @@ from adaptrace.kernels.rows import Rows
 
 FloatArray = NDArray[np.float64]
 
-WIDE, FEWEST, MOST = 4.5, 13, 81  # of the grid of abilities: its half width, and how many
+HALF_WIDTH, FEWEST, MOST = 4.5, 13, 81  # of the grid of abilities: in standard deviations, and how many
 PIECES = 8  # of the students: as many for any number of threads
 OWN, SKILLS = 1.0, 1.0  # precision of items about their skill, and of skills about the mean
 DISCRIMINATION = 10.0  # precision of log discriminations about 0
@@ -26,7 +26,7 @@ STEPS, CLOSE = 60, 1e-7
 TYPICAL = 0.2  # P (1 - P) of a response: the curvature that the descent starts from
 ENOUGH = 120_000  # responses from which it is found how abilities move
 START = Dynamics(1.0, 0.002, 0.4, 0.04, 0.03)
-NUDGE, SETTLED, GROWTH = 1e-4, 1e-7, 0.1  # of the search for dynamics: differences, when to end, the scale of growth
+STEP, CLOSE_ENOUGH, GROWTH = 1e-4, 1e-7, 0.1  # of the fit of dynamics: finite differences, when it ends, the scale of growth
 BOUNDS = ((1e-3, 9.0), (1e-7, 1.0), (1e-4, 9.0), (1e-7, 4.0))  # of the variances
 
 
@@ -80,8 +80,8 @@ def grid(responses: float) -> tuple[FloatArray, FloatArray]:
     So many responses of a student leave an uncertainty with a standard deviation of about s = 2 / sqrt(responses); with
     steps of 1.5 s the trapezoid rule is within exp(-2 pi^2 / 1.5^2), or 0.02 %.
     """
-    nodes = int(min(max(2.0 * WIDE / 3.0 * np.sqrt(responses), FEWEST), MOST)) // 2 * 2 + 1
-    node = np.linspace(-WIDE, WIDE, nodes)
+    nodes = int(min(max(2.0 * HALF_WIDTH / 3.0 * np.sqrt(responses), FEWEST), MOST)) // 2 * 2 + 1
+    node = np.linspace(-HALF_WIDTH, HALF_WIDTH, nodes)
     weight = np.exp(-0.5 * node**2)
     return node, np.log(weight / weight.sum())
 
@@ -91,7 +91,7 @@ def calibrate(
 ) -> CalibratedItems:
     """Most likely difficulties (and discriminations) where abilities are normal.
 
-    Items are drawn to their skills as far as responses are few. Marginal maximum likelihood (Bock &
+    Items with few responses are shrunk towards their skills. Marginal maximum likelihood (Bock &
     Aitkin, 1981) by L-BFGS on the gradient that the E-step gives (Fisher's identity).
     """
     node, weight = grid(len(item) / max(len(rows.student_start) - 1, 1))
@@ -149,7 +149,7 @@ def calibrate(
     return CalibratedItems(difficulty, discrimination, mean, skill, float(np.exp(2.0 * spread)))
 
 
-def settle(
+def fit_dynamics(
     rows: Rows,
     difficulty: FloatArray,
     discrimination: FloatArray,
@@ -180,11 +180,11 @@ def settle(
         return -float(np.log(correct * p + (1.0 - correct) * (1.0 - p)).mean())
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
-        nudges = NUDGE * np.eye(len(point))
-        differences = [(loss(point + nudge) - loss(point - nudge)) / (2.0 * NUDGE) for nudge in nudges]
+        steps = STEP * np.eye(len(point))
+        differences = [(loss(point + step) - loss(point - step)) / (2.0 * STEP) for step in steps]
         return loss(point), np.array(differences)
 
     first = np.where(unknown == 4, np.array(start)[unknown], np.log(np.maximum(np.array(start)[unknown], 1e-300)))
     with parallel.workers(executor, len(difficulty)) as pool:
-        best = minimise(objective, first / stretch[unknown], steps=30, close=SETTLED)
+        best = minimise(objective, first / stretch[unknown], steps=30, close=CLOSE_ENOUGH)
     return dynamics(best.point)

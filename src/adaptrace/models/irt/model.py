@@ -21,7 +21,7 @@ from adaptrace.kernels.irt import AbilityPath, Dynamics
 from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.irt.bank import ItemBank
-from adaptrace.models.irt.fit import ENOUGH, AskedItems, calibrate, settle
+from adaptrace.models.irt.fit import ENOUGH, AskedItems, calibrate, fit_dynamics
 from adaptrace.models.irt.fit import START as TYPICAL
 from adaptrace.models.irt.state import IRTState, ItemLookup
 from adaptrace.models.saved import Part, SavedModel, summary_of
@@ -33,8 +33,8 @@ FloatArray = NDArray[np.float64]
 class IRT(SavedModel):
     """Item response theory with abilities that move: use :class:`Rasch` or :class:`TwoPL`.
 
-    Items are calibrated by marginal maximum likelihood (Bock & Aitkin, 1981), drawn to their skills as far as responses are
-    few. Then each student's ability is followed, response by response, as a normal belief (see
+    Items are calibrated by marginal maximum likelihood (Bock & Aitkin, 1981), those with few responses are shrunk
+    towards their skills. Then each student's ability is followed, response by response, as a normal belief (see
     :mod:`adaptrace.kernels.irt`).
 
     Parameters
@@ -81,13 +81,13 @@ class IRT(SavedModel):
         if progress is not None:
             progress(0.7)
         if len(data):
-            bank = replace(bank, dynamics=self._settled(data, bank, executor))
+            bank = replace(bank, dynamics=self._dynamics(data, bank, executor))
         if progress is not None:
             progress(1.0)
         return replace(self, bank=bank)
 
     def recalibrate(self, data: Log, *, executor: Executor | None = None) -> IRT:
-        """Items as other data say, with abilities that move as this fitted model found."""
+        """Items calibrated to other data; abilities move as this fitted model found."""
         return replace(self, bank=replace(self._calibrated(data, executor), dynamics=self._fitted.dynamics))
 
     def _calibrated(self, data: Log, executor: Executor | None) -> ItemBank:
@@ -95,23 +95,23 @@ class IRT(SavedModel):
         rows, (names, item), (skills, pair_skill) = data.rows, schema.in_order(data.items), schema.in_order(data.skills)
         if not len(data):
             empty = np.empty(0)
-            return ItemBank(names, skills, empty, empty, 0.0, empty, self._still(TYPICAL), 0)
+            return ItemBank(names, skills, empty, empty, 0.0, empty, self._restricted(TYPICAL), 0)
         code = item[data.table["item"].chunk(0).indices.to_numpy()].astype(np.int32)
         items = AskedItems.of(
             rows._replace(pair_skill=pair_skill[rows.pair_skill].astype(np.int32)), code, len(names), len(skills)
         )
         found = calibrate(rows, code, items, self.discrimination, executor)
-        dynamics = self._still(TYPICAL._replace(spread=found.spread))
+        dynamics = self._restricted(TYPICAL._replace(spread=found.spread))
         return ItemBank(names, skills, found.difficulty, found.discrimination, found.mean, found.skill, dynamics, len(data))
 
-    def _settled(self, data: Log, bank: ItemBank, executor: Executor | None) -> Dynamics:
-        """How abilities move, given the items, as some of the students say."""
+    def _dynamics(self, data: Log, bank: ItemBank, executor: Executor | None) -> Dynamics:
+        """How abilities move, given the items, found from a sample of the students."""
         free = (True, self.drift, self.skills, self.skills and self.drift, self.drift)
-        some = _some(data)
-        return settle(some.rows, *bank.place(some), bank.dynamics, free, executor)
+        some = _sampled(data)
+        return fit_dynamics(some.rows, *bank.place(some), bank.dynamics, free, executor)
 
-    def _still(self, dynamics: Dynamics) -> Dynamics:
-        """Dynamics without what this model leaves out."""
+    def _restricted(self, dynamics: Dynamics) -> Dynamics:
+        """Dynamics with 0 for what this model leaves out."""
         if not self.drift:
             dynamics = dynamics._replace(drift=0.0, skill_drift=0.0, growth=0.0)
         return dynamics if self.skills else dynamics._replace(skill_spread=0.0, skill_drift=0.0)
@@ -222,8 +222,8 @@ class TwoPL(IRT):
     discrimination: bool = field(default=True, init=False)
 
 
-def _some(log: Log) -> Log:
-    """Students with :data:`ENOUGH` responses, drawn by their names whatever their order in the log."""
+def _sampled(log: Log) -> Log:
+    """Students with :data:`ENOUGH` responses, drawn at random by their names, not by their order in the log."""
     if len(log) <= ENOUGH:
         return log
     _, by_name = schema.in_order(log.students)

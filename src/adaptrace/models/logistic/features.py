@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels.logistic import Block, FeaturePlan
+from adaptrace.models import content as read
 
 FloatArray = NDArray[np.float64]
 
@@ -33,7 +35,7 @@ WINDOWED = ("window_attempts", "window_wins")
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """One thing that a student's history says before a response.
+    """One number from a student's history before a response.
 
     Parameters
     ----------
@@ -74,6 +76,14 @@ def label(feature: Feature) -> str:
     what = f"{feature.what} {number:g}" if number else feature.what
     times = "" if feature.times is None else f" times given {feature.times}"
     return f"{what} of {feature.of}{times}" + (f" by {feature.by}" if feature.by else "")
+
+
+def feature_from_dict(content: Mapping[str, Any]) -> Feature:
+    """A feature as a file describes it."""
+    for name in {"rate", "days", "times", "l2"} & content.keys():
+        if content[name] is not None or name in ("rate", "days"):
+            read.count(content, name) if name == "times" else read.number(content, name)
+    return Feature(**content)
 
 
 def problems_of(feature: Feature) -> list[str]:

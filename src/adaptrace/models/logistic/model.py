@@ -1,4 +1,4 @@
-"""Logistic models: what a student did before, weighed and added up. PFA, AFM, Best-LR, DAS3H: each is a list of features."""
+"""Logistic models: a weighted sum of what a student did before. PFA, AFM, Best-LR, DAS3H: each is a list of features."""
 
 from __future__ import annotations
 
@@ -21,7 +21,17 @@ from adaptrace.kernels.arrays import space
 from adaptrace.kernels.logistic import Block, Design, FeaturePlan
 from adaptrace.models import content as read
 from adaptrace.models.base import Progress
-from adaptrace.models.logistic.features import BY, INTERCEPT, WINDOWED, Feature, label, plan_of, problems_of, values_per_skill
+from adaptrace.models.logistic.features import (
+    BY,
+    INTERCEPT,
+    WINDOWED,
+    Feature,
+    feature_from_dict,
+    label,
+    plan_of,
+    problems_of,
+    values_per_skill,
+)
 from adaptrace.models.logistic.fit import fit_weights
 from adaptrace.models.logistic.state import LogisticState, WeightLookup
 from adaptrace.models.logistic.weights import Weights
@@ -200,7 +210,7 @@ class Logistic(SavedModel):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Logistic:
         """The model that :meth:`to_dict` described, e.g. a :class:`PFA` where it has its name and its features."""
-        features, weights = tuple(_feature(each) for each in content["features"]), Weights.from_dict(content["weights"])
+        features, weights = tuple(map(feature_from_dict, content["features"])), Weights.from_dict(content["weights"])
         read.numbers(content["weights"], "values", sum(len(weights.names(feature.by)) for feature in features))
         name, l2 = str(content["name"]), read.number(content, "l2")
         for known in (PFA, AFM, BestLR, DAS3H, Recency):
@@ -213,14 +223,6 @@ class Logistic(SavedModel):
         """The model of this class that has these features, if there is one."""
         model = cls(l2=l2, weights=weights)
         return model if model.features == features else None
-
-
-def _feature(content: Mapping[str, Any]) -> Feature:
-    """A feature as a file describes it."""
-    for name in {"rate", "days", "times", "l2"} & content.keys():
-        if content[name] is not None or name in ("rate", "days"):
-            read.count(content, name) if name == "times" else read.number(content, name)
-    return Feature(**content)
 
 
 # ---- models of the literature ------------------------------------------------

@@ -1,4 +1,4 @@
-"""Durable homes of events and students' states; all follow :class:`~adaptrace.tutor.store.base.Store`."""
+"""Stores of events and students' states; all follow :class:`~adaptrace.tutor.store.base.Store`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def open_store(url: str | os.PathLike[str], *, durability: Literal["normal", "fu
     Parameters
     ----------
     url
-        A path or ``sqlite:///path``: a file; ``memory:``: nothing durable; ``postgresql://...``, also as SQLAlchemy
-        (``postgresql+psycopg://...``) or libpq (``host=... dbname=...``) write it: a server's database.
+        A file: a path or ``sqlite:///path``. The memory of this process: ``memory:``. A server's database:
+        ``postgresql://...``, or as SQLAlchemy (``postgresql+psycopg://...``) or libpq (``host=... dbname=...``) write it.
     durability
-        Of a file: ``"normal"``, what was written survives the end of the process; ``"full"``, also a power cut.
+        Of a file: what was written survives the end of the process (``"normal"``), or a power cut too (``"full"``).
 
     Raises
     ------

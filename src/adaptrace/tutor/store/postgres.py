@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECTIONS = 10  # of one store, at most
-ATTEMPTS = 5  # at a transaction that the server ends for the sake of another
+ATTEMPTS = 5  # at a transaction that the server ends in favour of another
 PAGE = 500  # rows held at a time
 NEVER = -1  # no student's version
 
@@ -50,14 +50,14 @@ class PostgresStore:
     ----------
     url
         ``postgresql://user@host:port/database``, as libpq reads it, or ``host=... dbname=...``; a driver that is named as in
-        ``postgresql+psycopg://`` is passed over. The tables are made where its ``search_path`` says, so that
+        ``postgresql+psycopg://`` is ignored. The tables are made where its ``search_path`` says, so that
         ``?options=-csearch_path%3Dname`` gives a schema of its own.
 
     Raises
     ------
     StoreError
         If psycopg is missing, the server cannot be reached, or its tables are of a newer schema. No message shows the
-        password. If the server is lost during a write, only reading tells whether the write took place; the store
+        password. If the server is lost during a write, read to see whether the write took place; the store
         connects again by itself.
     """
 
@@ -80,54 +80,47 @@ class PostgresStore:
         )
 
     def version(self, student: str) -> int:
-        """Of the student's stored state; 0 if there is none."""
+        """The version of the student's stored state; 0 if there is none."""
         rows = self._rows("SELECT version FROM adaptrace_students WHERE student = %s", student)
         return rows[0][0] if rows else 0
 
     def load(self, student: str) -> StoredState | None:
-        """The student's state, if the store knows the student."""
+        """The student's stored state; None if there is none."""
         rows = self._rows("SELECT version, model, state FROM adaptrace_students WHERE student = %s", student)
         return StoredState(*rows[0]) if rows else None
 
     def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
-        """The states of these students, as far as they are known, or of all; ordered by name, in bounded memory."""
+        """The stored states of these students, or of all; ordered by name, in bounded memory."""
         select = "SELECT student, version, model, state FROM adaptrace_students WHERE "
         if students is None:
             rows = self._pages(select + "true", "student")
         else:
             names = batches(sorted(set(students)), PAGE)
             rows = (row for some in names for row in self._rows(select + "student = ANY(%s) ORDER BY student", some))
-        for student, *kept in rows:
-            yield student, StoredState(*kept)
+        for student, *state in rows:
+            yield student, StoredState(*state)
 
     def students(self) -> list[str]:
         """Names of all students, sorted."""
         return [name for (name,) in self._rows("SELECT student FROM adaptrace_students ORDER BY student")]
 
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
-        """Those of the events that are stored, retracted ones too."""
+        """The stored events of these ids, retracted ones too."""
         events = (
             self._event(row) for some in batches(event_ids, PAGE) for row in self._rows(_EVENTS + "event_id = ANY(%s)", some)
         )
         return {event.event_id: event for event in events}
 
     def events(self, student: str | None = None) -> Iterator[Event]:
-        """Events that count, of one student or of all: by student, moment and event_id; in bounded memory."""
+        """Events that are not retracted, of one student or of all: by student, moment and event_id; in bounded memory."""
         return map(self._event, self._pages(_EVENTS + "NOT retracted", "student, moment, event_id", student))
 
     def retracted(self) -> Iterator[Event]:
-        """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
+        """Retracted events of all students: by student, moment and event_id; in bounded memory."""
         return map(self._event, self._pages(_EVENTS + "retracted", "student, moment, event_id"))
 
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
-        """Apply all changes in one transaction, or none.
-
-        Returns
-        -------
-        tuple of str
-            The students whose change does not apply any more, because their version moved on or an ``event_id`` is taken: then
-            nothing was written. Empty: everything is durable.
-        """
+        """Apply all changes in one transaction, or none; the students whose change does not apply any more."""
         call = [json.dumps(part) for part in _gathered(changes)]
         query = b"SELECT adaptrace_write(%s::jsonb, %s::jsonb, %s::jsonb)"
         stale = {name for (name,) in self._again(lambda connection: connection.execute(query, call).fetchall())}
@@ -143,18 +136,18 @@ class PostgresStore:
         return int(removed)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
-        """Keep decisions; of two with one id, the first."""
+        """Store decisions; of two with one id, the first."""
         with self._connected() as connection, connection.transaction():
             for some in batches(decisions, PAGE):
                 connection.execute(_ADD_DECISIONS, [json.dumps([decision._asdict() for decision in sorted(some)])])
 
     def decided(self, decision_id: str) -> Decision | None:
-        """The decision of that id, if it is kept."""
+        """The decision of that id; None if there is none."""
         rows = self._rows("SELECT student, moment, content FROM adaptrace_decisions WHERE decision_id = %s", decision_id)
         return Decision(decision_id, *rows[0]) if rows else None
 
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
-        """Kept decisions, of one student or of all: by student, moment and id."""
+        """Decisions of one student or of all: by student, moment and id."""
         select = "SELECT student, moment, decision_id, content FROM adaptrace_decisions WHERE true"
         for name, moment, decision_id, content in self._pages(select, "student, moment, decision_id", student):
             yield Decision(decision_id, name, moment, content)
@@ -165,16 +158,7 @@ class PostgresStore:
         return rows[0][0], {item: shown for _, item, shown in rows if item is not None}
 
     def expose(self, items: Sequence[str], rate: float) -> tuple[str, ...]:
-        """Count one recommendation of each item, unless one is shown too often: the exposure cap of adaptive tests.
-
-        An item may be counted while its count is below 1 + ``rate`` times all that were counted before this call. Holds under
-        any load, across processes.
-
-        Returns
-        -------
-        tuple of str
-            The items over their share: then nothing was counted. Empty: all were counted.
-        """
+        """Count one recommendation of each item, unless an item is shown too often; the items that are."""
         call = (list(dict.fromkeys(items)), rate)
         query = b"SELECT adaptrace_expose(%s::text[], %s)"
         return tuple(item for (item,) in self._again(lambda connection: connection.execute(query, call).fetchall()))
@@ -192,7 +176,7 @@ class PostgresStore:
             copy(_Frozen(connection, self._place), path)
 
     def close(self) -> None:
-        """Let go of the connections; a second call does nothing."""
+        """Close the connections; a second call does nothing."""
         if self._process == os.getpid():
             self._pool.close()
 
@@ -205,7 +189,7 @@ class PostgresStore:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """Lend a connection; whatever the server refuses is a StoreError."""
+        """A connection of the pool; whatever the server refuses is a StoreError."""
         if self._process != os.getpid():
             raise StoreError(f"{self._place}: opened in process {self._process}, this is its fork; open it again here")
         try:
@@ -224,11 +208,11 @@ class PostgresStore:
         elif isinstance(error, PoolTimeout):
             text = f"no connection within {WAIT_S} s; check that the server runs and has enough connections"
         elif isinstance(error, psycopg.DataError | UnicodeEncodeError):
-            text = f"a value that PostgreSQL does not keep: {brief}; take it out (NUL characters, half surrogate pairs)"
+            text = f"PostgreSQL cannot store a value: {brief}; remove NUL characters and half surrogate pairs"
         return StoreError(f"{self._place}: {text}")
 
     def _again(self, work: Callable[[Connection], T]) -> T:
-        """Do the work; again, if the server ended it for the sake of another who did the same."""
+        """Do the work; do it again if the server ended it in favour of another transaction."""
         errors = psycopg.errors
         with self._connected() as connection:
             for _ in range(ATTEMPTS - 1):
@@ -244,7 +228,7 @@ class PostgresStore:
         return event_of(row, skills_of(row[4]), self._place)
 
     def _pages(self, select: str, order: str, student: str | None = None) -> Iterator[tuple[Any, ...]]:
-        """All rows in this order, of which they show the columns first; no connection is held between the pages."""
+        """All rows, in the order of their first columns; no connection is held between two pages."""
         keys = order.count(",") + 1
         chosen: tuple[object, ...] = ()
         if student is not None:
@@ -268,7 +252,7 @@ class _Frozen(PostgresStore):
 
 
 def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """A call's students, new events and retractions; a change that does not follow from those before it is since ``NEVER``."""
+    """The parameters of a write: students, events, retractions. A change that contradicts an earlier one is since ``NEVER``."""
     moves: dict[str, dict[str, Any]] = {}
     events: dict[str, dict[str, Any]] = {}
     retractions: dict[str, str] = {}

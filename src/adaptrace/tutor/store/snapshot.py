@@ -25,7 +25,7 @@ class StoreContents(Protocol):
         """All states."""
 
     def events(self) -> Iterator[Event]:
-        """All events that count."""
+        """All events that are not retracted."""
 
     def retracted(self) -> Iterator[Event]:
         """All events that are retracted."""

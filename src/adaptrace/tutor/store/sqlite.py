@@ -76,17 +76,17 @@ class SQLiteStore:
     # ---- reading ------------------------------------------------------------
 
     def version(self, student: str) -> int:
-        """Of the student's stored state; 0 if there is none."""
+        """The version of the student's stored state; 0 if there is none."""
         rows = self._reader.rows("SELECT version FROM students WHERE student = ?", (student,))
         return rows[0][0] if rows else 0
 
     def load(self, student: str) -> StoredState | None:
-        """The student's state, if the store knows the student."""
+        """The student's stored state; None if there is none."""
         rows = self._reader.rows("SELECT version, model, state FROM students WHERE student = ?", (student,))
         return state_of_row(rows[0]) if rows else None
 
     def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
-        """The states of these students, as far as they are known, or of all; ordered by name, in bounded memory."""
+        """The stored states of these students, or of all; ordered by name, in bounded memory."""
         rows = self._states() if students is None else self._named(sql.STATES_OF, sorted(set(students)), STATES)
         return ((self._name(name), state_of_row(row)) for name, *row in rows)
 
@@ -101,23 +101,23 @@ class SQLiteStore:
         return [self._name(name) for (name,) in self._reader.rows("SELECT student FROM students ORDER BY 1")]
 
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
-        """Those of the events that are stored, retracted ones too."""
+        """The stored events of these ids, retracted ones too."""
         return {row[2]: self._event(row) for row in self._named(sql.EVENTS_BY_ID, event_ids, NAMES)}
 
     def events(self, student: str | None = None) -> Iterator[Event]:
-        """Events that count, of one student or of all: by student, moment and event_id; in bounded memory."""
+        """Events that are not retracted, of one student or of all: by student, moment and event_id; in bounded memory."""
         return map(self._event, self._pages(sql.EVENTS if student is None else sql.EVENTS_OF, student))
 
     def retracted(self) -> Iterator[Event]:
-        """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
+        """Retracted events of all students: by student, moment and event_id; in bounded memory."""
         return map(self._event, self._pages(sql.RETRACTED))
 
     def decided(self, decision_id: str) -> Decision | None:
-        """The decision of that id, if it is kept."""
+        """The decision of that id; None if there is none."""
         return next(map(self._decision, self._reader.rows(f"{sql.DECIDED} decision_id = ?", (decision_id,))), None)
 
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
-        """Kept decisions, of one student or of all: by student, moment and id; in bounded memory."""
+        """Decisions of one student or of all: by student, moment and id; in bounded memory."""
         return map(self._decision, self._pages(sql.DECISIONS if student is None else sql.DECISIONS_OF, student))
 
     def exposures(self) -> tuple[int, dict[str, int]]:
@@ -150,13 +150,7 @@ class SQLiteStore:
     # ---- writing ------------------------------------------------------------
 
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
-        """Apply all changes in one transaction, or none; threads that write at the same time share one.
-
-        Returns
-        -------
-        tuple of str
-            The students whose change does not apply any more: then nothing was written.
-        """
+        """Apply all changes in one transaction, or none; the students whose change does not apply any more."""
 
         def apply(connection: sqlite3.Connection) -> tuple[str, ...]:
             return tuple(dict.fromkeys([change.student for change in changes if not _applies(connection, change)]))
@@ -164,7 +158,7 @@ class SQLiteStore:
         return self._writer.commit(apply)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
-        """Keep decisions; of two with one id, the first."""
+        """Store decisions; of two with one id, the first."""
         rows = list(decisions)
 
         def add(connection: sqlite3.Connection) -> tuple[str, ...]:
@@ -174,13 +168,7 @@ class SQLiteStore:
         self._writer.commit(add)
 
     def expose(self, items: Sequence[str], rate: float) -> tuple[str, ...]:
-        """Count one recommendation of each item, unless one is shown too often, here or in another process.
-
-        Returns
-        -------
-        tuple of str
-            The items whose count is not below 1 + ``rate`` times all that were counted: then nothing was counted.
-        """
+        """Count one recommendation of each item, unless an item is shown too often; the items that are."""
         shown = list(dict.fromkeys(items))
 
         def count(connection: sqlite3.Connection) -> tuple[str, ...]:
@@ -205,7 +193,7 @@ class SQLiteStore:
         Raises
         ------
         StoreError
-            Also if the student is removed, but bytes may be left since another process is in the way.
+            Also if the student is removed, but another process still reads, so that bytes may be left.
         """
         removed = []
 

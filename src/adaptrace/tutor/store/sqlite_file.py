@@ -69,7 +69,7 @@ class SQLiteFile:
             raise StoreError(f"{self.path}: opened in process {self._process}, this is its fork; open it again here")
 
     def error(self, done: str, error: Exception) -> StoreError:
-        """What to tell the caller when the file cannot be read, written, ..."""
+        """The error of a file that cannot be read, written, ..., with a remedy."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         return StoreError(f"{self.path}: cannot be {done}: {error}; {_REMEDIES.get(code, _FALLBACK)}")
 
@@ -78,7 +78,7 @@ class SQLiteFile:
 
 
 def connect(path: str) -> sqlite3.Connection:
-    """A connection that begins and ends transactions as it is told, for any thread."""
+    """A connection for any thread, without transactions of its own."""
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 

@@ -1,4 +1,4 @@
-"""The statements of an SQLite store, and what their parameters begin with."""
+"""The SQL statements of an SQLite store."""
 
 from __future__ import annotations
 

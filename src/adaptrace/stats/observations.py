@@ -1,4 +1,4 @@
-"""Symbols: what the counts keep of each response, as numbers."""
+"""Observations: what the counts keep of each response, as a table of the distinct ones and a code for each."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ GAP_STEPS = 8  # per doubling of a gap
 SHORTEST_GAP = 1.0 / 86_400  # days; shorter ones count as none
 
 
-def symbols_of(log: Log, factors: Sequence[str], credit: Credit | None) -> tuple[pa.Table, CodeArray]:
-    """The distinct symbols of a log, and the one of each skill of each event."""
+def observations_of(log: Log, factors: Sequence[str], credit: Credit | None) -> tuple[pa.Table, CodeArray]:
+    """The distinct observations of a log, and the one of each skill of each event."""
     correct, entries = log.rows.correct, np.diff(log.rows.skill_start)
     if not factors and not log.has_several_skills and log.is_binary:
-        symbol = space(len(correct), np.int32)
-        symbol[:] = correct
-        return PLAIN, symbol
+        code = space(len(correct), np.int32)
+        code[:] = correct
+        return PLAIN, code
     columns: dict[str, pa.Array] = {"correct": pa.array(np.repeat(correct, entries))}
     weight, rest = _credit_of(log, credit) if log.has_several_skills else (np.ones(len(correct)), np.zeros(len(correct)))
     columns |= {"weight": pa.array(weight), "rest": pa.array(rest)}
@@ -42,8 +42,8 @@ def symbols_of(log: Log, factors: Sequence[str], credit: Credit | None) -> tuple
         code = np.unique(code, return_inverse=True)[1]
     _, first = np.unique(code, return_index=True)
     distinct = pa.table({name: array.take(pa.array(first)) for name, array in columns.items()})
-    symbols = in_order([distinct])
-    return symbols, positions_among(distinct, symbols)[code]
+    observations = in_order([distinct])
+    return observations, positions_among(distinct, observations)[code]
 
 
 def _row_of(entries: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -72,7 +72,7 @@ def _gap_steps(gap: FloatArray) -> FloatArray:
 
 
 def in_order(tables: Iterable[pa.Table]) -> pa.Table:
-    """All distinct symbols, plain wrong and right among them, in the one order that every union of symbols keeps."""
+    """All distinct observations, plain wrong and right among them, in the one order that every union of observations keeps."""
     every = pa.concat_tables(tables)
     if not every.column_names[len(OUTCOME) :]:
         every = pa.concat_tables([PLAIN, every])
@@ -82,8 +82,8 @@ def in_order(tables: Iterable[pa.Table]) -> pa.Table:
     return distinct.sort_by(orders).combine_chunks()
 
 
-def positions_among(symbols: pa.Table, among: pa.Table) -> CodeArray:
-    """Where each symbol stands among others."""
+def positions_among(observations: pa.Table, among: pa.Table) -> CodeArray:
+    """Where each observation is among others."""
     numbered = among.append_column("position", pa.array(np.arange(len(among), dtype=np.int32)))
-    found = symbols.append_column("row", pa.array(np.arange(len(symbols)))).join(numbered, among.column_names)
+    found = observations.append_column("row", pa.array(np.arange(len(observations)))).join(numbered, among.column_names)
     return np.asarray(found.sort_by("row")["position"].to_numpy(), np.int32)
