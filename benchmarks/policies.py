@@ -35,8 +35,10 @@ from numpy.typing import NDArray
 import adaptrace as at
 from adaptrace.data.catalog import Item
 from adaptrace.models.logistic.model import Weights
-from adaptrace.recommendation.context import View
-from adaptrace.recommendation.policies import Interleaved, Policy
+from adaptrace.recommendation.context import Context
+from adaptrace.recommendation.policies import Interleaved
+from adaptrace.recommendation.policy import Policy
+from adaptrace.recommendation.reasons import Reason
 from adaptrace.simulation.students import HiddenKnowledge, OwnState, Pupil
 from adaptrace.simulation.teaching import START
 
@@ -273,14 +275,14 @@ class Blocks:
 
     n: int
 
-    def utility(self, view: View) -> FloatArray:
+    def utility(self, context: Context) -> FloatArray:
         """Minus how many blocks a skill had; among equals, and within its block, the earlier skill."""
-        blocks = view.shelf.weakest((view.opportunities // self.n).astype(float))
+        blocks = context.catalog_index.weakest((context.opportunities // self.n).astype(float))
         return -blocks - np.arange(blocks.shape[1]) / blocks.shape[1]
 
-    def why(self, facts: Any) -> str:
+    def why(self, reason: Reason) -> str:
         """The sentence for an item."""
-        return f"next in order: {facts.skill}"
+        return f"next in order: {reason.skill}"
 
 
 ORDERS = {"order, 5 a skill": at.InOrder(), **{f"order, {n} a skill": Blocks(n) for n in (1, 10, 15)}}

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from adaptrace.privacy.forget import forget_student
     from adaptrace.privacy.pseudonyms import pseudonymize
     from adaptrace.recommendation.constraints import Constraints
+    from adaptrace.recommendation.explaining import Recommendation
     from adaptrace.recommendation.policies import (
         Information,
         InOrder,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
         Thompson,
     )
     from adaptrace.recommendation.reasons import Reason
-    from adaptrace.recommendation.recommender import Recommendation, Recommender, recommend
+    from adaptrace.recommendation.recommender import Recommender, recommend
     from adaptrace.report.groups import small_groups
     from adaptrace.report.mastery_pace import pace, stuck
     from adaptrace.report.rollups import growth, mastery_by
@@ -110,7 +111,7 @@ _HOME = {
     "Rasch": "models",
     "Reason": "recommendation.reasons",
     "Recency": "models",
-    "Recommendation": "recommendation.recommender",
+    "Recommendation": "recommendation.explaining",
     "Recommender": "recommendation.recommender",
     "ReviewDue": "recommendation.policies",
     "Stats": "stats.stats",

@@ -130,7 +130,7 @@ def test_a_policy_may_be_best_with_some_students_and_poor_with_others() -> None:
     belief = model(guessed=1e-6, slipped=1e-6)
     anything = at.Constraints(zone=False)
     policies = {
-        name: at.Recommender(belief, skills, policy=at.TargetSuccess(target), constraints=anything)
+        name: at.Recommender(belief, skills, policy=at.TargetSuccess(target=target), constraints=anything)
         for name, target in {"easy": 1.0, "hard": 0.0}.items()
     }
     table = policy_matrix(policies, truths, skills, belief=belief, students=30, responses=12).to_pylist()

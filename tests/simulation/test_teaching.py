@@ -11,7 +11,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.evaluate.off_policy import off_policy
-from adaptrace.recommendation.context import View
+from adaptrace.recommendation.context import Context
 from adaptrace.simulation.students import HiddenKnowledge
 from adaptrace.simulation.teaching import START, Taught, teach
 from reference.families import Rates
@@ -88,8 +88,8 @@ def test_the_policy_chooses_what_is_practised(model: at.BKT) -> None:
     class Only(at.TargetSuccess):
         """Nothing but quarters."""
 
-        def utility(self, view: View) -> np.ndarray:
-            seen.append(view.mastery[0])
+        def utility(self, context: Context) -> np.ndarray:
+            seen.append(context.mastery[0])
             return np.array([[0.0, 1.0]])
 
     seen: list[np.ndarray] = []
@@ -167,9 +167,9 @@ def test_a_belief_that_fades_sees_what_was_forgotten(fading: at.BKT) -> None:
     seen: list[np.ndarray] = []
 
     class Watching(at.LowestMastery):
-        def utility(self, view: View) -> np.ndarray:
-            seen.append(view.mastery[0])
-            return super().utility(view)
+        def utility(self, context: Context) -> np.ndarray:
+            seen.append(context.mastery[0])
+            return super().utility(context)
 
     options = {"policy": Watching(), "constraints": at.Constraints(zone=False)}
     at.simulate(Rates(), catalog, students=1, responses=20, seed=1, belief=fading, **options)
@@ -210,7 +210,7 @@ def test_candidates_are_the_zone_best_first(model: at.BKT, catalog: at.Catalog) 
     log = at.simulate(model, catalog, students=1, responses=1, seed=0, explore=1.0)
     assert log.table["candidates"].to_pylist() == [["h1", "h2"]]
     wide = at.simulate(model, WIDE, students=1, responses=1, seed=0, explore=1.0).table["candidates"].to_pylist()[0]
-    ranked = [each.item.item for each in at.recommend(at.Student(model, WIDE), WIDE, 6)]
+    ranked = [each.item.item for each in at.recommend(at.Student(model, WIDE), WIDE, k=6)]
     assert wide == ranked
 
 
@@ -224,13 +224,16 @@ def test_items_are_drawn_as_often_as_their_propensities_say(model: at.BKT) -> No
 
 def test_a_log_that_explored_tells_what_another_policy_is_worth(model: at.BKT) -> None:
     """The greedy policy, valued from a log of another one, and let loose."""
-    log = at.simulate(model, WIDE, students=3000, responses=2, seed=8, explore=0.5, choices=1, policy=at.TargetSuccess(0.9))
+    options = {"students": 3000, "responses": 2, "choices": 1, "policy": at.TargetSuccess(target=0.9)}
+    log = at.simulate(
+        model, WIDE, students=3000, responses=2, seed=8, explore=0.5, choices=1, policy=at.TargetSuccess(target=0.9)
+    )
 
     def first(row: dict[str, object]) -> list[float]:
         return [1.0] + [0.0] * (len(row["candidates"]) - 1)
 
     estimate = off_policy(log.table, "correct", first, horizon="student")
-    alone = at.simulate(model, WIDE, students=3000, responses=2, seed=9, choices=1, policy=at.TargetSuccess(0.9))
+    alone = at.simulate(model, WIDE, seed=9, **options)
     reached, logged = (by_student(each, each.correct) for each in (alone, log))
     spread = np.hypot((estimate.high - estimate.low) / 3.92, reached.std() / np.sqrt(3000))
     assert estimate.value == pytest.approx(reached.mean(), abs=4 * spread)

@@ -203,7 +203,7 @@ def recommend(
         say(f"note: the log holds no response of '{student}'; this is what a new student would get")
     rows = [
         {"item": choice.item.item, "title": choice.item.label, "utility": choice.utility, "reason": str(choice.reason)}
-        for choice in recommender.recommend(state, items, k, policy=policy_of(policy, target), time=time)
+        for choice in recommender.recommend(state, items, k=k, policy=policy_of(policy, target), time=time)
     ]
     write(pa.Table.from_pylist(rows), output)
 

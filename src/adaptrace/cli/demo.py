@@ -75,6 +75,6 @@ def next_table(name: str, student: Student, catalog: Catalog) -> Table:
     table = Table(title=title, title_justify="left", box=None, show_header=False, title_style="bold")
     table.add_column("item", style="cyan", width=ITEM_WIDTH)
     table.add_column("because", style="dim")
-    for choice in recommend(student, catalog, 3):
+    for choice in recommend(student, catalog, k=3):
         table.add_row(choice.item.label, str(choice.reason))
     return table

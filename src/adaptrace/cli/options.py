@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # at run time these are imported where they are used: --help 
     from matplotlib.figure import Figure
 
     from adaptrace.data.log import Log
-    from adaptrace.recommendation.policies import Policy
+    from adaptrace.recommendation.policy import Policy
 
 
 class Policies(StrEnum):

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from adaptrace.data.catalog import Catalog
 from adaptrace.models.base import Model
-from adaptrace.recommendation.policies import Policy
+from adaptrace.recommendation.policy import Policy
 from adaptrace.recommendation.recommender import Recommender
 from adaptrace.simulation.students import Truth
 from adaptrace.simulation.teaching import teach

@@ -19,9 +19,10 @@ from adaptrace.data.schema import DECISION
 from adaptrace.errors import ModelError
 from adaptrace.models.base import Model
 from adaptrace.models.student import Student
+from adaptrace.recommendation.choosing import propensities
 from adaptrace.recommendation.constraints import Constraints
-from adaptrace.recommendation.policies import Policy
-from adaptrace.recommendation.recommender import BLOCK, Recommender, propensities
+from adaptrace.recommendation.policy import Policy
+from adaptrace.recommendation.recommender import BLOCK, Recommender
 from adaptrace.simulation.students import Truth, pupil_of
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)
@@ -271,7 +272,7 @@ def _ranked(plan: _Plan, courses: Sequence[_Course], number: int, seed: int) -> 
         block = courses[first : first + BLOCK]
         chosen = plan.recommender.choose([course.student for course in block], k, seed=seed)
         for row in range(len(block)):
-            yield [items[place] for place in chosen.places(row)]
+            yield [items[place] for place in chosen.positions_of(row)]
 
 
 class _Course:

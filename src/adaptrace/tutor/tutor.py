@@ -31,10 +31,12 @@ from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model, Progress
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.models.student import Student, moment_of
-from adaptrace.recommendation.beliefs import tracing_of
+from adaptrace.recommendation.beliefs import bkt_of
+from adaptrace.recommendation.choosing import Chosen, propensities
 from adaptrace.recommendation.constraints import Constraints
-from adaptrace.recommendation.policies import Policy
-from adaptrace.recommendation.recommender import Chosen, Recommendation, Recommender, check_kinds, propensities
+from adaptrace.recommendation.explaining import Recommendation
+from adaptrace.recommendation.policy import Policy
+from adaptrace.recommendation.recommender import Recommender, check_kinds
 from adaptrace.recommendation.stopping import Stop, when_to_stop
 from adaptrace.tutor.replay import (
     MASTERY,
@@ -75,7 +77,7 @@ class Tutor:
     ...     [str(choice.reason) for choice in tutor.recommend("ana", k=1)]
     True
     False
-    ['its turn: halves is at 84%, 77% chance of a right answer']
+    ['Next: halves (84 % likely known).']
     """
 
     def __init__(
@@ -348,7 +350,7 @@ class Tutor:
             chosen, places, explored, drawn = self._shown(known, moment, k, explore, options, whole=decision_id is not None)
             if decision_id is not None:
                 self._record(self._decision(_id("decision_id", decision_id), chosen, places, k, explored))
-            return [self.recommender.explained(chosen, 0, place, drawn=drawn) for place in places]
+            return [self.recommender.explained(chosen, place, drawn=drawn) for place in places]
 
     def recommend_all(
         self,
@@ -388,7 +390,7 @@ class Tutor:
         asked = self._door.response(item, 0.0)._replace(correct=math.nan, moment=self._at(moment))
         with self._lock(name):
             known, story = tell(self.model, self.catalog, self.criterion, name, self.store.events(name))
-            return when_to_stop(known, asked, self.criterion, ever=asked.skills[0] in story.reached)
+            return when_to_stop(known, asked, criterion=self.criterion, ever=asked.skills[0] in story.reached)
 
     # ---- what is known ------------------------------------------------------
 
@@ -641,11 +643,13 @@ class Tutor:
         """
         exposed: tuple[str, ...] = ()
         while True:
-            chosen = self.recommender.choose([known], len(self.catalog) if whole else k, moment, exposed=exposed, **options)
-            places = chosen.places(0)[:k]
+            chosen = self.recommender.choose(
+                [known], len(self.catalog) if whole else k, moment=moment, exposed=exposed, **options
+            )
+            places = chosen.positions_of(0)[:k]
             if explore and chosen.pinned is not None and chosen.pinned[0, places].any():
                 explore = 0.0  # a pin is not a matter of chance
-            drawn = bool(explore) and bool(chosen.view.draws(4, 1)[0, 0] < explore)
+            drawn = bool(explore) and bool(chosen.context.draws(4, 1)[0, 0] < explore)
             if drawn:
                 places = self._explored(chosen, k)
             cap, names = chosen.constraints.exposure_cap, [self.catalog.items[place].item for place in places]
@@ -663,24 +667,24 @@ class Tutor:
 
     def _explored(self, chosen: Chosen, k: int) -> list[int]:
         """The places of k of all items that are allowed, all equally likely."""
-        allowed = np.flatnonzero(chosen.view.shelf.per_item(chosen.wanted[0]) > -np.inf)
-        return [int(place) for place in allowed[np.argsort(chosen.view.draws(5, len(allowed))[0])][:k]]
+        allowed = np.flatnonzero(chosen.context.catalog_index.per_item(chosen.utility[0]) > -np.inf)
+        return [int(place) for place in allowed[np.argsort(chosen.context.draws(5, len(allowed))[0])][:k]]
 
     def _decision(self, decision_id: str, chosen: Chosen, places: Sequence[int], k: int, explore: float) -> Decision:
         """What is kept of a decision, in the form that off-policy estimates read."""
-        names, view = chosen.view.shelf.names, chosen.view
-        ranked = chosen.places(0)
+        names, context = chosen.context.catalog_index.names, chosen.context
+        ranked = chosen.positions_of(0)
         content = {
             "shown": [names[place] for place in places],
             "candidates": [names[place] for place in ranked],
-            "utilities": [float(chosen.wanted[0, chosen.column(place)]) for place in ranked],
+            "utilities": [float(chosen.utility[0, chosen.column_of(place)]) for place in ranked],
             "propensities": propensities(len(ranked), k, explore),
             "explore": explore,
-            "seed": view.seed,
+            "seed": context.seed,
             "policy": repr(chosen.policy),
             "model": self.model.fingerprint,
         }
-        return Decision(decision_id, view.students[0].name, view.now or 0, json.dumps(content, separators=(",", ":")))
+        return Decision(decision_id, context.students[0].name, context.now or 0, json.dumps(content, separators=(",", ":")))
 
     # ---- the door -----------------------------------------------------------
 
@@ -699,7 +703,7 @@ class Tutor:
 
     def _at(self, moment: int) -> int | None:
         """The moment, where the model needs time."""
-        return moment if self.recommender.scene.timed else None
+        return moment if self.recommender.index.timed else None
 
     def _check_future(self, moment: int) -> None:
         latest = self._clock() + self._tolerance
@@ -729,10 +733,10 @@ def _new_id() -> str:
 
 def _check_skills(model: Model, catalog: Catalog) -> None:
     """Refuse a model that lacks a skill of the catalog."""
-    tracing = tracing_of(model)
-    if tracing is None:
+    bkt = bkt_of(model)
+    if bkt is None:
         return
-    known = tracing.knows(pa.array(catalog.skills, pa.string()))
+    known = bkt.knows(pa.array(catalog.skills, pa.string()))
     lacking = [skill for skill, knows in zip(catalog.skills, known, strict=True) if not knows and skill in catalog.practised]
     if lacking:
         shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
