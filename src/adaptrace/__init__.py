@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from adaptrace.report.mastery_pace import pace, stuck
     from adaptrace.report.rollups import growth, mastery_by
     from adaptrace.simulation.policy_matrix import policy_matrix
-    from adaptrace.simulation.teaching import Taught, simulate, teach
+    from adaptrace.simulation.teaching import SimulatedLog, simulate
     from adaptrace.stats.stats import Stats
     from adaptrace.tutor.tutor import Tutor
 
@@ -114,11 +114,11 @@ _HOME = {
     "Recommendation": "recommendation.explaining",
     "Recommender": "recommendation.recommender",
     "ReviewDue": "recommendation.policies",
+    "SimulatedLog": "simulation.teaching",
     "Stats": "stats.stats",
     "StoreError": "errors",
     "Student": "models.student",
     "TargetSuccess": "recommendation.policies",
-    "Taught": "simulation.teaching",
     "Thompson": "recommendation.policies",
     "Tutor": "tutor.tutor",
     "TwoPL": "models",
@@ -145,7 +145,6 @@ _HOME = {
     "stats_dataset": "dataset",
     "small_groups": "report.groups",
     "stuck": "report.mastery_pace",
-    "teach": "simulation.teaching",
 }
 
 __all__ = [
@@ -189,11 +188,11 @@ __all__ = [
     "Recommendation",
     "Recommender",
     "ReviewDue",
+    "SimulatedLog",
     "Stats",
     "StoreError",
     "Student",
     "TargetSuccess",
-    "Taught",
     "Thompson",
     "Tutor",
     "TwoPL",
@@ -220,7 +219,6 @@ __all__ = [
     "small_groups",
     "stats_dataset",
     "stuck",
-    "teach",
 ]
 
 
