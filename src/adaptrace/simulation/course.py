@@ -25,7 +25,7 @@ OVERNIGHT = datetime.timedelta(hours=23)  # between the responses of two days
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SimulationPlan:
     """What holds for every student of a simulation; the options of :func:`~adaptrace.simulate`."""
 
     student_model: Model | StudentModel
@@ -98,7 +98,7 @@ class Course:
         The responses, as rows of a log.
     """
 
-    def __init__(self, plan: Plan, name: str, random: np.random.Generator) -> None:
+    def __init__(self, plan: SimulationPlan, name: str, random: np.random.Generator) -> None:
         self.plan, self.name, self.random = plan, name, random
         self.pupil = pupil_of(plan.student_model, plan.catalog, name, random)
         self.student = Student(plan.belief, plan.catalog, name)

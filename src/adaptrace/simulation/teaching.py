@@ -20,7 +20,7 @@ from adaptrace.models.base import Model
 from adaptrace.recommendation.constraints import Constraints
 from adaptrace.recommendation.policy import Policy
 from adaptrace.recommendation.recommender import BLOCK, Recommender
-from adaptrace.simulation.course import Course, Plan
+from adaptrace.simulation.course import Course, SimulationPlan
 from adaptrace.simulation.students import Pupil, StudentModel
 
 
@@ -134,7 +134,7 @@ def simulate(
     [{'item': 'h1', 'propensity': 0.5, 'candidates': ['h1', 'q1'], 'propensities': [0.5, 0.5]}]
     """
     recommender = Recommender(_belief(student_model, belief), catalog, policy=policy, constraints=constraints)
-    plan = Plan(
+    plan = SimulationPlan(
         student_model=student_model,
         recommender=recommender,
         responses=responses,
@@ -165,7 +165,7 @@ def _belief(student_model: Model | StudentModel, belief: Model | None) -> Model:
     return cast(Model, student_model) if belief is None else belief
 
 
-def _courses(plan: Plan, students: int, seed: int) -> list[Course]:
+def _courses(plan: SimulationPlan, students: int, seed: int) -> list[Course]:
     """The students, after all their responses."""
     width = len(str(students))
     courses = [
@@ -181,7 +181,7 @@ def _courses(plan: Plan, students: int, seed: int) -> list[Course]:
     return courses
 
 
-def _ranked(plan: Plan, courses: Sequence[Course], number: int, seed: int) -> Iterator[list[Item]]:
+def _ranked(plan: SimulationPlan, courses: Sequence[Course], number: int, seed: int) -> Iterator[list[Item]]:
     """The best items for every student, best first; a shorter list is the beginning of a longer one.
 
     Students are ranked together in blocks, but where time matters each at their own time.
