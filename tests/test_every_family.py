@@ -218,7 +218,6 @@ CALLS: dict[str, Callable[[Case], Any]] = {
     "simulate": lambda c: at.simulate(c.model, **drawn(c)),
     "stats_dataset": lambda c: at.stats_dataset(c.folder / "log.parquet", model=c.model),
     "report.stuck": lambda c: at.report.stuck(c.log, model=c.model, opportunities=2),
-    "teach": lambda c: at.teach(c.model, **drawn(c)),
     "Recommender": lambda c: at.Recommender(c.model, c.catalog),
     "Recommender.recommend": lambda c: at.Recommender(c.model, c.catalog).recommend(c.student),
     "Recommender.ranked": lambda c: at.Recommender(c.model, c.catalog).ranked(c.student, 3),

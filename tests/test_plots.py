@@ -242,7 +242,9 @@ def test_gaps_are_panels_by_measure_flagged_ones_filled(sample_log: at.Log) -> N
 def test_a_matrix_prints_every_cell_the_worst_case_first(model: at.BKT, catalog: at.Catalog) -> None:
     policies = {"weakest": at.LowestMastery(), "likeliest": at.TargetSuccess(target=1.0)}
     quick = at.BKT.from_parameters(["halves", "quarters"], prior=0.1, learn=0.5, guess=0.1, slip=0.1)
-    table = policy_matrix.policy_matrix(policies, {"quick": quick, "slow": model}, catalog, belief=model, students=3, responses=6)
+    table = policy_matrix.policy_matrix(
+        policies, {"quick": quick, "slow": model}, catalog=catalog, belief=model, students=3, responses=6
+    )
     figure = plots.matrix(table)
     axes, texts = figure.axes[0], [text.get_text() for text in figure.axes[0].texts]
     assert axes.get_xticklabels()[0].get_text() == "worst case"
@@ -250,7 +252,7 @@ def test_a_matrix_prints_every_cell_the_worst_case_first(model: at.BKT, catalog:
     assert texts[0::3] == [f"{value:.3f}" for value in table["post_test"].to_pylist()]
     assert texts[2::3] == [f"regret {value:.3f}" for value in table["regret"].to_pylist()]
     shades = axes.images[0].get_array()
-    assert shades[:, 0].tolist() == [row["regret"] for row in table.to_pylist() if row["truth"] == "worst"]
+    assert shades[:, 0].tolist() == [row["regret"] for row in table.to_pylist() if row["student_model"] == "worst"]
     assert title(figure).startswith(f"{table['policy'][0]} has the least regret in its worst case: ")
 
 

@@ -28,14 +28,15 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
     "privacy.forget": ("forget_student",),
     "privacy.pseudonyms": ("pseudonymize",),
     "recommendation.constraints": ("Constraints",),
+    "recommendation.explaining": ("Recommendation",),
     "recommendation.policies": (
         *("InOrder", "Information", "Interleaved", "LearningGain", "LearningProgress", "LowestMastery", "Mix"),
         *("NearestMastery", "Random", "ReviewDue", "TargetSuccess", "Thompson"),
     ),
     "recommendation.reasons": ("Reason",),
-    "recommendation.recommender": ("Recommendation", "Recommender", "recommend"),
+    "recommendation.recommender": ("Recommender", "recommend"),
     "simulation.policy_matrix": ("policy_matrix",),
-    "simulation.teaching": ("Taught", "simulate", "teach"),
+    "simulation.teaching": ("SimulatedLog", "simulate"),
     "stats.stats": ("Stats",),
     "tutor.tutor": ("Tutor",),
 }

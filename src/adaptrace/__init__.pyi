@@ -41,6 +41,7 @@ from adaptrace.models.student import Student as Student
 from adaptrace.privacy.forget import forget_student as forget_student
 from adaptrace.privacy.pseudonyms import pseudonymize as pseudonymize
 from adaptrace.recommendation.constraints import Constraints as Constraints
+from adaptrace.recommendation.explaining import Recommendation as Recommendation
 from adaptrace.recommendation.policies import (
     Information as Information,
     InOrder as InOrder,
@@ -56,13 +57,9 @@ from adaptrace.recommendation.policies import (
     Thompson as Thompson,
 )
 from adaptrace.recommendation.reasons import Reason as Reason
-from adaptrace.recommendation.recommender import (
-    Recommendation as Recommendation,
-    Recommender as Recommender,
-    recommend as recommend,
-)
+from adaptrace.recommendation.recommender import Recommender as Recommender, recommend as recommend
 from adaptrace.simulation.policy_matrix import policy_matrix as policy_matrix
-from adaptrace.simulation.teaching import Taught as Taught, simulate as simulate, teach as teach
+from adaptrace.simulation.teaching import SimulatedLog as SimulatedLog, simulate as simulate
 from adaptrace.stats.stats import Stats as Stats
 from adaptrace.tutor.tutor import Tutor as Tutor
 

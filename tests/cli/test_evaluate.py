@@ -172,7 +172,7 @@ def test_replay_draws_a_picture(run, path: Path, here: Path) -> None:
 
 def test_simulate_writes_what_the_library_simulates(run, model_path: Path, here: Path) -> None:
     options = ["--students", 2, "--responses", 4, "--seed", 5, "--explore", 0.1, "--policy", "target-success", "--target", 0.2]
-    outcome = run("simulate", "--truth", model_path, "-C", CATALOG, *options, "-o", "log.parquet")
+    outcome = run("simulate", "--student-model", model_path, "-C", CATALOG, *options, "-o", "log.parquet")
     model, policy = at.load(model_path), at.TargetSuccess(target=0.2)
     expected = at.simulate(model, at.sample_catalog(), students=2, responses=4, seed=5, explore=0.1, policy=policy)
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "log.parquet: 8 rows\n")
@@ -184,10 +184,10 @@ def test_simulate_writes_what_the_library_simulates(run, model_path: Path, here:
 def test_students_of_any_family_are_taught_by_what_a_bkt_believes(run, path: Path, model_path: Path, here: Path) -> None:
     run("fit", path, "--model", "pfa", "-o", "pfa.json")
     options = ["-C", CATALOG, "--students", 1, "--responses", 3, "--seed", 0]
-    outcome = run("simulate", "--truth", "pfa.json", *options)
+    outcome = run("simulate", "--student-model", "pfa.json", *options)
     assert (outcome.code, outcome.stdout) == (1, "")
     assert "pass belief= a model that knows it" in outcome.stderr
-    assert len(rows(run("simulate", "--truth", "pfa.json", "--belief", model_path, *options).stdout)) == 3
+    assert len(rows(run("simulate", "--student-model", "pfa.json", "--belief", model_path, *options).stdout)) == 3
 
 
 # ---- fit of every family ----------------------------------------------------
@@ -275,7 +275,7 @@ WRONG_DATA = {
     "replay LOG --marks 1999-01-01": "got the mark 1999-01-01T00:00:00+00:00",
     "fairness LOG -m MODEL --by klass": "expected column 'klass'",
     "fairness LOG -m none.json --by class": "cannot be read",
-    "simulate --truth none.json -C CATALOG --students 1 --responses 1 --seed 0": "cannot be read",
+    "simulate --student-model none.json -C CATALOG --students 1 --responses 1 --seed 0": "cannot be read",
     "fit TIMELESS --model das3h": "expected a clock in column 'time'",
 }
 
@@ -297,9 +297,9 @@ WRONG_USAGE = {
     "fit LOG --model pfaa": "did you mean 'pfa'?",
     "fairness LOG -m MODEL --by class --threshold 1": "threshold: got 1.0; expected a probability between 0 and 1",
     "fairness LOG -m MODEL": "--by",
-    "simulate --truth MODEL -C CATALOG --students 0 --responses 1 --seed 0": "--students",
-    "simulate --truth MODEL -C CATALOG --students 1 --responses 1": "--seed",
-    "simulate --truth MODEL -C CATALOG --students 1 --responses 1 --seed 0 --explore 2": "--explore",
+    "simulate --student-model MODEL -C CATALOG --students 0 --responses 1 --seed 0": "--students",
+    "simulate --student-model MODEL -C CATALOG --students 1 --responses 1": "--seed",
+    "simulate --student-model MODEL -C CATALOG --students 1 --responses 1 --seed 0 --explore 2": "--explore",
 }
 
 

@@ -120,12 +120,12 @@ def replay(
 
 
 def simulate(
-    truth: Annotated[Path, typer.Option("--truth", help="The model that students follow: a file of `adaptrace fit`.")],
+    student_model: Annotated[Path, typer.Option("--student-model", help="The model that students follow.")],
     catalog: CatalogPath,
     students: Annotated[int, typer.Option("--students", min=1, help="How many.")],
     responses: Annotated[int, typer.Option("--responses", min=1, help="How many of each student.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same log.")],
-    belief: Annotated[Path | None, typer.Option("--belief", help="The model that the policy sees; by default the truth.")] = None,
+    belief: Annotated[Path | None, typer.Option("--belief", help="The model that the policy sees; by default the same.")] = None,
     policy: PolicyName = Policies.interleaved,
     target: Target = 0.75,
     choices: Annotated[int, typer.Option("--choices", min=1, help="Of so many best items the student takes one.")] = 3,
@@ -140,7 +140,7 @@ def simulate(
 
     options: dict[str, Any] = {"belief": load(belief) if belief else None, "policy": policy_of(policy, target)}
     options |= {"choices": choices, "explore": explore}
-    model, items = load(truth), Catalog.read(catalog, skills=skills)
+    model, items = load(student_model), Catalog.read(catalog, skills=skills)
     with usage(), waiting(f"simulating {counted(students, 'student')}"):
         log = teaching.simulate(model, items, students=students, responses=responses, seed=seed, **options)
     write(log.table, output)

@@ -12,7 +12,7 @@ import typer
 from adaptrace.cli.models import NAMES
 
 if TYPE_CHECKING:  # at run time imported where it is used: --help must not wait for a compiler
-    from adaptrace.recommendation.policies import Policy
+    from adaptrace.recommendation.policy import Policy
 
 
 class Policies(StrEnum):

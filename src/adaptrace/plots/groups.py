@@ -86,19 +86,19 @@ def matrix(table: pa.Table) -> Figure:
     table
         Of :func:`adaptrace.simulation.policy_matrix.policy_matrix`.
     """
-    columns = read_columns(table, ("policy", "truth", "post_test", "low", "high", "regret"), "adaptrace.policy_matrix")
-    policies, truths = list(dict.fromkeys(columns["policy"])), _sorts_of_students(columns)
-    place = ([policies.index(name) for name in columns["policy"]], [truths.index(name) for name in columns["truth"]])
-    regret = np.full((len(policies), len(truths)), np.nan)
+    columns = read_columns(table, ("policy", "student_model", "post_test", "low", "high", "regret"), "adaptrace.policy_matrix")
+    policies, models = list(dict.fromkeys(columns["policy"])), _student_models(columns)
+    place = ([policies.index(name) for name in columns["policy"]], [models.index(name) for name in columns["student_model"]])
+    regret = np.full((len(policies), len(models)), np.nan)
     regret[place] = columns["regret"]
-    figure, axes = new_figure(2.2 + 1.35 * len(truths), 1.7 + 0.72 * len(policies))
+    figure, axes = new_figure(2.2 + 1.35 * len(models), 1.7 + 0.72 * len(policies))
     top = max(float(np.nanmax(regret)), 1e-9)
     lightest, darkest = 0.0, 1.25 * top  # so that no cell is too dark to read
     axes.imshow(regret, cmap="Blues", vmin=lightest, vmax=darkest, aspect="auto", interpolation="none")
     for row, column, *numbers in zip(*place, *(columns[name] for name in ("post_test", "low", "high", "regret")), strict=True):
         _draw_cell(axes, row, column, numbers, numbers[-1] > 0.75 * top)
     axes.axvline(0.5, color="white", linewidth=6.0)
-    axes.set_xticks(range(len(truths)), ["worst case" if name == "worst" else name for name in truths])
+    axes.set_xticks(range(len(models)), ["worst case" if name == "worst" else name for name in models])
     axes.set_yticks(range(len(policies)), policies)
     axes.xaxis.tick_top()
     bare_axes(axes)
@@ -108,10 +108,10 @@ def matrix(table: pa.Table) -> Figure:
     return figure
 
 
-def _sorts_of_students(columns: Columns) -> list[str]:
-    """The worst case, then the sorts of students, those with the largest regret first."""
+def _student_models(columns: Columns) -> list[str]:
+    """The worst case, then the student models, those with the largest regret first."""
     most: dict[str, float] = {}
-    for name, regret in zip(columns["truth"].tolist(), columns["regret"].tolist(), strict=True):
+    for name, regret in zip(columns["student_model"].tolist(), columns["regret"].tolist(), strict=True):
         most[name] = max(regret, most.get(name, 0.0))
     return sorted(most, key=lambda name: (name != "worst", -most[name]))
 
