@@ -39,7 +39,7 @@ EVERY: dict[str, Callable[[], Any]] = {
     "irt": at.TwoPL,
     "logistic": at.PFA,
 }
-TAKES_MODEL = {"model", "models", "truth", "truths", "student_model", "student_models", "belief", "base"}  # names of parameters
+TAKES_MODEL = {"model", "models", "student_model", "student_models", "belief", "base"}  # names of parameters
 OF_MODEL = re.compile(r"\b(Model|ScoresMastery|Traces|Countable|BKT|Student)\b")  # and their types
 STUDENT = "student-1"
 
@@ -156,7 +156,7 @@ COMMANDS: dict[str, list[list[str]]] = {  # command -> arguments; NAME is the fa
     "score": [READ, [*READ, "-o", "OUT"], [*READ, "-o", "OUT", "--state", "OUT-state"]],
     "compare": [["log.parquet", "--models", "NAME", "--folds", "2", "--draws", "20"]],
     "replay": [["log.parquet", "--model", "NAME", "--every", "20d", "--draws", "20"]],
-    "simulate": [["--truth", "model.json", *SIMULATE], ["--truth", "bkt.json", "--belief", "model.json", *SIMULATE]],
+    "simulate": [["--student-model", "model.json", *SIMULATE], ["--student-model", "bkt.json", "--belief", "model.json", *SIMULATE]],
     "fairness": [[*READ, "--by", "class", "--draws", "20"]],
     "forget-student": [[STUDENT, "--log", "log.parquet", "--models", "model.json", "--dry-run"]],
     "report pace": [[*READ, "--min-students", "1"]],
