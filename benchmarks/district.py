@@ -165,7 +165,7 @@ def do(folder: Path, task: str, *arguments: str) -> None:
     start = time.perf_counter()
     if task == "score":
         log, names, out, state = arguments
-        at.score_dataset(log, out, model_of(folder, names), state or None)
+        at.score_dataset(log, out, model=model_of(folder, names), state=state or None)
     else:
         log, names, out = arguments
         count(Path(log), Path(out))
@@ -184,11 +184,11 @@ def count(log: Path, out: Path) -> None:
 def ordered(folder: Path, rows: int, names: str, rounds: int) -> dict[str, Any]:
     log, model, out = make(folder, rows, names, "ordered"), model_of(folder, names), folder / "out"
     fresh(out)
-    at.score_dataset(log, out, model)  # compiles, and brings the log into the cache of the disk
+    at.score_dataset(log, out, model=model)  # compiles, and brings the log into the cache of the disk
     tables = [pq.read_table(file) for file in files_of(out)]
     both = [
         (
-            seconds(lambda: at.score_dataset(log, out, model), 1)[0],
+            seconds(lambda: at.score_dataset(log, out, model=model), 1)[0],
             seconds(lambda: read(log), 1)[0],
             seconds(lambda: write(tables, folder / "plain"), 1)[0],
         )
@@ -204,7 +204,10 @@ def unordered(folder: Path, rows: int, names: str, rounds: int) -> dict[str, Any
     log, model, out = make(folder, rows, names, "unordered"), model_of(folder, names), folder / "out"
     fresh(out)
     both = [
-        (seconds(lambda: at.score_dataset(log, out, model), 1)[0], seconds(lambda: order_by(log, folder / "by.parquet"), 1)[0])
+        (
+            seconds(lambda: at.score_dataset(log, out, model=model), 1)[0],
+            seconds(lambda: order_by(log, folder / "by.parquet"), 1)[0],
+        )
         for _ in range(rounds)
     ]
     ours, duckdb = (statistics.median(each) for each in zip(*both, strict=True))
@@ -240,15 +243,17 @@ def night(folder: Path, rows: int, names: str, rounds: int) -> list[dict[str, An
     state, kept, out = folder / "state", folder / "kept", folder / "out"
     fresh(out, state, kept)
     results: dict[str, list[float]] = {"anew": [], "changed": [], "complete": []}
-    at.score_dataset(before, out, model, state)
+    at.score_dataset(before, out, model=model, state=state)
     shutil.copytree(state, kept)
     for _ in range(rounds):
         fresh(out, state)
-        results["anew"] += seconds(lambda: at.score_dataset(before, out, model, state), 1)
+        results["anew"] += seconds(lambda: at.score_dataset(before, out, model=model, state=state), 1)
         for name in ("changed", "complete"):
             fresh(state)
             shutil.copytree(kept, state)
-            results[name] += seconds(partial(at.score_dataset, today, folder / name, model, state, changed=name == "changed"), 1)
+            results[name] += seconds(
+                partial(at.score_dataset, today, folder / name, model=model, state=state, changed=name == "changed"), 1
+            )
     anew = statistics.median(results["anew"])
     fresh(state)
     shutil.copytree(kept, state)

@@ -92,10 +92,10 @@ def main(options: argparse.Namespace, folder: Path) -> None:
     spark = engine.session(f"local[{options.cores}]", QUIET)
     bucketed, mixed = folder / "bucketed", folder / "mixed"
     ways: dict[str, Callable[[Path], object]] = {
-        "process": lambda out: at.score_dataset(bucketed, out, model),
-        "bucketed": lambda out: engine.score(spark, bucketed, out, model),
-        "promised": lambda out: engine.score(spark, bucketed, out, model, bucketed=True),
-        "shuffled": lambda out: engine.score(spark, mixed, out, model),
+        "process": lambda out: at.score_dataset(bucketed, out, model=model),
+        "bucketed": lambda out: engine.score(spark, bucketed, out=out, model=model),
+        "promised": lambda out: engine.score(spark, bucketed, out=out, model=model, bucketed=True),
+        "shuffled": lambda out: engine.score(spark, mixed, out=out, model=model),
         "plain": lambda out: plain(spark, mixed, out),
     }
     took: dict[str, list[float]] = {name: [] for name in ways}

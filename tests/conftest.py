@@ -1,9 +1,15 @@
-"""What many tests share: small tables, a small model and catalog, and the command line as a function."""
+"""What many tests share: small tables, a small model and catalog, and the command line as a function.
+
+``ADAPTRACE_WITHOUT_FCNTL=1 pytest`` runs the tests, and every Python that they start, as on a system without fcntl (Windows).
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
+import runpy
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +19,32 @@ import pytest
 
 import adaptrace as at
 from adaptrace.cli import main
+
+KERNELS = Path(__file__).parent / "kernels"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of kernels to run as plain Python too, where coverage counts lines, unless they are marked ``compiled``."""
+    for item in items:
+        if KERNELS in item.path.parents and not item.get_closest_marker("compiled"):
+            item.add_marker(pytest.mark.plain_python)
+
+
+WITHOUT_FCNTL = Path(__file__).parent / "without_fcntl"
+collect_ignore = [str(WITHOUT_FCNTL)]
+
+
+def take_fcntl_away() -> None:
+    """Of this process, and of every Python that it starts."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(WITHOUT_FCNTL), *filter(None, [os.environ.get("PYTHONPATH")])])
+    runpy.run_path(str(WITHOUT_FCNTL / "sitecustomize.py"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # filelock says that its lock is a soft one
+        importlib.import_module("filelock")
+
+
+if os.environ.get("ADAPTRACE_WITHOUT_FCNTL"):
+    take_fcntl_away()
 
 
 class Outcome(NamedTuple):

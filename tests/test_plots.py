@@ -56,7 +56,9 @@ def answers() -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def curve(answers) -> pa.Table:
-    return metrics.learning_curve(answers.correct, answers.predicted, answers.opportunity, answers.student, draws=20)
+    return metrics.learning_curve(
+        answers.correct, answers.predicted, opportunity=answers.opportunity, student=answers.student, draws=20
+    )
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +219,7 @@ def test_gaps_are_panels_by_measure_flagged_ones_filled(sample_log: at.Log) -> N
     some = sample_log.select(np.arange(len(sample_log)) < 1500)
     predicted = np.full(len(some), 0.6)
     pfa = SimpleNamespace(predict=lambda log: predicted)
-    gaps = fairness.fairness(pfa, some, "class", draws=20).gaps
+    gaps = fairness.fairness(pfa, some, by="class", draws=20).gaps
     row = {"measure": "bias", "group": None, "difference": 0.5, "low": 0.4, "high": 0.6, "p": 0.001, "flagged": True}
     gaps = pa.concat_tables([gaps, pa.Table.from_pylist([row], gaps.schema)], promote_options="permissive")
     figure = plots.fairness(gaps)
@@ -263,7 +265,7 @@ MAKERS = {
     plots.comparison: "evaluate.compare(...).table",
     plots.periods: "the command adaptrace replay",
     plots.fairness: "adaptrace.fairness(...).gaps",
-    plots.matrix: "adaptrace.policy_matrix(...)",
+    plots.matrix: "adaptrace.policy_matrix",
 }
 
 

@@ -35,10 +35,10 @@ class Dataset:
             shutil.rmtree(folder, ignore_errors=True)
 
     def time_score(self, size: int, order: str) -> None:
-        at.score_dataset(self.log, "mastery", self.model)
+        at.score_dataset(self.log, "mastery", model=self.model)
 
     def peakmem_score(self, size: int, order: str) -> None:
-        at.score_dataset(self.log, "mastery", self.model)
+        at.score_dataset(self.log, "mastery", model=self.model)
 
 
 class Night:
@@ -58,11 +58,11 @@ class Night:
         pq.write_table(table.filter(pa.array(~late)), before / "year.parquet")
         pq.write_table(table.filter(pa.array(late)), Path("today") / "today.parquet")
         shutil.rmtree("state", ignore_errors=True)
-        at.score_dataset(before, "mastery", self.model, "state")
+        at.score_dataset(before, "mastery", model=self.model, state="state")
 
     def teardown(self, size: int) -> None:
         for folder in ("before", "today", "mastery", "state"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def time_changed(self, size: int) -> None:
-        at.score_dataset("today", "mastery", self.model, "state", changed=True)
+        at.score_dataset("today", "mastery", model=self.model, state="state", changed=True)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace.cli import models, options
+from adaptrace.cli import models, terminal
 from adaptrace.data.sample import sample_path
 from adaptrace.evaluate import comparison, validation
 from adaptrace.models import MODELS
@@ -209,7 +209,7 @@ def test_a_model_of_any_family_is_fitted_saved_and_predicts(run, path: Path, log
 
 
 def test_the_summary_of_other_families_is_what_they_found(run, path: Path, here: Path) -> None:
-    for name, first in (("pfa", "feature"), ("rasch", "item")):
+    for name, first in (("pfa", "parameter"), ("rasch", "parameter"), ("constant", "parameter"), ("bkt", "skill")):
         run("fit", path, "--model", name, "-o", "model.json")
         assert next(iter(rows(run("summary", "-m", "model.json").stdout)[0])) == first
 
@@ -219,8 +219,8 @@ def test_what_a_family_does_not_know_is_one_message(run, path: Path, here: Path)
     for arguments, told in (
         (["score", path, "-m", "model.json"], "does not know mastery; expected a model of a family that does: bkt, blend\n"),
         (
-            ["summary", "-m", "model.json"],
-            "has no summary; expected a model of a family that has: bkt, blend, irt, logistic\n",
+            ["fit", "--stats", "none.parquet", "--model", "pfa"],
+            "does not fit to counts; expected a model of a family that does: bkt\n",
         ),
     ):
         outcome = run(*arguments)
@@ -241,7 +241,7 @@ def test_options_of_a_bkt_are_for_no_other_model(run, path: Path, here: Path, op
 
 def test_fairness_says_it_in_words_and_writes_the_gaps(run, path: Path, model_path: Path, log: at.Log, here: Path) -> None:
     options = ["-m", model_path, "--by", "class", "--threshold", 0.9, "--draws", 20]
-    expected = at.fairness(at.load(model_path), log, "class", threshold=0.9, draws=20)
+    expected = at.fairness(at.load(model_path), log, by="class", threshold=0.9, draws=20)
     outcome = run("fairness", path, *options)
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, f"{expected}\n", "")
     outcome = run("fairness", path, *options, "-o", "gaps.csv")
@@ -353,7 +353,7 @@ def test_an_output_that_exists_stays_when_the_work_fails(run, path: Path, here: 
 
 
 def test_only_a_plain_value_error_is_a_matter_of_usage() -> None:
-    with pytest.raises(pa.ArrowInvalid), options.usage():
+    with pytest.raises(pa.ArrowInvalid), terminal.usage():
         raise pa.ArrowInvalid("a bug")
 
 
@@ -364,7 +364,7 @@ def test_progress_is_for_terminals(monkeypatch: pytest.MonkeyPatch, wide: bool) 
             return wide
 
     monkeypatch.setattr("sys.stderr", Terminal())
-    with options.fitting("comparing") as progress:
+    with terminal.fitting("comparing") as progress:
         assert (progress is not None) == wide
         if progress is not None:
             progress(0.5)

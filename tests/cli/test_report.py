@@ -18,9 +18,9 @@ import pytest
 
 import adaptrace as at
 from adaptrace.cli import report as cli_report
+from adaptrace.cli.option_groups import with_groups
 from adaptrace.data.sample import sample_path
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
-from adaptrace.report import groups, mastery_pace, rollups
 
 LOG, CATALOG = sample_path("responses.parquet"), sample_path("catalog.json")
 
@@ -115,14 +115,14 @@ def test_files_hold_what_the_library_gives(report, place: Path, here: Path, samp
     options = {"roster": roster, "threshold": 0.9, "min_students": 5}
     log, model = sample_log, sample_model
     expected = {
-        "mastery MASTERY --roster ROSTER --threshold 0.9 --min-students 5": rollups.mastery_by(mastery, by, **options),
-        "growth BEFORE MASTERY -r ROSTER --threshold 0.9 --min-students 5": rollups.growth(before, mastery, by, **options),
-        "pace LOG -m MODEL -r ROSTER --by class,skill --threshold 0.9 --min-students 5": mastery_pace.pace(
-            sample_log, sample_model, by, **options
+        "mastery MASTERY --roster ROSTER --threshold 0.9 --min-students 5": at.report.mastery_by(mastery, by, **options),
+        "growth BEFORE MASTERY -r ROSTER --threshold 0.9 --min-students 5": at.report.growth(before, mastery, by=by, **options),
+        "pace LOG -m MODEL -r ROSTER --by class,skill --threshold 0.9 --min-students 5": at.report.pace(
+            sample_log, sample_model, by=by, **options
         ),
-        "stuck LOG -m MODEL --opportunities 8 --threshold 0.9": mastery_pace.stuck(log, model, opportunities=8, threshold=0.9),
-        "groups MASTERY -r ROSTER -C CATALOG --size 3-4 --threshold 0.9": groups.small_groups(
-            mastery, roster, at.sample_catalog(), size=(3, 4), threshold=0.9
+        "stuck LOG -m MODEL --opportunities 8 --threshold 0.9": at.report.stuck(log, model, opportunities=8, threshold=0.9),
+        "groups MASTERY -r ROSTER -C CATALOG --size 3-4 --threshold 0.9": at.report.small_groups(
+            mastery, roster, catalog=at.sample_catalog(), size=(3, 4), threshold=0.9
         ),
     }
     for text, table in expected.items():
@@ -145,13 +145,13 @@ def test_what_is_withheld_is_empty_in_a_file(report, here: Path) -> None:
 
 def test_defaults_are_those_of_the_library() -> None:
     for command, function in {
-        cli_report.mastery_: rollups.mastery_by,
-        cli_report.growth: rollups.growth,
-        cli_report.pace: mastery_pace.pace,
-        cli_report.stuck: mastery_pace.stuck,
-        cli_report.groups: groups.small_groups,
+        cli_report.mastery: at.report.mastery_by,
+        cli_report.growth: at.report.growth,
+        cli_report.pace: at.report.pace,
+        cli_report.stuck: at.report.stuck,
+        cli_report.groups: at.report.small_groups,
     }.items():
-        ours = {name: each.default for name, each in inspect.signature(command).parameters.items()}
+        ours = {name: each.default for name, each in inspect.signature(with_groups(command)).parameters.items()}
         theirs = {name: each.default for name, each in inspect.signature(function).parameters.items()}
         assert ours["threshold"] == theirs["threshold"] == Criterion.threshold
         assert ours.get("min_students") == theirs.get("min_students")
@@ -210,7 +210,7 @@ def test_a_model_that_traces_no_mastery_is_one_message(report, here: Path, sampl
 
 
 def test_an_output_of_an_unknown_ending_is_refused_before_the_work(report, here: Path, monkeypatch) -> None:
-    monkeypatch.setattr(rollups, "mastery_by", None)
+    monkeypatch.setattr(at.report, "mastery_by", None)
     outcome = report("mastery MASTERY --by skill -o out.doc")
     assert (outcome.code, outcome.stdout) == (1, "")
     assert "unknown ending '.doc'" in outcome.stderr
@@ -234,4 +234,4 @@ def test_a_roster_of_other_names_is_noted(report, here: Path) -> None:
     (here / "real.csv").write_text("student,class\nAda Lovelace,6A\n")
     outcome = report("mastery MASTERY --roster real.csv --by class")
     assert outcome.code == 0
-    assert "note: the roster has the class of no student: are they named there as here" in outcome.stderr
+    assert "note: the roster has the class of no student; does it name students as the mastery does" in outcome.stderr

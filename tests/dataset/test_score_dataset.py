@@ -32,14 +32,14 @@ def test_the_mastery_is_that_of_the_whole_log(order: str, names: str, files: int
     table = folders.responses(1, names=names)
     table = table.set_column(0, "student", table["student"].cast(pa.string()) if names == "codes" else table["student"])
     log, model = folders.write(ORDERS[order](table), tmp_path / "log", files), folders.model(names=names)
-    scored = at.score_dataset(log, tmp_path / "out", model, workers=2)
+    scored = at.score_dataset(log, tmp_path / "out", model=model, workers=2)
     assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
     assert (scored.responses, scored.rows) == (len(table), len(folders.mastery(tmp_path / "out")))
 
 
 def test_a_row_group_larger_than_a_piece_is_read_bit_by_bit(tmp_path: Path) -> None:
     log, model = folders.write(folders.responses(2), tmp_path / "log", 1, row_group_size=5000), folders.model()
-    at.score_dataset(log, tmp_path / "out", model, workers=2)
+    at.score_dataset(log, tmp_path / "out", model=model, workers=2)
     assert len(list((tmp_path / "out").glob("*.parquet"))) > 5
     assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
 
@@ -48,7 +48,7 @@ def test_rows_of_one_moment_keep_their_order_also_in_a_large_row_group(tmp_path:
     table = folders.responses(2, 6000)
     table = table.set_column(3, "time", pa.array([table["time"][0].as_py()] * len(table), table.schema.field("time").type))
     log, model = folders.write(table, tmp_path / "log", 1, row_group_size=6000), folders.model()
-    at.score_dataset(log, tmp_path / "out", model, workers=2)
+    at.score_dataset(log, tmp_path / "out", model=model, workers=2)
     assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
 
 
@@ -56,7 +56,7 @@ def test_before_needs_a_clock(tmp_path: Path) -> None:
     table = folders.responses(2, 100)
     log = folders.write(table.set_column(3, "time", pa.array(range(100))), tmp_path / "log", 1)
     with pytest.raises(at.DataError, match="got whole numbers in column 'time'; expected timestamps, which before needs"):
-        at.score_dataset(log, tmp_path / "out", folders.model(), before=table["time"][5].as_py())
+        at.score_dataset(log, tmp_path / "out", model=folders.model(), before=table["time"][5].as_py())
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -64,7 +64,7 @@ def test_what_varies_and_events_of_several_skills_are_no_different(order: str, t
     log = folders.write(ORDERS[order](folders.responses(3, several=True)), tmp_path / "log", 5)
     options = {"items": ("guess",), "kinds": ("slip",), "elapsed": True, "combine": "mean"}
     model = at.BKT(**options).fit(at.Log.from_arrow(folders.responses(4, several=True)))
-    at.score_dataset(log, tmp_path / "out", model, workers=2)
+    at.score_dataset(log, tmp_path / "out", model=model, workers=2)
     assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
 
 
@@ -74,7 +74,7 @@ def test_rows_of_one_event_are_one_event_in_whichever_files_they_stand(tmp_path:
     table = table.set_column(1, "item", pa.array(np.arange(len(table)) // 2)).set_column(2, "correct", pa.array([1] * len(table)))
     again = table.slice(100, 300)  # delivered twice
     log, model = folders.write(pa.concat_tables([table, again]), tmp_path / "log", 5), folders.model()
-    at.score_dataset(log, tmp_path / "out", model, workers=2)
+    at.score_dataset(log, tmp_path / "out", model=model, workers=2)
     of_student = table.set_column(
         table.column_names.index("event_id"),
         "event_id",
@@ -86,7 +86,7 @@ def test_rows_of_one_event_are_one_event_in_whichever_files_they_stand(tmp_path:
 def test_a_model_of_another_family_that_knows_mastery_scores_too(tmp_path: Path) -> None:
     table = folders.responses(6)
     log, model = folders.write(table, tmp_path / "log", 3), at.Blend().fit(at.Log.from_arrow(table))
-    at.score_dataset(log, tmp_path / "out", model, workers=2)
+    at.score_dataset(log, tmp_path / "out", model=model, workers=2)
     assert folders.mastery(tmp_path / "out").equals(folders.in_memory(model, log))
 
 
@@ -95,12 +95,12 @@ def test_folders_that_hold_columns_are_read(tmp_path: Path) -> None:
     for skill in table["skill"].unique().to_pylist():
         mine = table.filter(pa.compute.equal(table["skill"], skill)).drop_columns(["skill"])
         folders.write(mine, tmp_path / "log" / f"skill={skill}", 2)
-    at.score_dataset(tmp_path / "log", tmp_path / "out", model, workers=2)
+    at.score_dataset(tmp_path / "log", tmp_path / "out", model=model, workers=2)
     assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table))))
 
 
 def test_before_a_moment_is_mastery_as_it_was(tmp_path: Path) -> None:
     table, model = folders.responses(8), folders.model()
     log, moment = folders.write(table, tmp_path / "log", 4), table["time"][700].as_py()
-    at.score_dataset(log, tmp_path / "out", model, before=moment, workers=2)
+    at.score_dataset(log, tmp_path / "out", model=model, before=moment, workers=2)
     assert folders.mastery(tmp_path / "out").equals(folders.plain(model.score(at.Log.from_arrow(table.slice(0, 700)))))

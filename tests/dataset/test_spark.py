@@ -15,8 +15,9 @@ import pytest
 
 import adaptrace as at
 from adaptrace.dataset import spark as engine
-from adaptrace.dataset import spark_tasks
-from adaptrace.dataset.survey import Layout, survey
+from adaptrace.dataset import spark_run, spark_tasks
+from adaptrace.dataset.dataset import ReadOptions
+from adaptrace.dataset.survey import survey
 from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning", "ignore::ResourceWarning")
@@ -97,20 +98,20 @@ def left_in(folder: Path) -> set[str]:
 def test_scores_and_stats_are_those_of_one_machine(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, way: str
 ) -> None:
-    monkeypatch.setattr(engine, "SHARE", 400)
+    monkeypatch.setattr(spark_run, "SHARE", 400)
     source, bkt = written(tmp_path / "log", LOGS[log](), way), model()
-    summary = engine.score(spark, source, tmp_path / "out", bkt)
+    summary = engine.score(spark, source, out=tmp_path / "out", model=bkt)
     expected = bkt.score(at.Log.read(source))
     assert in_order(pq.read_table(tmp_path / "out")).equals(in_order(expected))
     assert summary == engine.Summary(STUDENTS * EACH, len(expected), FILES, way == "bucketed")
-    assert engine.stats(spark, source, bkt) == bkt.stats(at.Log.read(source))
+    assert engine.stats(spark, source, model=bkt) == bkt.stats(at.Log.read(source))
     assert left_in(tmp_path) == {"log", "out"}
 
 
 def test_mastery_fades_until_the_time_asked_for(spark: Any, tmp_path: Path) -> None:
     source, fading = written(tmp_path / "log", responses(), "mixed"), model(elapsed=True)
     moment = datetime.datetime(1970, 2, 1, tzinfo=datetime.UTC)
-    engine.score(spark, source, tmp_path / "out", fading, time=moment)
+    engine.score(spark, source, out=tmp_path / "out", model=fading, time=moment)
     expected = fading.score(at.Log.read(source), time=moment)
     assert in_order(pq.read_table(tmp_path / "out")).equals(in_order(expected))
 
@@ -121,7 +122,7 @@ def test_columns_of_other_names_and_units_are_found(spark: Any, tmp_path: Path) 
     )
     source, bkt = written_by_file(tmp_path / "log", table), model()
     given: dict[str, Any] = {"columns": {"student": "who is it", "correct": "right?", "time": "t"}, "time_unit": "s"}
-    engine.score(spark, source, tmp_path / "out", bkt, **given)
+    engine.score(spark, source, out=tmp_path / "out", model=bkt, **given)
     assert in_order(pq.read_table(tmp_path / "out")).equals(in_order(bkt.score(at.Log.read(source, **given))))
 
 
@@ -140,7 +141,7 @@ def test_one_student_in_two_files_is_found_among_many(spark: Any, tmp_path: Path
     last = pq.read_table(source / "3.parquet")
     visitor = last.slice(0, 1).set_column(0, "student", pa.array([2]))  # lives in file 2; files 0 and 1 say nothing
     pq.write_table(pa.concat_tables([last, visitor]), source / "3.parquet")
-    assert not engine.score(spark, source, tmp_path / "out", bkt).bucketed
+    assert not engine.score(spark, source, out=tmp_path / "out", model=bkt).bucketed
     assert in_order(pq.read_table(tmp_path / "out")).equals(in_order(bkt.score(at.Log.read(source))))
 
 
@@ -150,31 +151,31 @@ def test_files_may_differ_in_the_width_of_their_types(spark: Any, tmp_path: Path
     table = pq.read_table(source / "1.parquet")
     nanoseconds = table.set_column(4, "time", table["time"].cast(pa.timestamp("ns", "UTC")))
     pq.write_table(nanoseconds.set_column(0, "student", table["student"].cast(pa.int16())), source / "1.parquet")
-    engine.score(spark, source, tmp_path / "out", bkt, bucketed=bucketed)
+    engine.score(spark, source, out=tmp_path / "out", model=bkt, bucketed=bucketed)
     assert in_order(pq.read_table(tmp_path / "out")).equals(in_order(bkt.score(at.Log.read(source))))
 
 
 def test_a_promise_is_taken_at_its_word(spark: Any, tmp_path: Path) -> None:
     source = written(tmp_path / "log", responses(), "mixed")
-    summary = engine.score(spark, source, tmp_path / "out", model(), bucketed=True)
+    summary = engine.score(spark, source, out=tmp_path / "out", model=model(), bucketed=True)
     assert summary.bucketed
     assert summary.rows > len(model().score(at.Log.read(source)))
 
 
 def test_what_many_tasks_send_is_added_by_the_workers(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "FEW", 1)
+    monkeypatch.setattr(spark_run, "FEW", 1)
     source, bkt = written(tmp_path / "log", responses(), "mixed"), model()
-    assert engine.stats(spark, source, bkt, partitions=9) == bkt.stats(at.Log.read(source))
+    assert engine.stats(spark, source, model=bkt, partitions=9) == bkt.stats(at.Log.read(source))
 
 
 def test_stats_of_an_unfitted_model_fit_to_the_same(spark: Any, tmp_path: Path) -> None:
     source = written(tmp_path / "log", responses(), "bucketed")
-    assert at.BKT().fit(engine.stats(spark, source, at.BKT())).to_dict() == at.BKT().fit(at.Log.read(source)).to_dict()
+    assert at.BKT().fit(engine.stats(spark, source, model=at.BKT())).to_dict() == at.BKT().fit(at.Log.read(source)).to_dict()
 
 
 def test_no_rows_give_an_empty_table(spark: Any, tmp_path: Path) -> None:
     source = written(tmp_path / "log", responses().slice(0, 0), "mixed")
-    assert engine.score(spark, source, tmp_path / "out", model()).rows == 0
+    assert engine.score(spark, source, out=tmp_path / "out", model=model()).rows == 0
     assert pq.read_table(tmp_path / "out").schema.equals(pq.read_schema(tmp_path / "out" / "part-00000.parquet"))
 
 
@@ -190,7 +191,7 @@ def test_bad_values_are_told_with_file_and_row_and_leave_nothing(spark: Any, tmp
         correct[row] = 5
         pq.write_table(table.set_column(3, "correct", pa.array(correct)), source / name)
     with pytest.raises(DataError) as caught:
-        engine.score(spark, source, tmp_path / "out", model())
+        engine.score(spark, source, out=tmp_path / "out", model=model())
     assert [(problem.file, problem.row, problem.got) for problem in caught.value.problems] == [
         ("1.parquet", 5, "5"),
         ("3.parquet", 10, "5"),
@@ -204,7 +205,7 @@ def test_a_file_with_damaged_pages_is_named(spark: Any, tmp_path: Path) -> None:
     content[4:400] = bytes(396)
     (source / "2.parquet").write_bytes(content)
     with pytest.raises(DataError) as caught:
-        engine.stats(spark, source, model())
+        engine.stats(spark, source, model=model())
     assert {problem.file for problem in caught.value.problems} == {"2.parquet"}
 
 
@@ -212,20 +213,20 @@ def test_a_folder_that_holds_something_is_refused_before_any_work(tmp_path: Path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match="out: is there already"):
-        engine.score(None, tmp_path / "no log", tmp_path / "out", model())  # type: ignore[arg-type]
+        engine.score(None, tmp_path / "no log", out=tmp_path / "out", model=model())  # type: ignore[arg-type]
     assert left_in(tmp_path / "out") == {"mine.txt"}
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        engine.score(None, tmp_path, tmp_path / "no" / "out", model())  # type: ignore[arg-type]
+        engine.score(None, tmp_path, out=tmp_path / "no" / "out", model=model())  # type: ignore[arg-type]
 
 
 def test_a_part_that_cannot_be_written_is_one_clear_error(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = written(tmp_path / "log", responses(), "bucketed")
     monkeypatch.setattr(spark_tasks, "scoring", lambda folder, made=spark_tasks.scoring: made(str(tmp_path / "gone")))
     with pytest.raises(OutputError, match=r"part-0000\d\.parquet: cannot be written"):
-        engine.score(spark, source, tmp_path / "out", model())
+        engine.score(spark, source, out=tmp_path / "out", model=model())
     assert left_in(tmp_path) == {"log"}
 
 
@@ -234,16 +235,16 @@ def test_parts_that_the_driver_does_not_see_are_an_error(spark: Any, tmp_path: P
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setattr(spark_tasks, "scoring", lambda folder, made=spark_tasks.scoring: made(str(tmp_path / "elsewhere")))
     with pytest.raises(OutputError, match="the workers wrote 4 parts and the driver sees 0"):
-        engine.score(spark, source, tmp_path / "out", model())
+        engine.score(spark, source, out=tmp_path / "out", model=model())
     assert left_in(tmp_path) == {"log", "elsewhere"}
 
 
 def test_an_attempt_after_an_attempt_leaves_one_part(tmp_path: Path) -> None:
     table, bkt = responses(), model()
     source = written(tmp_path / "log", table, "bucketed")
-    dataset, _ = survey(source, Layout())
+    dataset, _ = survey(source, ReadOptions())
     (tmp_path / "out").mkdir()
-    work, job = spark_tasks.scoring(str(tmp_path / "out")), spark_tasks.Job(dataset, bkt)
+    work, job = spark_tasks.scoring(str(tmp_path / "out")), spark_tasks.SparkJob(dataset, bkt)
     first = spark_tasks.whole(job, 2, work)
     content = (tmp_path / "out" / "part-00002.parquet").read_bytes()
     assert spark_tasks.whole(job, 2, work) == first
@@ -252,7 +253,7 @@ def test_an_attempt_after_an_attempt_leaves_one_part(tmp_path: Path) -> None:
 
 
 def test_what_stopped_tasks_left_does_not_get_into_the_output(tmp_path: Path) -> None:
-    with engine._appearing(tmp_path / "out") as folder:
+    with spark_run.appearing(tmp_path / "out") as folder:
         (folder / ".part-00000.parquet.x.parquet").write_text("half")
         (folder / "part-00000.parquet").write_text("whole")
     assert left_in(tmp_path / "out") == {"part-00000.parquet"}
@@ -260,9 +261,9 @@ def test_what_stopped_tasks_left_does_not_get_into_the_output(tmp_path: Path) ->
 
 def test_models_that_cannot_do_it_are_refused() -> None:
     with pytest.raises(ModelError, match=r"score: Constant\(.*\) does not know mastery; expected .*: bkt, blend"):
-        engine.score(None, "log", "out", at.Constant())  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match=r"stats: Constant\(.*\) has none; expected .*: bkt"):
-        engine.stats(None, "log", at.Constant())  # type: ignore[arg-type]
+        engine.score(None, "log", out="out", model=at.Constant())  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=r"stats: Constant\(.*\) does not fit to counts; expected .*: bkt"):
+        engine.stats(None, "log", model=at.Constant())  # type: ignore[arg-type]
 
 
 def test_what_spark_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +280,7 @@ def test_what_spark_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_workers_without_the_package_are_told() -> None:
-    with pytest.raises(AdaptraceError, match="the Python of the workers has no adaptrace"), engine._installed():
+    with pytest.raises(AdaptraceError, match="the Python of the workers has no adaptrace"), spark_run.installed():
         raise RuntimeError("ModuleNotFoundError: No module named 'adaptrace'")
 
 

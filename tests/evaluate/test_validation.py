@@ -358,7 +358,7 @@ def test_slices_are_a_report_of_each_model(log: at.Log, comparison: Comparison, 
     column = log.table[by] if values is None else values
     assert table.column_names[:4] == ["model", "by", "n", "students"]
     for name, validation in comparison.validations.items():
-        expected = metrics.report(log.correct, validation.predicted, log.table["student"], by=column, draws=20)
+        expected = metrics.report(log.correct, validation.predicted, student=log.table["student"], by=column, draws=20)
         mine = table.filter(np.array(table["model"].to_pylist()) == name).drop(["model"])
         assert mine.to_pydict() == expected.cast(mine.schema).to_pydict()
         if values is not None:
@@ -371,7 +371,7 @@ def test_a_report_is_of_the_tested_rows_only(log: at.Log, by: str | None) -> Non
     tested = log.select(validation.tested)
     alone = BLANK.fit(log.select(~validation.tested)).predict(tested)
     column = {"skill": tested.table["skill"], "opportunity": tested.rows.opportunity}.get(by)
-    expected = metrics.report(tested.correct, alone, tested.table["student"], by=column, draws=20)
+    expected = metrics.report(tested.correct, alone, student=tested.table["student"], by=column, draws=20)
     assert validation.report(by, draws=20).to_pydict() == expected.to_pydict()
 
 
@@ -389,7 +389,7 @@ def test_an_event_of_several_skills_is_a_line_of_each(responses) -> None:
 
 
 def test_models_are_named_by_how_they_look_and_a_baseline_stands_first(log: at.Log) -> None:
-    done = compare([Spy(), Constant(0.2), Spy()], log, draws=2)
+    done = compare([Spy(), Constant(mean=0.2), Spy()], log, draws=2)
     assert list(done.validations) == ["Spy()", "Constant(0.2)", "Spy() #2"]
     assert list(compare(iter([Spy()]), log, draws=2).validations) == ["Constant()", "Spy()"]
     assert list(compare({"mean": Constant()}, log, draws=2).validations) == ["mean"]

@@ -89,7 +89,7 @@ def stats_of(folder: Path, name: str) -> at.Stats:
 
 
 def symbols(stats: at.Stats) -> pa.Table:
-    return stats.symbols
+    return stats.observations
 
 
 def sequences(stats: at.Stats) -> pa.Table:
@@ -124,7 +124,7 @@ def third_night(folder: Path, name: str, scratch: Path) -> tuple[pa.Table, int, 
 
 def score_nights(folder: Path, model: str, out: Path, state: Path | None = None) -> tuple[pa.Table, int, int]:
     """Mastery after all nights."""
-    scored = at.score_dataset(folder / "nights", out, model_of(folder, model), state, workers=1)
+    scored = at.score_dataset(folder / "nights", out, model=model_of(folder, model), state=state, workers=1)
     table = in_plain(pq.read_table(out), SCORE).sort_by([("student", "ascending"), ("skill", "ascending")])
     return table, scored.responses, scored.late
 
@@ -152,7 +152,7 @@ def deliver_again(tutor: at.Tutor, events: pa.Table) -> int:
 
 def store_tables(tutor: at.Tutor) -> dict[str, pa.Table]:
     """All that is read from a store: mastery and its evidence, recommendations, events, and those that answer a decision."""
-    known = {name: tutor.mastery(name) for name in ROSTER}
+    known = {name: tutor.mastery_table(name) for name in ROSTER}
     every = [row | {"student": name} for name, table in known.items() for row in table.to_pylist()]
     evidence = [{"student": row["student"], "skill": row["skill"], **each} for row in every for each in row["evidence"]]
     return {

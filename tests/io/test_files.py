@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import stat
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,6 +94,30 @@ def test_a_written_file_has_the_rights_of_a_new_file(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     write_table(TABLE, tmp_path / "t.csv")
     assert (tmp_path / "t.csv").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_the_system_applies_the_umask_to_a_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, mode: int
+) -> None:
+    before, modes = os.umask(umask), []
+    monkeypatch.setattr(os, "umask", None)  # who reads it changes it for all threads of the process
+    try:
+        with replacing(tmp_path / "t.json") as temporary:
+            modes.append(stat.S_IMODE(temporary.stat().st_mode))
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert [*modes, stat.S_IMODE((tmp_path / "t.json").stat().st_mode)] == [mode, mode]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
+def test_a_file_that_is_replaced_keeps_its_mode_and_is_private_until_then(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "t.json").touch()
+    (tmp_path / "t.json").chmod(mode)
+    with replacing(tmp_path / "t.json") as temporary:
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "t.json").stat().st_mode) == mode
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.large_list(pa.string()), pa.list_(pa.int64())], ids=str)

@@ -190,7 +190,7 @@ def test_what_a_parquet_file_says_and_how_it_is_packed_stay(tmp_path: Path) -> N
     assert [after.row_group(0).column(n).compression for n in range(4)] == ["ZSTD", "UNCOMPRESSED", "GZIP", "SNAPPY"]
     assert [after.row_group(n).num_rows for n in range(after.num_row_groups)] == [2, 2]
     assert after.metadata[b"school"] == b"12"
-    assert json.loads(after.metadata[io_identity.WAS]) == [before]
+    assert json.loads(after.metadata[io_identity.EARLIER]) == [before]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -412,10 +412,10 @@ def test_models_and_stats_that_name_the_student_are_told_even_when_the_data_have
     at.models.MODELS["afm"]().fit(few).save(tmp_path / "afm.json")
     at.BKT().fit(few).save(tmp_path / "plain.json")
     stats = at.Stats.from_log(few, ("student",))
-    parquet.write(tmp_path / "student.stats.parquet", parquet.Content(stats.skills, stats.symbols, stats.trie))
+    parquet.write(tmp_path / "student.stats.parquet", parquet.Content(stats.skills, stats.observations, stats.trie))
     stats = at.Stats.from_log(few)
     parquet.write(
-        tmp_path / "plain.stats.parquet", parquet.Content(stats.skills, stats.symbols, stats.trie), io_identity.sources(log)
+        tmp_path / "plain.stats.parquet", parquet.Content(stats.skills, stats.observations, stats.trie), io_identity.sources(log)
     )
     paths = [*tmp_path.glob("*.json"), *tmp_path.glob("*.stats.parquet")]
     found = used(find_student(few.students[0].as_py(), [log], models=paths))
@@ -460,7 +460,7 @@ def nights(tmp_path: Path, sample_log: at.Log) -> list[pa.Table]:
 
 
 def anew(log: Path, model: at.BKT, place: Path) -> list[dict[str, object]]:
-    at.score_dataset(log, place, model)
+    at.score_dataset(log, place, model=model)
     return mastery(place)
 
 
@@ -471,7 +471,7 @@ def test_after_forgetting_the_next_night_is_as_if_the_student_had_never_been_the
     log, out, state = tmp_path / "nights", tmp_path / "out", tmp_path / "state"
     for number, table in enumerate(nights[:2]):
         pq.write_table(table, log / f"night-{number}.parquet")
-        at.score_dataset(log, out, sample_model, state)
+        at.score_dataset(log, out, model=sample_model, state=state)
     name = nights[0]["student"][0].as_py()
     if interrupted:  # after the log, before the state
         forget_student(name, [log])
@@ -480,7 +480,7 @@ def test_after_forgetting_the_next_night_is_as_if_the_student_had_never_been_the
     assert not any(name.encode() in path.read_bytes() for folder in (log, out) for path in folder.rglob("*.parquet"))
     assert name not in str([files.read_table(folder).table.to_pydict() for folder in (log, out, state)])
     pq.write_table(nights[2].filter(pc.not_equal(nights[2]["student"], name)), log / "night-2.parquet")
-    at.score_dataset(log, out, sample_model, state)
+    at.score_dataset(log, out, model=sample_model, state=state)
     assert anew(log, sample_model, tmp_path / "anew") == mastery(out)
     assert mastery(out) != []
 
@@ -491,7 +491,7 @@ def mastery(place: Path) -> list[dict[str, object]]:
 
 def test_a_dry_run_counts_the_rows_of_a_state_too(tmp_path: Path, nights: list[pa.Table], sample_model: at.BKT) -> None:
     pq.write_table(nights[0], tmp_path / "nights" / "night-0.parquet")
-    at.score_dataset(tmp_path / "nights", tmp_path / "out", sample_model, tmp_path / "state")
+    at.score_dataset(tmp_path / "nights", tmp_path / "out", model=sample_model, state=tmp_path / "state")
     name, before = nights[0]["student"][0].as_py(), contents(tmp_path)
     found = find_student(name, [tmp_path / "nights", tmp_path / "state"])
     assert found.rows > pc.sum(pc.equal(nights[0]["student"], name)).as_py()
@@ -500,7 +500,7 @@ def test_a_dry_run_counts_the_rows_of_a_state_too(tmp_path: Path, nights: list[p
 
 def test_no_byte_of_a_state_holds_the_name(tmp_path: Path, nights: list[pa.Table], sample_model: at.BKT) -> None:
     pq.write_table(nights[0], tmp_path / "nights" / "night-0.parquet")
-    at.score_dataset(tmp_path / "nights", tmp_path / "out", sample_model, tmp_path / "state")
+    at.score_dataset(tmp_path / "nights", tmp_path / "out", model=sample_model, state=tmp_path / "state")
     name = nights[0]["student"][0].as_py()
     forget_student(name, [tmp_path / "nights"], state=tmp_path / "state")
     assert not any(holds(path, name) for path in (tmp_path / "state").glob("*.parquet"))
@@ -508,7 +508,7 @@ def test_no_byte_of_a_state_holds_the_name(tmp_path: Path, nights: list[pa.Table
 
 def test_what_a_killed_run_had_put_aside_goes_too(tmp_path: Path, nights: list[pa.Table], sample_model: at.BKT) -> None:
     pq.write_table(nights[0], tmp_path / "night-0.parquet")
-    at.score_dataset(tmp_path / "night-0.parquet", tmp_path / "out", sample_model)
+    at.score_dataset(tmp_path / "night-0.parquet", tmp_path / "out", model=sample_model)
     aside = tmp_path / ".out.partial" / "done"
     aside.mkdir(parents=True)
     (aside / "piece-0000-0.arrow").write_bytes(nights[0]["student"][0].as_py().encode())
@@ -518,6 +518,6 @@ def test_what_a_killed_run_had_put_aside_goes_too(tmp_path: Path, nights: list[p
 
 def test_a_state_is_no_table(tmp_path: Path, nights: list[pa.Table], sample_model: at.BKT) -> None:
     pq.write_table(nights[0], tmp_path / "night-0.parquet")
-    at.score_dataset(tmp_path / "night-0.parquet", tmp_path / "out", sample_model, tmp_path / "state")
+    at.score_dataset(tmp_path / "night-0.parquet", tmp_path / "out", model=sample_model, state=tmp_path / "state")
     with pytest.raises(at.DataError, match="state: got a folder that holds a state; expected tables of rows"):
         forget_student("Ada", [tmp_path / "night-0.parquet", tmp_path / "state"])

@@ -47,7 +47,7 @@ def column_after(table: pa.Table, key: Path, name: str = "student") -> pa.Chunke
     """A column of a Parquet file that held the table, with pseudonyms."""
     folder = key.parent
     pq.write_table(table, folder / "in.parquet")
-    pseudonymize(folder / "in.parquet", folder / "out.parquet", key)
+    pseudonymize(folder / "in.parquet", folder / "out.parquet", key_file=key)
     return pq.read_table(folder / "out.parquet")[name]
 
 
@@ -82,7 +82,7 @@ def test_a_column_of_any_sort_of_names_gets_the_same_pseudonyms(key: Path) -> No
 def test_a_null_in_a_dictionary_is_a_null(key: Path, tmp_path: Path) -> None:
     students = pa.DictionaryArray.from_arrays(pa.array([0, 2, 1, 0]), pa.array(["7", None, "12"]))
     pyarrow.feather.write_feather(log_of(students), tmp_path / "in.arrow")
-    pseudonymize(tmp_path / "in.arrow", tmp_path / "out.arrow", key)
+    pseudonymize(tmp_path / "in.arrow", tmp_path / "out.arrow", key_file=key)
     names = pyarrow.feather.read_table(tmp_path / "out.arrow")["student"].to_pylist()
     assert names == [None if name is None else by_openssl("student", name) for name in ["7", "12", None, "7"]]
 
@@ -97,7 +97,7 @@ def test_a_dictionary_stays_a_dictionary_and_anything_else_becomes_text(key: Pat
 def test_a_column_of_another_name_has_other_pseudonyms_for_the_same_name(key: Path, csv_file: Callable[..., Path]) -> None:
     path = csv_file("pupil,teacher", "7,7")
     out = key.parent / "out.csv"
-    pseudonymize(path, out, key, columns=("student", "teacher"), mapping={"student": "pupil"})
+    pseudonymize(path, out, key_file=key, columns=("student", "teacher"), mapping={"student": "pupil"})
     assert out.read_text() == f"pupil,teacher\n{by_openssl('student', '7')},{by_openssl('teacher', '7')}\n"
 
 
@@ -114,7 +114,7 @@ def test_a_student_has_one_pseudonym_in_every_file_and_format_and_all_else_stays
     for name in ("c.csv", "d.csv.gz", "e.tsv"):
         at.io.files.write_table(table, source / name)
     (source / "README.md").write_text("Ada is in here")
-    done = pseudonymize(source, out, key)
+    done = pseudonymize(source, out, key_file=key)
     assert (done.files, done.rows) == (6, 30)
     expected = [None if name is None else by_openssl("student", name) for name in NAMES]
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
@@ -135,7 +135,7 @@ def test_other_columns_and_all_that_a_parquet_file_says_stay(key: Path, tmp_path
     table = pa.table(columns).replace_schema_metadata({"school": "12"})
     packed = {"student": "ZSTD", "skills.list.element": "GZIP", "time": "NONE", "kind": "SNAPPY"}
     pq.write_table(table, tmp_path / "in.parquet", compression=packed, row_group_size=2)
-    pseudonymize(tmp_path / "in.parquet", tmp_path / "out.parquet", key)
+    pseudonymize(tmp_path / "in.parquet", tmp_path / "out.parquet", key_file=key)
     table, after = pq.read_table(tmp_path / "in.parquet"), pq.read_table(tmp_path / "out.parquet")
     assert after.drop_columns("student").equals(table.drop_columns("student"), check_metadata=True)
     assert after.schema.metadata == {b"school": b"12"}
@@ -148,13 +148,13 @@ def test_other_columns_and_all_that_a_parquet_file_says_stay(key: Path, tmp_path
 def test_times_as_old_spark_writes_them_stay_such(key: Path, tmp_path: Path) -> None:
     table = pa.table({"student": [1], "time": pa.array([10**15], pa.timestamp("us"))})
     pq.write_table(table, tmp_path / "in.parquet", use_deprecated_int96_timestamps=True)
-    pseudonymize(tmp_path / "in.parquet", tmp_path / "out.parquet", key)
+    pseudonymize(tmp_path / "in.parquet", tmp_path / "out.parquet", key_file=key)
     assert pq.read_metadata(tmp_path / "out.parquet").row_group(0).column(1).physical_type == "INT96"
 
 
 def test_cells_of_a_csv_stay_as_they_are_written(key: Path, tmp_path: Path, csv_file: Callable[..., Path]) -> None:
     path = csv_file("student,when,note", '007,01/02/2024,"a ""b"", c"', "NA,0.10,NA", ",1e3,")
-    pseudonymize(path, tmp_path / "out.csv", key)
+    pseudonymize(path, tmp_path / "out.csv", key_file=key)
     lines = (tmp_path / "out.csv").read_text().splitlines()
     expected = ["student,when,note", f'{by_openssl("student", "007")},01/02/2024,"a ""b"", c"', ",0.10,NA", ",1e3,"]
     assert lines == expected
@@ -163,7 +163,7 @@ def test_cells_of_a_csv_stay_as_they_are_written(key: Path, tmp_path: Path, csv_
 def test_the_log_that_was_pseudonymized_is_scored_like_the_log(
     key: Path, tmp_path: Path, sample_log: at.Log, sample_model: at.BKT
 ) -> None:
-    pseudonymize(at.data.sample.sample_path("responses.parquet"), tmp_path / "out.parquet", key)
+    pseudonymize(at.data.sample.sample_path("responses.parquet"), tmp_path / "out.parquet", key_file=key)
     make = pseudonym_of(read_key(key), "student")
     expected = {
         (make(row["student"].encode()), row["skill"]): row["mastery"] for row in sample_model.score(sample_log).to_pylist()
@@ -175,7 +175,7 @@ def test_the_log_that_was_pseudonymized_is_scored_like_the_log(
 @pytest.mark.parametrize("name", ["log.parquet", "log.arrow", "log.csv"])
 def test_a_table_without_rows_is_written_too(key: Path, tmp_path: Path, name: str) -> None:
     at.io.files.write_table(log_of(pa.array([], pa.int64())), tmp_path / name)
-    pseudonymize(tmp_path / name, tmp_path / f"out-{name}", key)
+    pseudonymize(tmp_path / name, tmp_path / f"out-{name}", key_file=key)
     assert at.io.files.read_table(tmp_path / f"out-{name}").table.column_names == ["item", "student", "correct"]
 
 
@@ -189,9 +189,9 @@ def test_a_name_of_a_piece_is_looked_at_once(key: Path, tmp_path: Path, monkeypa
 # ---- bad input --------------------------------------------------------------
 
 
-def refused(*arguments: object, **options: object) -> str:
+def refused(source: Path, out: Path, key: Path, **options: object) -> str:
     with pytest.raises((DataError, OutputError)) as raised:
-        pseudonymize(*arguments, **options)
+        pseudonymize(source, out, key_file=key, **options)
     return str(raised.value)
 
 
@@ -209,7 +209,7 @@ def test_every_file_without_the_column_is_listed_and_nothing_is_written(key: Pat
 def test_two_columns_that_may_name_the_student_are_refused_until_one_is_chosen(key: Path, csv_file: Callable[..., Path]) -> None:
     path = csv_file("student,user_id", "Ada,17")
     assert "got the columns student, user_id; expected one that names the student" in refused(path, key.parent / "out.csv", key)
-    pseudonymize(path, key.parent / "out.csv", key, mapping={"student": "student"})
+    pseudonymize(path, key.parent / "out.csv", key_file=key, mapping={"student": "student"})
     assert (key.parent / "out.csv").read_text() == f"student,user_id\n{by_openssl('student', 'Ada')},17\n"
 
 
@@ -266,12 +266,12 @@ def test_a_killed_run_leaves_no_output_and_the_next_one_finishes(key: Path, tmp_
         "def rewrite(source, *more):\n"
         "    if source.name == 'b.parquet': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return whole(source, *more)\n"
-        "rewriting.rewrite = rewrite; pseudonyms.pseudonymize(*sys.argv[1:])"
+        "rewriting.rewrite = rewrite; pseudonyms.pseudonymize(*sys.argv[1:3], key_file=sys.argv[3])"
     )
     arguments = [tmp_path / "in", tmp_path / "out", key]
     assert subprocess.run([sys.executable, "-c", script, *arguments], check=False).returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
-    assert pseudonymize(*arguments).files == 3
+    assert pseudonymize(*arguments[:2], key_file=key).files == 3
     assert sorted(os.listdir(tmp_path)) == ["in", "key", "out"]
 
 

@@ -44,7 +44,7 @@ def test_recommenders_that_take_turns_give_what_new_ones_give(seed: int, evidenc
 def test_two_recommenders_of_one_student_each_read_the_state_once(monkeypatch: pytest.MonkeyPatch) -> None:
     random = Random(1)
     model, catalog = random_model(random), random_catalog(random)
-    student, recommenders, read = at.Student(model, catalog, "Ada"), pair(model, catalog), []
+    student, recommenders, read = at.Student(model, catalog, name="Ada"), pair(model, catalog), []
     odds = BKTBeliefs.odds
     monkeypatch.setattr(BKTBeliefs, "odds", lambda self, students: read.append(1) or odds(self, students))
     for _ in range(10):
@@ -57,7 +57,7 @@ def test_two_recommenders_of_one_student_each_read_the_state_once(monkeypatch: p
 def test_recommending_sets_nothing_on_the_student() -> None:
     random = Random(2)
     model, catalog = random_model(random), random_catalog(random)
-    student = at.Student(model, catalog, "Ada")
+    student = at.Student(model, catalog, name="Ada")
     before = {name: repr(value) for name, value in vars(student).items()}
     at.Recommender(model, catalog).recommend(student)
     assert {name: repr(value) for name, value in vars(student).items()} == before
@@ -84,7 +84,7 @@ def test_what_an_earlier_choice_saw_stays_as_it_was(model: at.BKT, catalog: at.C
 
 def test_a_recommender_does_not_keep_students_alive(model: at.BKT, catalog: at.Catalog) -> None:
     recommender = at.Recommender(model, catalog)
-    students = [at.Student(model, catalog, str(number)) for number in range(5)]
+    students = [at.Student(model, catalog, name=str(number)) for number in range(5)]
     for student in students:
         recommender.recommend(student, 1)
     assert len(recommender._cache) == 5

@@ -37,7 +37,7 @@ def joined(*logs: at.Log) -> at.Log:
 def sequences(stats: Stats) -> Sequences:
     """How many students' answers end where, from the counts of those who pass."""
     found: Sequences = Counter()
-    correct = stats.symbols["correct"].to_pylist()
+    correct = stats.observations["correct"].to_pylist()
     trie = stats.trie
     for number, skill in enumerate(stats.skills.to_pylist()):
         paths: list[tuple[float, ...]] = []

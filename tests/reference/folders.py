@@ -50,6 +50,11 @@ def write(table: pa.Table, folder: Path, files: int, row_group_size: int = 150) 
     return folder
 
 
+def names(folder: Path) -> list[str]:
+    """What stands in a folder, but the locks, which stay for good."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
 def plain(table: pa.Table) -> pa.Table:
     """A mastery table in one order and with plain columns, to compare."""
     for name in ("student", "skill"):

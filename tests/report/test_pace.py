@@ -12,7 +12,7 @@ from tests.reference import rollups as slow
 
 import adaptrace as at
 from adaptrace.models.criterion import WHEEL_SPINNING
-from adaptrace.report.mastery_pace import pace, stuck
+from adaptrace.report import pace, stuck
 
 AT = 0.97
 BY = [["skill"], ["class", "skill"], ["class"], []]
@@ -70,7 +70,7 @@ def test_pace_is_what_students_told_response_by_response_show(
     model: at.BKT, roster: pa.Table, by: list[str], several: bool, timed: bool
 ) -> None:
     log = log_of(3, several=several, timed=timed)
-    rows = pace(log, model, by, roster=roster, threshold=AT, min_students=1).to_pylist()
+    rows = pace(log, model, by=by, roster=roster, threshold=AT, min_students=1).to_pylist()
     found = {tuple(row[name] for name in by): {k: v for k, v in row.items() if k not in (*by, "withheld")} for row in rows}
     told = expected(log, model, roster, by, 1)
     assert found.keys() == told.keys()
@@ -83,9 +83,9 @@ def test_logs_one_by_one_give_what_one_log_gives_to_the_bit(model: at.BKT, roste
     monkeypatch.setattr("adaptrace.report.roster.BATCH", 1)
     logs = [log_of(1, several=True), log_of(2, several=True, first=12)]
     whole = at.Log.from_arrow(pa.concat_tables([log.table for log in logs[::-1]]).unify_dictionaries())
-    found = pace(iter(logs), model, by, roster=roster, threshold=AT, min_students=2)
+    found = pace(iter(logs), model, by=by, roster=roster, threshold=AT, min_students=2)
     assert len(found)
-    assert found.equals(pace(whole, model, by, roster=roster, threshold=AT, min_students=2))
+    assert found.equals(pace(whole, model, by=by, roster=roster, threshold=AT, min_students=2))
     assert stuck(iter(logs), model, threshold=AT).equals(stuck(whole, model, threshold=AT))
 
 
@@ -112,7 +112,7 @@ def test_days_are_whole_hours_from_the_first_response_on_the_skill(model: at.BKT
 
 
 def test_small_cells_are_withheld_of_pace_too(model: at.BKT, roster: pa.Table) -> None:
-    table = pace(log_of(3, several=False), model, ["class", "skill"], roster=roster, threshold=AT, min_students=50)
+    table = pace(log_of(3, several=False), model, by=["class", "skill"], roster=roster, threshold=AT, min_students=50)
     assert table["withheld"].to_pylist() == [True] * 4
     assert table["reached"].null_count == table["responses_median"].null_count == table["students"].null_count == 4
 
@@ -170,7 +170,7 @@ def test_what_cannot_be_is_a_value_error(model: at.BKT) -> None:
         "opportunities: got 0; expected 1 or more": lambda: stuck(log, model, opportunities=0),
         "threshold: got 0.0": lambda: stuck(log, model, threshold=0.0),
         "min_students: got 0": lambda: pace(log, model, min_students=0),
-        "by: got class without a roster": lambda: pace(log, model, "class"),
+        "by: got class without a roster": lambda: pace(log, model, by="class"),
     }.items():
         with pytest.raises(ValueError, match=said):
             call()

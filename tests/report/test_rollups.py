@@ -16,8 +16,7 @@ from tests.reference import rollups as slow
 
 import adaptrace as at
 from adaptrace.errors import DataError
-from adaptrace.report import disclosure, mastery_table, rollups, spill
-from adaptrace.report.rollups import growth, mastery_by
+from adaptrace.report import disclosure, growth, mastery_by, mastery_table, rollups, spill
 
 SCHOOLS = {"A": "north", "B": "north", "C": "south", None: None}
 LEVELS = [0.0, 0.2, 0.94, 0.95, 0.96, 1.0, 1 / 3]
@@ -126,7 +125,7 @@ def test_no_rows_give_no_cells(roster: pa.Table) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_growth_is_what_matching_pair_by_pair_finds(roster: pa.Table, by: list[str], seed: int) -> None:
     tables = [table_of(2 * seed, share=0.5), as_dictionaries(table_of(2 * seed + 1, share=0.4))]
-    found = growth(*tables, by, roster=roster, min_students=1)
+    found = growth(*tables, by=by, roster=roster, min_students=1)
     old, new = (slow.cells(table.to_pylist(), roster.to_pylist(), by) for table in tables)
     # students are numbers in one table and text in the other: the same by their text
     old = {key: [{**row, "student": str(row["student"])} for row in rows] for key, rows in old.items()}
@@ -147,7 +146,7 @@ def test_growth_from_files_of_any_size_is_the_same_to_the_bit(roster: pa.Table, 
 
 def test_coming_and_going_is_no_growth() -> None:
     whole = table_of(0, students=40)
-    found = growth(whole.slice(0, 60), whole.slice(10), "skill", min_students=1)
+    found = growth(whole.slice(0, 60), whole.slice(10), by="skill", min_students=1)
     assert set(found["gain"].to_pylist()) == {0.0}
     assert sum(found["new"].to_pylist()) == len(whole) - 60
     assert sum(found["gone"].to_pylist()) == 10
@@ -159,7 +158,7 @@ def test_where_temporary_files_find_no_room_is_said(monkeypatch) -> None:
 
     monkeypatch.setattr("tempfile.SpooledTemporaryFile.write", full)
     with pytest.raises(at.OutputError, match="No space left on device; set TMPDIR to a folder with room"):
-        growth(table_of(0), table_of(0), "skill")
+        growth(table_of(0), table_of(0), by="skill")
 
 
 # ---- what is withheld -------------------------------------------------------
@@ -208,7 +207,7 @@ def test_no_total_less_what_is_shown_is_of_few_students(seed: int) -> None:
     keys = [key for key in itertools.product("ABCDE", "xyz", "12") if random.random() < 0.9]
     students = random.integers(0, 30, len(keys)) if seed else np.full(len(keys), 30)
     names = [pa.chunked_array([list(column)]) for column in zip(*keys, strict=True)]
-    hide = disclosure.hidden(names, students, 7)
+    hide = disclosure.cells_to_withhold(names, students, 7)
     assert all(hide[(students > 0) & (students < 7)])
     assert not any(hide[students == 0])
     for left_out in range(3):
@@ -231,13 +230,13 @@ def test_with_a_minimum_no_figure_tells_of_every_student() -> None:
     assert open_["mastery"] == pytest.approx([1 - 0.1 / 20, 0.9 / 20, 0.25])
     told = mastery_by(mastery, "skill", threshold=0.9, min_students=1).to_pydict()
     assert told["mastered"] == told["mastery"] == [1.0, 0.0, 0.25]
-    grown = growth(mastery, mastery, "skill", threshold=0.9, min_students=10).to_pydict()
+    grown = growth(mastery, mastery, by="skill", threshold=0.9, min_students=10).to_pydict()
     assert grown["before"] == grown["after"] == pytest.approx(open_["mastery"])
     assert grown["newly_mastered"] == grown["lost"] == [0.05] * 3
 
 
 def test_a_cell_of_nobody_in_both_tables_is_empty_not_withheld() -> None:
-    row = growth(table_of(0, share=1.0), table_of(1).slice(0, 0), "skill", min_students=5).to_pylist()[0]
+    row = growth(table_of(0, share=1.0), table_of(1).slice(0, 0), by="skill", min_students=5).to_pylist()[0]
     assert (row["students"], row["pairs"], row["gone"], row["gain"], row["withheld"]) == (0, 0, 12, None, False)
 
 
@@ -298,7 +297,7 @@ def test_a_damaged_file_among_good_ones_is_named(tmp_path: Path, cut: bool) -> N
     pq.write_table(table_of(0), tmp_path / "a.parquet")
     whole = (tmp_path / "a.parquet").read_bytes()
     (tmp_path / "b.parquet").write_bytes(whole[:-9] if cut else b"")
-    with pytest.raises(DataError, match=r"b\.parquet: got .*; expected a whole Parquet file"):
+    with pytest.raises(DataError, match=r"b\.parquet: got .*; expected a whole parquet file"):
         mastery_by(tmp_path, "skill")
 
 
@@ -312,7 +311,7 @@ def test_a_student_who_has_a_skill_twice_is_refused_with_the_file_and_row(tmp_pa
     said = (
         f"b.parquet, row 7: got student '{row['student']}' with skill '{row['skill']}' again; expected every skill of a student"
     )
-    for call in (lambda: mastery_by(tmp_path, "skill"), lambda: growth(table, tmp_path, "skill")):
+    for call in (lambda: mastery_by(tmp_path, "skill"), lambda: growth(table, tmp_path, by="skill")):
         with pytest.raises(DataError, match="once") as error:
             call()
         assert said in str(error.value)
@@ -348,7 +347,7 @@ WRONG_ARGUMENTS: dict[str, tuple[Callable[[pa.Table], object], str]] = {
         "threshold: got 1.0; expected a mastery between 0 and 1",
     ),
     "nobody": (
-        lambda roster: growth(table_of(0), table_of(0), "skill", min_students=0),
+        lambda roster: growth(table_of(0), table_of(0), by="skill", min_students=0),
         "min_students: got 0; expected 1 or more students",
     ),
     "half a student": (lambda roster: mastery_by(table_of(0), "skill", min_students=2.5), "min_students: got 2.5"),

@@ -12,8 +12,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace.data.catalog import Catalog
-from adaptrace.report import mastery_table, spill
-from adaptrace.report.groups import HELPERS, elected, small_groups
+from adaptrace.report import mastery_table, small_groups, spill
+from adaptrace.report.groups import HELPERS, students_by_skill
 
 Told = dict[str, dict[str, float]]  # student -> skill -> mastery
 
@@ -66,13 +66,13 @@ def test_a_skill_waits_until_its_prerequisites_are_mastered(catalog: Catalog) ->
     told = {"Ada": {"halves": 0.6, "quarters": 0.9}, "Ben": {"halves": 0.7, "quarters": 0.9}}
     roster = one_class(told)
     assert {row[1] for row in brief(small_groups(table_of(told), roster))} == {"quarters"}
-    assert {row[1] for row in brief(small_groups(table_of(told), roster, catalog))} == {"halves"}
+    assert {row[1] for row in brief(small_groups(table_of(told), roster, catalog=catalog))} == {"halves"}
 
 
 def test_with_a_catalog_a_skill_not_met_yet_comes_after_those_met(catalog: Catalog) -> None:
     told = {"Ada": {"halves": 0.96}, "Ben": {"halves": 0.97}, "Cem": {"quarters": 0.2, "halves": 0.1}}
     roster = pa.table({"student": [*told, "Dana"], "class": ["6A"] * 4})  # Dana never answered
-    table = small_groups(table_of(told), roster, catalog)
+    table = small_groups(table_of(told), roster, catalog=catalog)
     assert brief(table) == [
         (1, "halves", "needs", "Cem"),
         (1, "halves", "needs", "Dana"),
@@ -86,7 +86,7 @@ def test_with_a_catalog_a_skill_not_met_yet_comes_after_those_met(catalog: Catal
 
 def test_skills_that_the_catalog_has_no_item_of_are_no_topic(catalog: Catalog) -> None:
     told = {"Ada": {"halves": 0.9, "tenths": 0.94}, "Ben": {"halves": 0.9, "tenths": 0.94}}
-    assert {row[1] for row in brief(small_groups(table_of(told), one_class(told), catalog))} == {"halves"}
+    assert {row[1] for row in brief(small_groups(table_of(told), one_class(told), catalog=catalog))} == {"halves"}
 
 
 # ---- how groups are cut -----------------------------------------------------
@@ -117,12 +117,12 @@ def test_who_would_be_alone_joins_others_on_their_next_skill() -> None:
 def test_nobody_is_left_out_who_could_join_a_group(seed: int) -> None:
     random = np.random.default_rng(seed)
     wishes = [random.permutation(6)[: random.integers(0, 5)].tolist() for _ in range(12)]
-    standing = elected(wishes, 3, np.arange(6))
-    seated = {student: skill for skill, students in standing.items() for student in students}
-    assert sum(map(len, standing.values())) == len(seated)
-    assert all(len(students) >= 3 for students in standing.values())
+    students_of = students_by_skill(wishes, fewest=3, rank=np.arange(6))
+    seated = {student: skill for skill, students in students_of.items() for student in students}
+    assert sum(map(len, students_of.values())) == len(seated)
+    assert all(len(students) >= 3 for students in students_of.values())
     for student, wish in enumerate(wishes):
-        assert seated.get(student) == next((skill for skill in wish if skill in standing), None)
+        assert seated.get(student) == next((skill for skill in wish if skill in students_of), None)
 
 
 # ---- who helps --------------------------------------------------------------
@@ -155,7 +155,7 @@ def school(sample_log: at.Log, sample_model: at.BKT) -> tuple[pa.Table, pa.Table
 def test_in_every_class_groups_keep_their_promises(school, with_catalog: bool, size: tuple[int, int]) -> None:
     score, roster = school
     catalog = at.sample_catalog() if with_catalog else None
-    rows = small_groups(score, roster, catalog, size=size).to_pylist()
+    rows = small_groups(score, roster, catalog=catalog, size=size).to_pylist()
     places = {row["student"]: row["class"] for row in roster.to_pylist()}
     known = {(row["student"], row["skill"]): row for row in score.to_pylist()}
     needing = [row for row in rows if row["role"] == "needs"]
@@ -178,13 +178,13 @@ def test_in_every_class_groups_keep_their_promises(school, with_catalog: bool, s
 def test_order_and_parts_of_the_table_change_nothing(school, with_catalog: bool, tmp_path: Path, monkeypatch) -> None:
     score, roster = school
     catalog = at.sample_catalog() if with_catalog else None
-    expected = small_groups(score, roster, catalog)
+    expected = small_groups(score, roster, catalog=catalog)
     monkeypatch.setattr(mastery_table, "BATCH", 500)
     monkeypatch.setattr(spill, "IN_MEMORY", 100)
     shuffled = score.take(np.random.default_rng(1).permutation(len(score)))
     for number in range(3):
         pq.write_table(shuffled.slice(number * 2000, 2000), tmp_path / f"{number}.parquet")
-    assert small_groups(tmp_path, roster.take(np.arange(len(roster))[::-1]), catalog).equals(expected)
+    assert small_groups(tmp_path, roster.take(np.arange(len(roster))[::-1]), catalog=catalog).equals(expected)
 
 
 def test_classes_share_no_group_and_a_student_of_two_classes_is_in_both() -> None:
@@ -217,4 +217,4 @@ def test_what_cannot_be_is_refused(catalog: Catalog) -> None:
         small_groups(table_of(FOUR).drop_columns(["low"]), one_class(FOUR))
     strange = {"Ada": {"tenths": 0.9}}
     with pytest.raises(at.DataError, match=r"catalog: got none of the mastery table's skills, e\.g\. not 'tenths'"):
-        small_groups(table_of(strange), one_class(strange), catalog)
+        small_groups(table_of(strange), one_class(strange), catalog=catalog)

@@ -132,7 +132,9 @@ def test_time_is_the_logs_where_the_student_model_needs_it(catalog: at.Catalog, 
 
 
 def test_a_student_model_without_mastery_needs_a_belief(catalog: at.Catalog, model: at.BKT) -> None:
-    with pytest.raises(at.ModelError, match=r"Rates\(half_life=None\) .*knows no mastery.*pass belief= a model that knows it"):
+    with pytest.raises(
+        at.ModelError, match=r"Rates\(half_life=None\) .*does not know mastery.*pass belief= a model that knows it"
+    ):
         at.simulate(Rates(), catalog, students=1, responses=1, seed=0)
     with pytest.raises(at.ModelError, match="pass belief="):
         at.simulate(model, catalog, students=1, responses=1, seed=0, belief=Rates())
@@ -233,7 +235,7 @@ def test_a_log_that_explored_tells_what_another_policy_is_worth(model: at.BKT) -
     def first(row: dict[str, object]) -> list[float]:
         return [1.0] + [0.0] * (len(row["candidates"]) - 1)
 
-    estimate = off_policy(log.table, "correct", first, horizon="student")
+    estimate = off_policy(log.table, "correct", target=first, horizon="student")
     alone = at.simulate(model, WIDE, seed=9, **options)
     reached, logged = (by_student(each, each.correct) for each in (alone, log))
     spread = np.hypot((estimate.high - estimate.low) / 3.92, reached.std() / np.sqrt(3000))
@@ -288,7 +290,7 @@ def folded(student_model: object, log: at.Log, catalog: at.Catalog) -> np.ndarra
     """Mean prediction of all items after each student's last response."""
     means = []
     for name, end in zip(log.students.to_pylist(), log.rows.student_start[1:].tolist(), strict=True):
-        student, time = at.Student.from_log(student_model, log, name, catalog), log.table["time"][end - 1].as_py()
+        student, time = at.Student.from_log(student_model, log, student=name, catalog=catalog), log.table["time"][end - 1].as_py()
         means.append(np.mean([student.predict(item.item, time=time) for item in catalog.items]))
     return np.array(means)
 

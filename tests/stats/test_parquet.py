@@ -49,13 +49,13 @@ def parameters(model: at.BKT) -> np.ndarray:
 def test_what_is_loaded_is_what_was_saved(name: str, tmp_path: Path) -> None:
     log = random_log(several=True)  # with partial credit
     stats = at.BKT(combine="mean").fit(log).stats(log) if name == "plain" else MODELS[name].stats(log)
-    assert min(stats.symbols["weight"].to_pylist()) < 1.0
-    assert name != "plain" or max(stats.symbols["rest"].to_pylist()) > 0.0
+    assert min(stats.observations["weight"].to_pylist()) < 1.0
+    assert name != "plain" or max(stats.observations["rest"].to_pylist()) > 0.0
     stats.save(tmp_path / "x.parquet")
     loaded = Stats.load(tmp_path / "x.parquet")
     assert loaded == stats
     assert [each.dtype for each in loaded.trie] == [each.dtype for each in stats.trie]
-    assert loaded.symbols.schema == stats.symbols.schema
+    assert loaded.observations.schema == stats.observations.schema
     assert loaded + stats == stats + stats  # what was loaded can be gone on with
 
 
@@ -233,7 +233,7 @@ def test_rare_names_are_gone_too(tmp_path: Path) -> None:
     named = at.Log.from_arrow(log.table.set_column(log.table.column_names.index("item"), "item", item))
     stats, _ = at.BKT(items=("slip",)).stats(named).suppressed(10)
     assert len(stats.skills) == 1
-    assert set(stats.symbols["item"].to_pylist()) == {"usual"}
+    assert set(stats.observations["item"].to_pylist()) == {"usual"}
 
 
 def test_students_are_not_hidden_by_a_minimum() -> None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from adaptrace.data import schema
 from adaptrace.data.catalog_tables import Prerequisites, item_rows, prerequisites_of, read_json
 from adaptrace.errors import DataError, Problem, UnknownItemError
+from adaptrace.io.arrow_check import imported
 from adaptrace.io.files import read_table
 
 Edges = Mapping[str, tuple[str, ...]]  # skill -> the skills before it
@@ -128,7 +129,7 @@ class Catalog:
         Prerequisites are a list, or text with ``;``; rows are mappings.
         """
         before = prerequisites_of(skills, source)
-        return cls._of(item_rows(pa.table(data), source), before, source)
+        return cls._of(item_rows(imported(data, source), source), before, source)
 
     @classmethod
     def _of(cls, rows: list[dict[str, Any]], before: Prerequisites, source: str) -> Catalog:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 
-# in a wheel the data lies inside the package, in a source tree beside it
-PLACES = (Path(__file__).parent / "sample", Path(__file__).parents[3] / "data" / "sample")
+SOURCE_TREE = Path(__file__).parents[3] / "data" / "sample"  # a wheel has the files inside the package
 
 
 def sample_path(name: str) -> Path:
     """Where a bundled file lies."""
-    return next(place / name for place in PLACES if (place / name).exists())
+    bundled = Path(str(resources.files("adaptrace.data"))) / "sample" / name
+    return bundled if bundled.exists() else SOURCE_TREE / name
 
 
 def sample_log() -> Log:

@@ -6,71 +6,40 @@ import datetime
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from adaptrace.data import schema
-from adaptrace.dataset import incremental as nights
+from adaptrace.data.log import Log
+from adaptrace.dataset import incremental
 from adaptrace.dataset import state as states
-from adaptrace.dataset.job import Job
-from adaptrace.dataset.partition import Sweep, budget
-from adaptrace.dataset.staging import Work
-from adaptrace.dataset.state import Part, State
-from adaptrace.dataset.student_keys import split_of
-from adaptrace.dataset.survey import Dataset, Layout, sort_of, survey
+from adaptrace.dataset.dataset import Dataset, ReadOptions, sort_of
+from adaptrace.dataset.partition import Partition, rows_of_a_log
+from adaptrace.dataset.run import Run, Scored, states_and_mastery
+from adaptrace.dataset.staging import Staging
+from adaptrace.dataset.state import Manifest, StatePart
+from adaptrace.dataset.survey import survey
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.io.files import write_table
 from adaptrace.kernels import parallel
-from adaptrace.models import knowing_mastery
+from adaptrace.models import ScoresMastery, require
 from adaptrace.models.bkt import BKT
 
-PLAN = 1  # the number of this layout of pieces: a run of another one does not go on
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What was done.
-
-    Attributes
-    ----------
-    responses
-        Rows that were read for it: of a nightly increment, tonight's.
-    rows
-        Students and skills in the output.
-    late
-        Students who were scored anew, because rows older than their state came in.
-    resumed
-        Whether an interrupted run was gone on with.
-    skipped
-        What was wrong in the files that were left out.
-    """
-
-    responses: int
-    rows: int
-    late: int
-    resumed: bool
-    skipped: tuple[Problem, ...]
-
-    def __str__(self) -> str:
-        who = "student with late rows was" if self.late == 1 else "students with late rows were"
-        late = f"; {self.late:,} {who} scored anew" if self.late else ""
-        bad = len({each.file for each in self.skipped})
-        skipped = f"; {bad:,} {'file was' if bad == 1 else 'files were'} left out" if bad else ""
-        resumed = "; an interrupted run was gone on with" if self.resumed else ""
-        return f"{self.rows:,} students and skills from {self.responses:,} responses{late}{skipped}{resumed}"
+PLAN = 1  # the number of this layout of pieces: a run of another one is not resumed
 
 
 def score_dataset(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
+    *,
     model: Any,
     state: str | os.PathLike[str] | None = None,
     memory: str | int = "2GB",
     workers: int | None = None,
-    *,
     columns: Mapping[str, str] | None = None,
     time_unit: str | None = None,
     time: datetime.datetime | None = None,
@@ -81,7 +50,7 @@ def score_dataset(
 ) -> Scored:
     """Mastery of every student on every skill, from a folder of Parquet to a folder of Parquet.
 
-    The responses may be in any order and partitioned in any way. A run that was killed goes on where it was; the outputs
+    The responses may be in any order and partitioned in any way. A run that was killed is resumed where it was; the outputs
     appear when they are whole.
 
     Parameters
@@ -96,7 +65,7 @@ def score_dataset(
     state
         A folder that remembers every student. If it exists, only files of ``source`` that it has not seen are read, and the
         result is the same, bit for bit, as if everything were scored anew. ``source`` may then be the whole log or just
-        tonight's files; rows older than a student's state need the whole log. Needs ``time`` or ``order``.
+        the new files; rows older than a student's state need the whole log. Needs ``time`` or ``order``.
     memory
         At most so much, e.g. ``"2GB"``.
     workers
@@ -108,7 +77,7 @@ def score_dataset(
     before
         Leave out responses from this moment on (UTC without a time zone): mastery as it was. Not with ``state``.
     changed
-        With ``state``: write only what tonight's rows changed, and all of the students who had late rows.
+        With ``state``: write only what the new rows changed, and all of the students who had late rows.
     skip_bad
         Leave out files that cannot be used, whole, and list them in ``<out>.skipped.csv``; by default they are an error.
     progress
@@ -130,120 +99,54 @@ def score_dataset(
     >>> from adaptrace.data.sample import sample_path
     >>> model = at.BKT().fit(at.sample_log())
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     print(at.score_dataset(sample_path("responses.parquet"), Path(folder) / "mastery", model))
+    ...     print(at.score_dataset(sample_path("responses.parquet"), Path(folder) / "mastery", model=model))
     ...     pq.read_table(Path(folder) / "mastery").num_rows
     5,001 students and skills from 23,550 responses
     5001
     """
     workers = workers or parallel.cores()
-    moment = _moment(before)
-    work = Work(Path(out), Path(state) if state is not None else None)
-    _check(model, work, source, moment, changed)
-    with work.claimed():
-        work.recover()
-        work.check()
-        known = states.load(work.state, model.fingerprint) if work.state is not None else None
-        dataset, problems = survey(source, Layout.of(model, columns, time_unit))
-        rows = budget(memory, workers, dataset)
-        job = Job(model, work, rows, workers, time, moment, known.night + 1 if known is not None else 1)
-        _check_columns(dataset, job)
+    staging = Staging(Path(out), Path(state) if state is not None else None)
+    _check_options(model, staging, Path(source), before=before, changed=changed)
+    with staging.locked():
+        staging.recover()
+        staging.check()
+        previous = states.load(staging.state, model.fingerprint) if staging.state is not None else None
+        dataset, problems = survey(source, ReadOptions.of(model, columns=columns, time_unit=time_unit))
+        run = Run(
+            dataset=dataset,
+            model=model,
+            staging=staging,
+            previous=previous,
+            log_rows=rows_of_a_log(dataset, memory=memory, workers=workers),
+            workers=workers,
+            time=time,
+            before=_microseconds(before),
+            changed=changed,
+            progress=progress,
+        )
+        _check_columns(run)
         try:
-            done = _score_good(dataset, problems, job, known, changed=changed, skip_bad=skip_bad, progress=progress)
-        except DataError:  # once the files are mended, this is of no use
-            work.discard()
+            scored = _score_usable_files(run, problems, skip_bad=skip_bad)
+        except DataError:
+            staging.discard()  # once the files are mended, what was done with them is of no use
             raise
-        _list_skipped(done.skipped, work.out)
-    return done
+        _list_skipped(scored.skipped, staging.out)
+    return scored
 
 
-def _score_good(
-    dataset: Dataset,
-    problems: list[Problem],
-    job: Job,
-    known: State | None,
-    *,
-    changed: bool,
-    skip_bad: bool,
-    progress: Callable[[float], None] | None,
-) -> Scored:
-    """Score the files that can be used; if others are not to be left out, they are an error."""
-    source = dataset.source
-    while skip_bad or not problems:
-        try:
-            return replace(_score(dataset, job, known, changed, progress), skipped=tuple(problems))
-        except DataError as error:
-            bad = {problem.file for problem in error.problems}
-            if not skip_bad or None in bad:
-                raise
-            problems += error.problems
-            dataset = dataset.only(file for file in dataset.files if file.name not in bad)
-            if not dataset.files:
-                break
-    raise DataError(source, problems)
+# ---- checks -----------------------------------------------------------------
 
 
-def _score(dataset: Dataset, job: Job, known: State | None, changed: bool, progress: Callable[[float], None] | None) -> Scored:
-    """One run: of everything, or of what the state has not seen."""
-    if known is not None:
-        fresh = known.fresh(dataset.files, dataset.source)
-        if sum(file.rows for file in fresh) <= job.rows * job.workers:
-            written, late = nights.score(nights.Tonight.read(dataset, dataset.only(fresh), job, known, changed), progress)
-            return Scored(sum(file.rows for file in fresh), written, late, False, ())
-        unseen = {each.name for each in known.seen} - {file.name for file in dataset.files}
-        if unseen:
-            rows = sum(file.rows for file in fresh)
-            got, remedy = f"{rows:,} new rows", "give the whole log, or more memory, or fewer files at a time"
-            raise DataError(dataset.source, [Problem(got, f"at most {job.rows * job.workers:,} for one night", remedy)])
-    return _score_all(dataset, job, progress)
-
-
-def _score_all(dataset: Dataset, job: Job, progress: Callable[[float], None] | None) -> Scored:
-    resumed = job.work.begin(_plan(dataset, job))
-    pieces = dataset.pieces(job.rows)
-    split = split_of(dataset, pieces, job.rows, job.workers)
-    sweep = Sweep(dataset, pieces, split, job.rows, job.work.done, job.workers, job.before, resumable=True)
-    done = list(sweep.each(job.use, progress))
-    parts = tuple(Part(each["file"], (), each["rows"]) for each in done)
-    rows = sum(part.rows for part in parts)
-    state = State(job.model.fingerprint, job.night, states.seen(dataset.files), parts, _texts(dataset))
-    job.work.finish({"model": job.model.fingerprint, "rows": rows}, state if job.work.state is not None else None)
-    return Scored(sum(each["responses"] for each in done), rows, 0, resumed, ())
-
-
-def _texts(dataset: Dataset) -> tuple[str, ...]:
-    kinds = {"student": dataset.types["student"], "skill": dataset.types.get("skill", dataset.types.get("skills"))}
-    values = {name: kind.value_type if sort_of(kind) == "lists" else kind for name, kind in kinds.items()}
-    return tuple(name for name, kind in values.items() if sort_of(kind) == "text")
-
-
-def _plan(dataset: Dataset, job: Job) -> dict[str, Any]:
-    """What must be the same for a run to go on with what another one left."""
-    plan = {
-        "plan": PLAN,
-        "files": [[file.name, file.identity] for file in dataset.files],
-        "layout": [dict(dataset.layout.columns or {}), dataset.layout.time_unit],
-        "model": job.model.fingerprint,
-        "rows": job.rows,
-        "at": str(job.time),
-        "before": job.before,
-        "state": [str(job.work.state), job.night],
-    }
-    return dict(json.loads(json.dumps(plan)))
-
-
-# ---- checks and notes -------------------------------------------------------
-
-
-def _check(model: Any, work: Work, source: Any, before: int | None, changed: bool) -> None:
-    knowing_mastery(model, "score")
-    if work.state is not None and not isinstance(model, BKT):
+def _check_options(model: Any, staging: Staging, source: Path, *, before: datetime.datetime | None, changed: bool) -> None:
+    require(model, ScoresMastery, "score")
+    if staging.state is not None and not isinstance(model, BKT):
         raise ModelError(f"a state of {type(model).__name__}: expected a BKT; score without a state")
-    if work.state is not None and before is not None:
+    if staging.state is not None and before is not None:
         raise ValueError("before and state: got both; expected one: a state holds all it has seen")
-    if changed and work.state is None:
+    if changed and staging.state is None:
         raise ValueError("changed: got True without a state; expected one: it says what there was before")
-    home, out = Path(source).resolve(), work.out.resolve()
-    state = work.state.resolve() if work.state is not None else None
+    home, out = source.resolve(), staging.out.resolve()
+    state = staging.state.resolve() if staging.state is not None else None
     for place in (out, state):
         if place is not None and (place == home or home in place.parents):
             raise ValueError(f"{place}: lies in the log that is read; expected a folder elsewhere")
@@ -251,22 +154,103 @@ def _check(model: Any, work: Work, source: Any, before: int | None, changed: boo
         raise ValueError(f"{out}: got one folder for the output and the state; expected two, side by side")
 
 
-def _check_columns(dataset: Dataset, job: Job) -> None:
-    names = {"time"} if job.before is not None else {"time", "order"} if job.work.state is not None else set()
-    if job.before is not None and "time" in dataset.types and sort_of(dataset.types["time"]) != "times":
-        got = f"{sort_of(dataset.types['time'])} in column 'time'"
-        raise DataError(dataset.source, [Problem(got, "timestamps, which before needs", "convert the column")])
-    if names and not names & dataset.types.keys():
-        got, why = f"the columns {', '.join(dataset.types)}", "before" if job.before is not None else "a state"
-        expected = f"column {' or '.join(sorted(names, reverse=True))}, which {why} needs"
-        raise DataError(dataset.source, [Problem(got, expected, "map it with columns=")])
-
-
-def _moment(moment: datetime.datetime | None) -> int | None:
+def _microseconds(moment: datetime.datetime | None) -> int | None:
+    """A moment as microseconds since 1970; without a time zone it is UTC."""
     if moment is None:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
     return int(pa.scalar(moment, schema.TIME).cast(pa.int64()).as_py())
+
+
+def _check_columns(run: Run) -> None:
+    types, source = run.dataset.types, run.dataset.source
+    need = {"time"} if run.before is not None else {"time", "order"} if run.staging.state is not None else set()
+    if run.before is not None and "time" in types and sort_of(types["time"]) != "times":
+        got = f"{sort_of(types['time'])} in column 'time'"
+        raise DataError(source, [Problem(got, "timestamps, which before needs", "convert the column")])
+    if need and not need & types.keys():
+        got, why = f"the columns {', '.join(types)}", "before" if run.before is not None else "a state"
+        expected = f"column {' or '.join(sorted(need, reverse=True))}, which {why} needs"
+        raise DataError(source, [Problem(got, expected, "map it with columns=")])
+
+
+# ---- the work ---------------------------------------------------------------
+
+
+def _score_usable_files(run: Run, problems: list[Problem], *, skip_bad: bool) -> Scored:
+    """Score the files that can be used; where others are not to be left out, they are an error."""
+    while skip_bad or not problems:
+        try:
+            return replace(_score(run), skipped=tuple(problems))
+        except DataError as error:
+            bad = {problem.file for problem in error.problems}
+            if not skip_bad or None in bad:
+                raise
+            problems += error.problems
+            run = replace(run, dataset=run.dataset.only(file for file in run.dataset.files if file.name not in bad))
+            if not run.dataset.files:
+                break
+    raise DataError(run.dataset.source, problems)
+
+
+def _score(run: Run) -> Scored:
+    """Score what the state has not seen, if it fits into memory, or else everything."""
+    if run.previous is None:
+        return _score_everything(run)
+    new = run.dataset.only(run.previous.new_files(run.dataset))
+    most = run.log_rows * run.workers
+    if new.rows <= most:
+        return incremental.score(run, new)
+    if {each.name for each in run.previous.seen} - {file.name for file in run.dataset.files}:
+        remedy = "give the whole log, or more memory, or fewer files at a time"
+        raise DataError(new.source, [Problem(f"{new.rows:,} new rows", f"at most {most:,} at a time", remedy)])
+    return _score_everything(run)
+
+
+def _score_everything(run: Run) -> Scored:
+    resumed = run.staging.begin(_plan(run))
+    partition = Partition.of(
+        run.dataset, folder=run.staging.done, log_rows=run.log_rows, workers=run.workers, before=run.before, resumable=True
+    )
+    done = list(partition.each_log(partial(_score_log, run), progress=run.progress))
+    parts = tuple(StatePart(each["file"], (), each["rows"]) for each in done)
+    rows = sum(part.rows for part in parts)
+    state = Manifest(run.model.fingerprint, run.increment, states.seen(run.dataset.files), parts, _text_columns(run.dataset))
+    run.staging.finish({"model": run.model.fingerprint, "rows": rows}, state if run.staging.state is not None else None)
+    return Scored(sum(each["responses"] for each in done), rows, resumed=resumed)
+
+
+def _plan(run: Run) -> dict[str, Any]:
+    """What must be the same for a run to resume another one."""
+    options = run.dataset.options
+    plan = {
+        "plan": PLAN,
+        "files": [[file.name, file.identity] for file in run.dataset.files],
+        "layout": [dict(options.columns or {}), options.time_unit],
+        "model": run.model.fingerprint,
+        "rows": run.log_rows,
+        "at": str(run.time),
+        "before": run.before,
+        "state": [str(run.staging.state), run.increment],
+    }
+    return dict(json.loads(json.dumps(plan)))
+
+
+def _score_log(run: Run, name: str, log: Log) -> dict[str, Any]:
+    """Score one log, and write its part of the output and of the state: what is noted of it."""
+    file = f"{run.increment:04d}-{name}.parquet"
+    known, mastery = states_and_mastery(run.model, log, time=run.time)
+    if run.staging.state is not None and known is not None:
+        states.write_part(known, run.staging.new_state / file)
+    states.write_part(mastery, run.staging.new_out / f"{name}.parquet", compression="snappy")
+    return {"file": file, "rows": len(mastery), "responses": len(log)}
+
+
+def _text_columns(dataset: Dataset) -> tuple[str, ...]:
+    """Which of ``student`` and ``skill`` are text."""
+    kinds = {"student": dataset.types["student"], "skill": dataset.types.get("skill", dataset.types.get("skills"))}
+    values = {name: kind.value_type if sort_of(kind) == "lists" else kind for name, kind in kinds.items()}
+    return tuple(name for name, kind in values.items() if sort_of(kind) == "text")
 
 
 def _list_skipped(problems: Sequence[Problem], out: Path) -> None:

@@ -1,6 +1,6 @@
-"""What one task of a cluster does: read its rows, work on them, and say in a small outcome how it went.
+"""What one task of a cluster does: read its rows, work on them, and say in a small result how it went.
 
-Nothing here knows the engine. Bad data is an outcome, not an exception: engines try again what fails, and bury its message.
+Nothing here knows the engine. Bad data is a result, not an exception: engines try again what fails, and bury its message.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ import pyarrow as pa
 from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.data.log import Log
-from adaptrace.dataset.job import scored
-from adaptrace.dataset.partition import complete, log_of, reading_of
+from adaptrace.dataset.dataset import Dataset, log_of, reading_of, with_items
+from adaptrace.dataset.run import states_and_mastery
 from adaptrace.dataset.state import write_part
-from adaptrace.dataset.student_keys import EVERYONE, KeyArray, keys_of, parted
-from adaptrace.dataset.survey import Dataset
+from adaptrace.dataset.student_keys import EVERYONE, KeyArray, by_share, keys_of
 from adaptrace.errors import AdaptraceError, DataError, Problem
 from adaptrace.kernels import parallel
 from adaptrace.stats.stats import added
@@ -32,22 +31,22 @@ NO_FILE = -1
 PARTS = "part-*.parquet"
 
 
-class Job(NamedTuple):
-    """What every worker is told once."""
+class SparkJob(NamedTuple):
+    """What every worker gets once."""
 
     dataset: Dataset
     model: Any
     time: datetime.datetime | None = None  # when mastery is asked for, where it fades
 
 
-class Work(NamedTuple):
+class Task(NamedTuple):
     """What is done with the log of a part, given its number, and how what it gives is added up."""
 
-    use: Callable[[Job, Log, int], Any]
+    use: Callable[[SparkJob, Log, int], Any]
     add: Callable[[list[Any]], Any]
 
 
-class Outcome(NamedTuple):
+class TaskResult(NamedTuple):
     """What a task gave back: a value that adds, or why there is none."""
 
     rows: int = 0
@@ -55,8 +54,8 @@ class Outcome(NamedTuple):
     problems: tuple[Problem, ...] = ()
     error: AdaptraceError | None = None
 
-    def or_raise(self, source: str) -> Outcome:
-        """Itself, unless it tells of an error."""
+    def or_raise(self, source: str) -> TaskResult:
+        """Itself; raises the error, if there was one."""
         if self.problems:
             raise DataError(source, sorted(self.problems, key=lambda each: (each.file or "", each.row or 0, each.column or "")))
         if self.error is not None:
@@ -64,40 +63,40 @@ class Outcome(NamedTuple):
         return self
 
 
-def total(outcomes: Sequence[Outcome], work: Work) -> Outcome:
+def total(results: Sequence[TaskResult], task: Task) -> TaskResult:
     """All of them as one."""
-    values = [each.value for each in outcomes if each.value is not None]
-    return Outcome(
-        sum(each.rows for each in outcomes),
-        work.add(values) if values else None,
-        tuple(problem for each in outcomes for problem in each.problems),
-        next((each.error for each in outcomes if each.error is not None), None),
+    values = [each.value for each in results if each.value is not None]
+    return TaskResult(
+        sum(each.rows for each in results),
+        task.add(values) if values else None,
+        tuple(problem for each in results for problem in each.problems),
+        next((each.error for each in results if each.error is not None), None),
     )
 
 
-def _attempt(use: Callable[[], Any], rows: int, file: str | None = None) -> Outcome:
+def _attempt(use: Callable[[], Any], rows: int, file: str | None = None) -> TaskResult:
     """What it gives on one core; the problems it finds are in the file."""
     pa.set_cpu_count(1)
     try:
         with parallel.alone():
-            return Outcome(rows, use())
+            return TaskResult(rows, use())
     except DataError as error:
-        return Outcome(problems=tuple(replace(each, file=each.file or file) for each in error.problems))
+        return TaskResult(problems=tuple(replace(each, file=each.file or file) for each in error.problems))
     except AdaptraceError as error:
-        return Outcome(error=error)
+        return TaskResult(error=error)
 
 
 # ---- tasks ------------------------------------------------------------------
 
 
-def whole(job: Job, number: int, work: Work) -> Outcome:
+def whole(job: SparkJob, number: int, task: Task) -> TaskResult:
     """Work on a whole file."""
     file = job.dataset.files[number]
-    return _attempt(lambda: work.use(job, log_of(job.dataset, job.dataset.read_file(file).table), number), file.rows, file.name)
+    return _attempt(lambda: task.use(job, log_of(job.dataset, job.dataset.read_file(file).table), number), file.rows, file.name)
 
 
 def students(dataset: Dataset, number: int) -> KeyArray:
-    """Keys of the students of a file, (n,), each once; none of a damaged file: the work will say so."""
+    """Keys of the students of a file, (n,), each once; none of a damaged file: the task that reads it will say so."""
     try:
         names = schema.combined(dataset.read_file(dataset.files[number], ["student"]).table["student"])
     except DataError:
@@ -112,24 +111,24 @@ def repeated(keys: Sequence[KeyArray]) -> bool:
 
 
 class Bundle(NamedTuple):
-    """Rows of a file that go to a share of the students; or, from no file, an outcome that is an error."""
+    """Rows of a file that go to a share of the students; or, from no file, a result that is an error."""
 
     share: int
     file: int
     packed: bytes
 
 
-def split(job: Job, number: int, shares: int) -> list[Bundle]:
+def split(job: SparkJob, number: int, shares: int) -> list[Bundle]:
     """The rows of a file, by shares of the students, each in the order of the file."""
     file = job.dataset.files[number]
-    outcome = _attempt(lambda: list(_split(job.dataset, number, shares)), 0, file.name)
-    return [Bundle(0, NO_FILE, pickle.dumps(outcome))] if outcome.value is None else outcome.value
+    result = _attempt(lambda: list(_split(job.dataset, number, shares)), 0, file.name)
+    return [Bundle(0, NO_FILE, pickle.dumps(result))] if result.value is None else result.value
 
 
 def _split(dataset: Dataset, number: int, shares: int) -> Iterator[Bundle]:
     table = dataset.read_file(dataset.files[number]).table
-    reading_of(dataset).check(complete(table))  # here rows have their numbers still
-    start, order = parted(schema.combined(table["student"]), shares, EVERYONE)
+    reading_of(dataset).check(with_items(table))  # while the numbers of the rows are known
+    start, order = by_share(schema.combined(table["student"]), shares, EVERYONE)
     columns = {name: schema.combined(table[name]) for name in table.column_names}
     plain = {name: each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for name, each in columns.items()}
     table = pa.table(plain).take(pa.array(order))
@@ -146,7 +145,7 @@ def _packed(table: pa.Table) -> bytes:
     return packed
 
 
-def gathered(job: Job, bundles: Iterable[Bundle], work: Work) -> Outcome:
+def gathered(job: SparkJob, bundles: Iterable[Bundle], task: Task) -> TaskResult:
     """Work on shares of the students, given all that was sent to them: each is a part."""
     shares: dict[int, list[Bundle]] = {}
     failed = []
@@ -155,16 +154,16 @@ def gathered(job: Job, bundles: Iterable[Bundle], work: Work) -> Outcome:
             failed.append(pickle.loads(bundle.packed))
         else:
             shares.setdefault(bundle.share, []).append(bundle)
-    return total(failed or [_joined(job, share, shares[share], work) for share in sorted(shares)], work)
+    return total(failed or [_joined(job, share, shares[share], task) for share in sorted(shares)], task)
 
 
-def _joined(job: Job, share: int, bundles: list[Bundle], work: Work) -> Outcome:
+def _joined(job: SparkJob, share: int, bundles: list[Bundle], task: Task) -> TaskResult:
     in_order = sorted(bundles, key=lambda bundle: bundle.file)
     table = pa.concat_tables([pa.ipc.open_stream(bundle.packed).read_all() for bundle in in_order])
-    return _attempt(lambda: work.use(job, log_of(job.dataset, table), share), len(table))
+    return _attempt(lambda: task.use(job, log_of(job.dataset, table), share), len(table))
 
 
-# ---- work -------------------------------------------------------------------
+# ---- what a task does -------------------------------------------------------
 
 
 class Written(NamedTuple):
@@ -174,15 +173,15 @@ class Written(NamedTuple):
     parts: int
 
 
-def scoring(folder: str) -> Work:
+def scoring(folder: str) -> Task:
     """Write the scores of a part; a second attempt at a part replaces what the first wrote by the same."""
 
-    def write(job: Job, log: Log, part: int) -> Written:
-        _, mastery = scored(job.model, log, job.time)
+    def write(job: SparkJob, log: Log, part: int) -> Written:
+        _, mastery = states_and_mastery(job.model, log, time=job.time)
         write_part(mastery, Path(folder) / PARTS.replace("*", f"{part:05d}"), compression="snappy")
         return Written(len(mastery), 1)
 
-    return Work(write, lambda all_of_it: Written(*map(sum, zip(*all_of_it, strict=True))))
+    return Task(write, lambda all_of_it: Written(*map(sum, zip(*all_of_it, strict=True))))
 
 
-COUNTING = Work(lambda job, log, part: job.model.stats(log), added)
+COUNTING = Task(lambda job, log, part: job.model.stats(log), added)

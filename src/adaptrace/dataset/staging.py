@@ -1,9 +1,8 @@
-"""Work: where outputs are made, hidden, until they are whole; a run that was killed goes on there."""
+"""Staging: outputs are made in hidden folders and appear when they are whole; a run that was killed is resumed there."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -12,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from adaptrace.dataset import state as states
-from adaptrace.dataset.state import State
+from adaptrace.dataset.state import Manifest
 from adaptrace.errors import OutputError
 from adaptrace.io import envelope
 from adaptrace.io.atomic import replacing
@@ -23,7 +24,7 @@ MASTERY = "mastery"  # what the manifest of an output calls it
 
 
 @dataclass(frozen=True)
-class Work:
+class Staging:
     """The hidden folder beside an output, and the one beside its state.
 
     Attributes
@@ -35,42 +36,59 @@ class Work:
     """
 
     out: Path
-    state: Path | None
+    state: Path | None = None
 
     @property
     def folder(self) -> Path:
-        """Where the run keeps what it needs to go on."""
+        """Where the run keeps what it needs to be resumed."""
         return self.out.with_name(f".{self.out.name}.partial")
 
     @property
-    def parts(self) -> Path:
+    def new_out(self) -> Path:
         """Where the output is made."""
         return self.folder / "out"
 
     @property
-    def states(self) -> Path:
-        """Where the parts of the state are made."""
+    def new_state(self) -> Path:
+        """Where the files of the state are made."""
         folder = self.state if self.state is not None else self.out
         return folder.with_name(f".{folder.name}.partial-state")
 
     @property
     def done(self) -> Path:
-        """Where a sweep notes what is done."""
+        """Where a run notes which logs are done, and keeps the rows of students who stand in several pieces."""
         return self.folder / "done"
 
+    @property
+    def _old_out(self) -> Path:
+        return self.out.with_name(f".{self.out.name}.old")
+
+    # ---- before the work ----
+
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Keep other runs from the same outputs inside the block; the system ends the claim of a process that dies.
+    def locked(self) -> Iterator[None]:
+        """Keep other runs from the same outputs inside the block; the system ends the lock of a process that dies.
 
         Raises
         ------
         OutputError
             If another run is at work on them.
         """
-        with contextlib.ExitStack() as claims:
+        with contextlib.ExitStack() as locks:
             for folder in (self.out, *([self.state] if self.state is not None else [])):
-                claims.enter_context(_claim(folder))
+                locks.enter_context(_lock(folder))
             yield
+
+    def recover(self) -> None:
+        """Finish what a :meth:`finish` that was interrupted began."""
+        ready = _read(self.folder / READY)
+        if ready is not None:
+            if self.state is not None and ready["state"] is not None:
+                self._move_state(self.state, Manifest.from_dict(ready["state"]))
+            if self.new_out.exists():
+                self._swap()
+            shutil.rmtree(self.folder)
+        shutil.rmtree(self._old_out, ignore_errors=True)
 
     def check(self) -> None:
         """Refuse an output that would overwrite what no run of ours has made.
@@ -88,13 +106,13 @@ class Work:
                 raise OutputError(f"{folder}: got a folder that holds {held}; expected a new or empty one, or one of {kind}")
 
     def begin(self, plan: Mapping[str, Any]) -> bool:
-        """Make ready for a run; whether it goes on with one of the same plan that was interrupted."""
-        folders = (self.parts, self.done, *([self.states] if self.state is not None else []))
+        """Make ready for a run; whether it resumes one of the same plan that was interrupted."""
+        folders = (self.new_out, self.done, *([self.new_state] if self.state is not None else []))
         if _read(self.folder / PLAN) == plan:
-            for path in [path for folder in folders for path in folder.glob(".*")]:  # what the other was in the middle of
+            for path in [path for folder in folders for path in folder.glob(".*")]:  # files that were not whole yet
                 path.unlink()
             return True
-        for folder in (self.folder, self.states):
+        for folder in (self.folder, self.new_state):
             shutil.rmtree(folder, ignore_errors=True)
         try:
             for folder in folders:
@@ -104,71 +122,57 @@ class Work:
         _write(self.folder / PLAN, plan)
         return False
 
-    def discard(self) -> None:
-        """Remove what an interrupted run left: the next one starts anew. Outputs that were whole appear."""
-        self.recover()
-        for folder in (self.folder, self.states, self._old):
-            shutil.rmtree(folder, ignore_errors=True)
+    # ---- after the work ----
 
-    # ---- the end ----
-
-    def finish(self, about: Mapping[str, Any], state: State | None) -> None:
+    def finish(self, about: Mapping[str, Any], state: Manifest | None) -> None:
         """Let the outputs appear: both are whole now. What a kill leaves undone here, :meth:`recover` does."""
-        envelope.write(self.parts / states.MANIFEST, MASTERY, about)
+        envelope.write(self.new_out / states.MANIFEST, MASTERY, about)
         _write(self.folder / READY, {"state": state.to_dict() if state is not None else None})
         self.recover()
 
-    def recover(self) -> None:
-        """Finish what an interrupted :meth:`finish` began."""
-        ready = _read(self.folder / READY)
-        if ready is not None:
-            if self.state is not None and ready["state"] is not None:
-                self._move_state(self.state, State.from_dict(ready["state"]))
-            if self.parts.exists():
-                self._swap()
-            shutil.rmtree(self.folder)
-        shutil.rmtree(self._old, ignore_errors=True)
-
-    @property
-    def _old(self) -> Path:
-        return self.out.with_name(f".{self.out.name}.old")
-
-    def _move_state(self, folder: Path, state: State) -> None:
+    def _move_state(self, folder: Path, state: Manifest) -> None:
         folder.mkdir(exist_ok=True)
-        if self.states.exists():
-            for path in self.states.glob("*.parquet"):
+        if self.new_state.exists():
+            for path in self.new_state.glob("*.parquet"):
                 os.replace(path, folder / path.name)
             states.save(folder, state)
-            shutil.rmtree(self.states)
+            shutil.rmtree(self.new_state)
 
     def _swap(self) -> None:
         if self.out.exists():
             for path in self.out.iterdir():  # what others put there stays
                 if path.suffix != ".parquet" and path.name != states.MANIFEST:
-                    os.replace(path, self.parts / path.name)
-            shutil.rmtree(self._old, ignore_errors=True)
-            os.replace(self.out, self._old)
-        os.replace(self.parts, self.out)
+                    os.replace(path, self.new_out / path.name)
+            shutil.rmtree(self._old_out, ignore_errors=True)
+            os.replace(self.out, self._old_out)
+        os.replace(self.new_out, self.out)
+
+    def discard(self) -> None:
+        """Remove what an interrupted run left: the next one starts anew. Outputs that were whole appear."""
+        self.recover()
+        for folder in (self.folder, self.new_state, self._old_out):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _claim(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder inside the block. Its file stays for good: to remove it would let two runs in."""
     path = folder.with_name(f".{folder.name}.lock")
+    if path.is_symlink():
+        raise OutputError(f"{path}: got a link; expected the lock of an earlier run, or nothing: remove it")
+    lock = FileLock(path)
     try:
-        file = path.open("w")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(f"{folder}: another run is at work on it; wait for its end or choose another folder") from error
     except OSError as error:
         raise OutputError(
             f"{folder}: cannot be written: {error.strerror}; choose a folder that exists and is writable"
         ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"{folder}: another run is at work on it; wait for its end or choose another folder") from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def kind_of(folder: Path) -> str | None:

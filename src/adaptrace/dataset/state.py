@@ -1,8 +1,8 @@
-"""State: what every student knew after the last night, so that tonight needs tonight's rows alone.
+"""State: what every student knew after the last run, so that the next run needs the new rows alone.
 
 A state is a folder: Parquet parts that hold the states of students (:func:`adaptrace.models.bkt.state_table.states`), and a
 manifest that says which parts count, which model made them and which files of the log they have seen. A part is a base and, after
-some nights, *later* files with the rows that changed since: their column ``row`` says which row of the part they replace. What
+some runs, *later* files with the rows that changed since: their column ``row`` says which row of the part they replace. What
 the manifest does not name does not count, so that a state changes in the one moment when its manifest does.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,20 +20,28 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.encoding import encode
-from adaptrace.dataset.survey import File, sort_of
+from adaptrace.dataset.dataset import Dataset, File, sort_of
 from adaptrace.errors import DataError, ModelError, Problem
-from adaptrace.io import envelope
+from adaptrace.io import arrow_check, envelope
 from adaptrace.io.atomic import replacing
-from adaptrace.io.files import told
+from adaptrace.io.files import reading_errors
+from adaptrace.models.bkt.state_table import GRADIENT
 
 MANIFEST = "_manifest.json"
+DAMAGED = "the state is damaged: start a new one in another folder"
 STATE = "state"  # what the manifest calls it
 GROUP_ROWS = 1 << 17  # of a row group: what is looked through at once stays in the cache
 ROW = "row"  # of a later file: which row of the part it replaces, or adds
 
 
+IntArray = NDArray[np.int64]
+
+
+# ---- the manifest -----------------------------------------------------------
+
+
 @dataclass(frozen=True)
-class Part:
+class StatePart:
     """Students, and the files that say what they know.
 
     Attributes
@@ -52,7 +60,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """What it is called whatever the night: its base without the number of its night."""
+        """What it is called in every run: its base without the number of the run."""
         return self.base.split("-", 1)[1]
 
     @property
@@ -62,7 +70,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenFile:
     """A file of the log that a state has seen."""
 
     name: str
@@ -71,14 +79,14 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class State:
-    """What a manifest says.
+class Manifest:
+    """What a state says of itself.
 
     Attributes
     ----------
     model
         Fingerprint of the model.
-    night
+    increment
         How many times it was brought up to date.
     seen
         Files of the log whose rows are in it.
@@ -89,29 +97,29 @@ class State:
     """
 
     model: str
-    night: int
-    seen: tuple[Seen, ...]
-    parts: tuple[Part, ...]
+    increment: int
+    seen: tuple[SeenFile, ...]
+    parts: tuple[StatePart, ...]
     texts: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
             "model": self.model,
-            "night": self.night,
+            "night": self.increment,
             "seen": [[each.name, each.identity, each.rows] for each in self.seen],
             "parts": [[each.base, list(each.later), each.rows] for each in self.parts],
             "texts": list(self.texts),
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> State:
+    def from_dict(cls, content: Mapping[str, Any]) -> Manifest:
         """What :meth:`to_dict` described."""
-        seen = tuple(Seen(*each) for each in content["seen"])
-        parts = tuple(Part(base, tuple(later), rows) for base, later, rows in content["parts"])
+        seen = tuple(SeenFile(*each) for each in content["seen"])
+        parts = tuple(StatePart(base, tuple(later), rows) for base, later, rows in content["parts"])
         return cls(content["model"], content["night"], seen, parts, tuple(content["texts"]))
 
-    def fresh(self, files: Sequence[File], source: str) -> list[File]:
+    def new_files(self, dataset: Dataset) -> list[File]:
         """The files that it has not seen.
 
         Raises
@@ -120,22 +128,24 @@ class State:
             If a file that it has seen has changed since.
         """
         known, names = {(each.name, each.identity) for each in self.seen}, {each.name for each in self.seen}
-        fresh = [file for file in files if (file.name, file.identity) not in known]
-        # a folder of tonight's files alone may use names again
-        changed = [file for file in fresh if file.name in names] if len(fresh) < len(files) else []
+        new = [file for file in dataset.files if (file.name, file.identity) not in known]
+        # a folder of new files alone may use names again
+        changed = [file for file in new if file.name in names] if len(new) < len(dataset.files) else []
         if changed:
             remedy = "put new rows into new files, or start a new state in another folder from the whole log"
             expected = "files that the state has seen to stay as they were"
-            raise DataError(source, [Problem("a file that changed", expected, remedy, file=file.name) for file in changed])
-        return fresh
+            raise DataError(
+                dataset.source, [Problem("a file that changed", expected, remedy, file=file.name) for file in changed]
+            )
+        return new
 
 
-def seen(files: Iterable[File]) -> tuple[Seen, ...]:
+def seen(files: Iterable[File]) -> tuple[SeenFile, ...]:
     """What a state remembers of files."""
-    return tuple(Seen(file.name, file.identity, file.rows) for file in files)
+    return tuple(SeenFile(file.name, file.identity, file.rows) for file in files)
 
 
-def load(folder: Path, model: str) -> State | None:
+def load(folder: Path, model: str) -> Manifest | None:
     """The state in a folder; None if there is none yet.
 
     Raises
@@ -145,7 +155,7 @@ def load(folder: Path, model: str) -> State | None:
     """
     if not (folder / MANIFEST).exists():
         return None
-    state = State.from_dict(envelope.read(folder / MANIFEST, STATE))
+    state = Manifest.from_dict(envelope.read(folder / MANIFEST, STATE))
     if state.model != model:
         raise ModelError(
             f"{folder}: a state of model {state.model}; expected {model}, the model given: score with the model that made it, "
@@ -157,7 +167,7 @@ def load(folder: Path, model: str) -> State | None:
     return state
 
 
-def save(folder: Path, state: State) -> None:
+def save(folder: Path, state: Manifest) -> None:
     """Make this the state in the folder: its parts are there already. Files that no longer count go."""
     envelope.write(folder / MANIFEST, STATE, state.to_dict())
     counts = {name for part in state.parts for name in part.files}
@@ -183,49 +193,37 @@ def write_part(table: pa.Table, path: Path, *, compression: str = "none") -> Non
         )
 
 
-def read_part(folder: Path, state: State, part: Part) -> pa.Table:
+def read_part(folder: Path, state: Manifest, part: StatePart) -> pa.Table:
     """The states of a part; student and skill as dictionaries if they are text."""
-    whole, *later = (_read(folder / name, state.texts) for name in part.files)
+    whole, *later = (_read(folder / name, state, part) for name in part.files)
     if not later:
         return whole
     rows = np.concatenate([table[ROW].to_numpy() for table in later])
     return replaced(whole, pa.concat_tables(table.drop_columns([ROW]) for table in later), rows)
 
 
-class Group(NamedTuple):
-    """A row group of a part."""
-
-    table: pa.Table
-    first: int  # row of the base that it begins with
-    later: NDArray[np.int64] | None = None  # (n_rows,) of a later file: the row of the part that each replaces
-
-    def rows(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Which rows of the part some of its rows are."""
-        return self.first + at if self.later is None else self.later[at]
-
-
-def groups(folder: Path, state: State, part: Part) -> Iterator[Group]:
-    """The row groups of a part; what is in a later one counts more."""
+def row_groups(folder: Path, state: Manifest, part: StatePart) -> Iterator[tuple[pa.Table, IntArray]]:
+    """The row groups of a part, and which row of the part each of their rows is; what is in a later one counts more."""
     for name in part.files:
         first = 0
-        with told(folder / name), _open(folder / name, state.texts) as opened:
+        with reading_errors(folder / name), _open(folder / name, state.texts) as opened:
             for number in range(opened.num_row_groups):
-                table = opened.read_row_group(number, use_threads=False)
+                table = _checked(opened.read_row_group(number, use_threads=False), folder / name, part)
                 if name == part.base:
-                    yield Group(table, first)
+                    yield table, np.arange(first, first + len(table))
                 else:
-                    yield Group(table.drop_columns([ROW]), first, table[ROW].to_numpy())
+                    yield table.drop_columns([ROW]), table[ROW].to_numpy()
                 first += len(table)
 
 
-def replaced(table: pa.Table, changes: pa.Table, row: NDArray[np.int64]) -> pa.Table:
+def replaced(table: pa.Table, changes: pa.Table, row: IntArray) -> pa.Table:
     """A table with changes in the place of its rows, or after them; of several for one row the last counts."""
     latest = np.arange(max(len(table), int(row.max(initial=-1)) + 1))
     latest[row] = len(table) + np.arange(len(row))
     return pa.concat_tables([table, changes]).unify_dictionaries().combine_chunks().take(pa.array(latest)).combine_chunks()
 
 
-def plain(table: pa.Table) -> pa.Table:
+def with_plain_numbers(table: pa.Table) -> pa.Table:
     """States as their parts hold them: names that are numbers are not codes."""
     for at, name in enumerate(("student", "skill")):
         if sort_of(table[name].type) != "text":
@@ -233,16 +231,31 @@ def plain(table: pa.Table) -> pa.Table:
     return table
 
 
-def _read(path: Path, texts: Sequence[str]) -> pa.Table:
-    with told(path), _open(path, texts) as opened:
-        return opened.read(use_threads=False).combine_chunks()
+def _read(path: Path, state: Manifest, part: StatePart) -> pa.Table:
+    with reading_errors(path), _open(path, state.texts) as opened:
+        return _checked(opened.read(use_threads=False), path, part).combine_chunks()
 
 
 def _open(path: Path, texts: Sequence[str]) -> pyarrow.parquet.ParquetFile:
+    lacking = sorted({"student", "skill", "odds", *GRADIENT, "opportunities"} - set(pyarrow.parquet.read_schema(path).names))
+    if lacking:
+        raise DataError(str(path), [Problem(f"no column '{name}'", "states of students", DAMAGED) for name in lacking])
     return pyarrow.parquet.ParquetFile(path, read_dictionary=list(texts), memory_map=True)
 
 
-def runs_of(names: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+def _checked(table: pa.Table, path: Path, part: StatePart) -> pa.Table:
+    """What was read of a file of a part, if its memory is sound and the rows that it replaces are the part's."""
+    arrow_check.checked(table, str(path))
+    if path.name in part.later:
+        row = table[ROW].to_numpy()
+        wrong = np.flatnonzero((row < 0) | (row >= part.rows))
+        if len(wrong):
+            expected = f"a row of the part's {part.rows:,}"
+            raise DataError(str(path), [Problem(str(row[wrong[0]]), expected, DAMAGED, ROW, int(wrong[0]) + 1, len(wrong) - 1)])
+    return table
+
+
+def runs_of(names: pa.Array) -> tuple[pa.Array, IntArray]:
     """The names of rows that stand together, and where each such run begins, (n_runs + 1,)."""
     values = names.indices.to_numpy() if pa.types.is_dictionary(names.type) else names.to_numpy()
     edges = np.flatnonzero(values[1:] != values[:-1]) + 1
@@ -251,7 +264,7 @@ def runs_of(names: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
     return distinct.dictionary_decode() if pa.types.is_dictionary(names.type) else distinct, starts
 
 
-def without(folder: Path, student: str, renamed: Mapping[str, str]) -> int:
+def forget(folder: Path, student: str, *, renamed: Mapping[str, str]) -> int:
     """Take a student out of a state; rows that went.
 
     Parameters
@@ -263,7 +276,7 @@ def without(folder: Path, student: str, renamed: Mapping[str, str]) -> int:
     renamed
         Old identity -> new one, of the files of the log that were written again without the student.
     """
-    state = State.from_dict(envelope.read(folder / MANIFEST, STATE))
+    state = Manifest.from_dict(envelope.read(folder / MANIFEST, STATE))
     parts, gone = [], 0
     for number, part in enumerate(state.parts):
         table = read_part(folder, state, part)
@@ -271,7 +284,7 @@ def without(folder: Path, student: str, renamed: Mapping[str, str]) -> int:
         if not keep.all():
             left = int(keep.sum())
             gone += part.rows - left
-            part = Part(f"{state.night:04d}-without-{number:04d}-{left}.parquet", (), left)
+            part = StatePart(f"{state.increment:04d}-without-{number:04d}-{left}.parquet", (), left)
             kept = table.filter(pa.array(keep))
             if "student" in state.texts:  # a dictionary would still hold the name
                 kept = kept.set_column(0, "student", encode(schema.combined(kept["student"])))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from adaptrace.data.log import Log
-from adaptrace.dataset.partition import each_log
-from adaptrace.dataset.survey import Layout
-from adaptrace.models.bkt import BKT
+from adaptrace.dataset.dataset import ReadOptions
+from adaptrace.dataset.partition import logs_of_dataset
+from adaptrace.models import BKT, Countable, require
 from adaptrace.stats.stats import Stats, added
 
 
@@ -30,7 +30,7 @@ def stats_dataset(
     source
         A folder (also hive-partitioned), file or glob.
     model
-        Its options say what is told apart, as in :meth:`adaptrace.BKT.stats`.
+        Its options say what is distinguished, as in :meth:`adaptrace.BKT.stats`.
     memory, workers
         As in :func:`adaptrace.score_dataset`. The counts themselves are in memory too.
     columns, time_unit
@@ -50,8 +50,9 @@ def stats_dataset(
     >>> stats_dataset(sample_path("responses.parquet"), at.BKT())
     Stats(24 skills, 25,169 responses in 5,620 prefixes)
     """
-    layout = Layout.of(model, columns, time_unit)
-    return added(each_log(source, model.stats, layout, memory=memory, workers=workers, progress=progress))
+    require(model, Countable, "stats_dataset")
+    options = ReadOptions.of(model, columns=columns, time_unit=time_unit)
+    return added(logs_of_dataset(source, model.stats, options=options, memory=memory, workers=workers, progress=progress))
 
 
 def logs_of(
@@ -63,7 +64,7 @@ def logs_of(
     time_unit: str | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Log]:
-    """A folder of Parquet as logs that share no student, one after another, e.g. for :func:`adaptrace.pace`.
+    """A folder of Parquet as logs that share no student, one after another, e.g. for :func:`adaptrace.report.pace`.
 
     Parameters
     ----------
@@ -90,5 +91,5 @@ def logs_of(
     >>> [len(log) for log in logs_of(sample_path("responses.parquet"), at.BKT())]
     [23550]
     """
-    layout = Layout.of(model, columns, time_unit)
-    return each_log(source, lambda log: log, layout, memory=memory, progress=progress)
+    options = ReadOptions.of(model, columns=columns, time_unit=time_unit)
+    return logs_of_dataset(source, lambda log: log, options=options, memory=memory, progress=progress)

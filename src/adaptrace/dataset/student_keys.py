@@ -1,9 +1,9 @@
-"""Students: known by 64 bits of their names, and who of them has rows in several pieces of a dataset."""
+"""Students known by 64 bits of their names, and who of them has rows in several pieces of a dataset."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adaptrace.data.encoding import encode
-from adaptrace.dataset.survey import LARGE, Dataset, Piece, sort_of
+from adaptrace.dataset.dataset import LARGE, Dataset, Piece, sort_of
 from adaptrace.kernels import hashing as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
@@ -19,7 +19,10 @@ from adaptrace.kernels.rows import group, segment_starts
 
 KeyArray = NDArray[np.uint64]
 
-SCATTERED = 0.5  # from this share of students in several pieces on, all are put into buckets
+MANY = 0.5  # from this share of students in several pieces on, all go into buckets
+
+
+# ---- keys -------------------------------------------------------------------
 
 
 def keys_of(names: pa.Array) -> KeyArray:
@@ -35,8 +38,8 @@ def keys_of(names: pa.Array) -> KeyArray:
     return out
 
 
-class Names:
-    """Names that others are looked up among again and again."""
+class StudentIndex:
+    """Names of students, among which others are looked up again and again."""
 
     def __init__(self, names: pa.Array) -> None:
         self._names, self._keys = names, keys_of(names)
@@ -51,6 +54,44 @@ class Names:
         same = pc.equal(names.take(pa.array(hit)), self._names.take(pa.array(found[hit])).cast(names.type))
         found[hit[~same.to_numpy(zero_copy_only=False)]] = -1  # another name of the same key
         return found
+
+
+# ---- students in several pieces ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class ScatteredStudents:
+    """Who has rows in several pieces: everyone, or the students of these keys, sorted; false if it is nobody."""
+
+    everyone: bool
+    keys: KeyArray
+
+    def __bool__(self) -> bool:
+        return self.everyone or len(self.keys) > 0
+
+    def has(self, keys: KeyArray) -> NDArray[np.bool_]:
+        """Which of these students are among them."""
+        return np.ones(len(keys), bool) if self.everyone else np.isin(keys, self.keys)
+
+
+EVERYONE, NOBODY = (ScatteredStudents(each, np.empty(0, np.uint64)) for each in (True, False))
+
+
+def scattered_students(dataset: Dataset, pieces: list[Piece], *, log_rows: int, workers: int) -> ScatteredStudents:
+    """Who has rows in several pieces, or in one that is larger than a log should be."""
+    if len(pieces) <= 1 and dataset.rows <= LARGE * log_rows:
+        return NOBODY
+    many: list[KeyArray] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for number, keys in enumerate(pool.map(lambda piece: _students_of(dataset, piece), pieces)):
+            many += [keys, keys] if pieces[number].rows > LARGE * log_rows else [keys]
+            if number + 1 in (2, 8, 32, len(pieces)):
+                every, count = np.unique(np.concatenate(many), return_counts=True)
+                scattered = ScatteredStudents(len(every) > 0 and bool((count > 1).mean() > MANY), every[count > 1])
+                if scattered.everyone:
+                    pool.shutdown(cancel_futures=True)
+                    return scattered
+    return scattered
 
 
 def _students_of(dataset: Dataset, piece: Piece) -> KeyArray:
@@ -71,22 +112,8 @@ def _distinct(chunk: pa.Array) -> pa.Array:
     return pa.array(out[: kernels.runs(values, out)])
 
 
-class Split(NamedTuple):
-    """Who has rows in several pieces."""
-
-    everyone: bool
-    keys: KeyArray  # of the students, sorted, unless it is everyone
-
-    def has(self, keys: KeyArray) -> NDArray[np.bool_]:
-        """Which of these students are among them."""
-        return np.ones(len(keys), bool) if self.everyone else np.isin(keys, self.keys)
-
-
-EVERYONE, NOBODY = (Split(each, np.empty(0, np.uint64)) for each in (True, False))
-
-
-def parted(students: pa.Array, shares: int, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows by share of the students, each in its order, those of who is not split last.
+def by_share(students: pa.Array, shares: int, scattered: ScatteredStudents) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows by share of the students, each in its order; last those of students who are not scattered.
 
     Returns
     -------
@@ -97,24 +124,7 @@ def parted(students: pa.Array, shares: int, split: Split) -> tuple[NDArray[np.in
     """
     coded = encode(students)
     keys = keys_of(coded.dictionary)
-    share = np.where(split.has(keys), (keys % np.uint64(shares)).astype(np.int32), shares)[coded.indices.to_numpy()]
+    share = np.where(scattered.has(keys), (keys % np.uint64(shares)).astype(np.int32), shares)[coded.indices.to_numpy()]
     start, order = segment_starts(share, shares + 1), np.empty(len(students), np.int64)
     group(share, start, order)
     return start, order
-
-
-def split_of(dataset: Dataset, pieces: list[Piece], rows: int, workers: int) -> Split:
-    """Who has rows in several pieces, or in one that is larger than a piece should be."""
-    if len(pieces) == 1 and pieces[0].rows <= LARGE * rows:
-        return NOBODY
-    many: list[KeyArray] = []
-    with ThreadPoolExecutor(workers) as pool:
-        for number, keys in enumerate(pool.map(lambda piece: _students_of(dataset, piece), pieces)):
-            many += [keys, keys] if pieces[number].rows > LARGE * rows else [keys]
-            if number + 1 in (2, 8, 32, len(pieces)):
-                every, count = np.unique(np.concatenate(many), return_counts=True)
-                split = Split(len(every) > 0 and bool((count > 1).mean() > SCATTERED), every[count > 1])
-                if split.everyone:
-                    pool.shutdown(cancel_futures=True)
-                    return split
-    return split

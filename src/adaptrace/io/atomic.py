@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from adaptrace.errors import OutputError
+
+NEW_FILE, PRIVATE = 0o666, 0o600  # modes; the system takes its umask off
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
     """Give a temporary path beside the target; move it there if the block ends well, remove it if not.
 
-    A target that is there already hands its rights on. ``mark`` is put into the temporary name.
+    A new file may be read by whom the umask allows; a file that is replaced keeps its mode. ``mark`` is put into the temporary
+    name.
     """
     target = Path(path)
+    temporary = target.with_name(f".{target.name}.{mark}{secrets.token_hex(4)}{target.suffix}")
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.{mark}", suffix=target.suffix)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE if target.exists() else NEW_FILE))
     except OSError as error:
         raise OutputError(
             f"{target}: cannot be written: {error.strerror}; choose a folder that exists and is writable"
         ) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+        if target.exists():
+            os.chmod(temporary, target.stat().st_mode & 0o777)
         os.replace(temporary, target)
     except OutputError:
         raise
@@ -36,9 +39,3 @@ def replacing(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing was changed") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

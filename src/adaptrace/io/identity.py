@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from adaptrace.io.files import ARROW, PARQUET, ending_of, find_files, is_stream, told
+from adaptrace.io.files import ARROW, PARQUET, ending_of, find_files, is_stream, reading_errors
 
-WAS = b"adaptrace.was"  # in a file's metadata: the identities it had before, a JSON list
+EARLIER = b"adaptrace.was"  # in a file's metadata: the identities it had before, a JSON list
 
 
 def identity(path: str | os.PathLike[str]) -> str:
@@ -29,7 +29,7 @@ def identity(path: str | os.PathLike[str]) -> str:
     16
     """
     place, digest = Path(path), hashlib.sha256()
-    with told(place), place.open("rb") as file:
+    with reading_errors(place), place.open("rb") as file:
         if ending_of(place) in PARQUET:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - 8, 0))  # the length of the footer, then "PAR1" (Parquet format, "File format")
@@ -42,13 +42,13 @@ def identity(path: str | os.PathLike[str]) -> str:
 
 def identities(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The identity of a file, then those it had before rows were taken out of it (latest first), as far as it can say."""
-    return (identity(path), *json.loads((_metadata(Path(path)) or {}).get(WAS, b"[]")))
+    return (identity(path), *json.loads((_metadata(Path(path)) or {}).get(EARLIER, b"[]")))
 
 
 def _metadata(path: Path) -> dict[bytes, bytes] | None:
     """What a Parquet or Arrow file says beside its table."""
     ending, found = ending_of(path), None
-    with told(path):
+    with reading_errors(path):
         if ending in PARQUET:
             found = pyarrow.parquet.read_metadata(path).metadata
         elif ending in ARROW:

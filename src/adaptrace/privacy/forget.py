@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from adaptrace.dataset import state as states
-from adaptrace.dataset.staging import Work, kind_of
+from adaptrace.dataset.staging import Staging, kind_of
 from adaptrace.errors import DataError, OutputError, Problem
 from adaptrace.io import atomic, files, identity
 from adaptrace.kernels import parallel
@@ -99,16 +99,16 @@ def forget_student(
     """Take a student's rows out of every file of datasets, and name the models that used them.
 
     Only the files that hold the student are written again, one after the other, each whole or not at all: in their format, row
-    groups, compression and metadata, which from then on tells the identities the file had before. A run that was interrupted is
-    finished by running it again. Models are not changed: make those again that used the student.
+    groups, compression and metadata, which from then on also lists the identities that the file had before. A run that was
+    interrupted is finished by running it again. Models are not changed: make those again that used the student.
 
     Parameters
     ----------
     student, datasets, column, models
         As in :func:`find_student`.
     state
-        The folder of a state (:func:`adaptrace.score_dataset`): it forgets the student, and learns which files it has seen are
-        the same but for their rows.
+        The folder of a state (:func:`adaptrace.score_dataset`): the student is taken out of it too, and it notes which of
+        the files that it has seen were written again.
 
     Raises
     ------
@@ -119,13 +119,13 @@ def forget_student(
     """
     places = list(datasets)
     _check_kinds(places)
-    for place in (*places, *([] if state is None else [state])):  # rows of the log that a killed run had put aside
-        Work(Path(place), None).discard()
+    for place in (*places, *([] if state is None else [state])):  # a killed run may have left rows of the log there
+        Staging(Path(place)).discard()
     searched = _search(student, places, column)
     kept = [] if state is None else _search(student, [state], column)
     after = _forget_all(student, searched)
     if state is not None:
-        states.without(Path(state), student, renamed(places))
+        states.forget(Path(state), student, renamed=renamed(places))
     return _report(student, [*searched, *kept], models, after)
 
 
@@ -199,7 +199,7 @@ def _groups(file: Path, column: str, student: str) -> list[int] | None:
 
     All of a column of dictionaries: these may hold names that no row has, of which the statistics do not know.
     """
-    with files.told(file), pyarrow.parquet.ParquetFile(file) as opened:
+    with files.reading_errors(file), pyarrow.parquet.ParquetFile(file) as opened:
         footer, kind = opened.metadata, opened.schema_arrow.field(column).type
     if pa.types.is_dictionary(kind):
         return None
@@ -230,7 +230,7 @@ def _forget_all(student: str, searched: Sequence[Searched]) -> dict[Path, str]:
 def _forget(student: str, searched: Searched) -> str:
     """Write a file again without a student's rows: its new identity."""
     path = searched.path.resolve()  # what a link leads to, not the link
-    notes = {identity.WAS: json.dumps(searched.identities).encode()}
+    notes = {identity.EARLIER: json.dumps(searched.identities).encode()}
     with atomic.replacing(path, MARK) as temporary:
         rewrite.rewrite(path, temporary, partial(_without, student, searched), notes)
         if identity.identity(path) != searched.identities[0]:

@@ -101,8 +101,8 @@ def _use(path: str | os.PathLike[str], student: str, searched: Sequence[Searched
 def _made_of(path: str | os.PathLike[str]) -> tuple[set[str], list[dict[str, Any]]]:
     """The students that a model or stats file names, and the files it was made of."""
     if ending_of(Path(path)) in PARQUET:
-        symbols = parquet.read(path).symbols
-        return set(symbols["student"].to_pylist() if "student" in symbols.column_names else ()), parquet.sources(path)
+        seen = parquet.read(path).observations
+        return set(seen["student"].to_pylist() if "student" in seen.column_names else ()), parquet.sources(path)
     return _names(models.load(path)), envelope.sources(path)
 
 

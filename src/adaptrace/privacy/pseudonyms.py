@@ -1,4 +1,4 @@
-"""Pseudonyms: names replaced by what only the holder of a key can make of them, the same in every file and every night.
+"""Pseudonyms: names replaced by what only the holder of a key can make of them, the same in every file and every run.
 
 A pseudonym is HMAC-SHA-256 (FIPS 198-1; RFC 2104) of the name of the column and the text of the name, cut to 128 bits
 (RFC 2104, sec. 5: not below half of the hash). Nobody without the key can make it, nor try names until one fits, which a
@@ -41,15 +41,15 @@ class Pseudonymized:
 def pseudonymize(
     source: PathLike,
     out: PathLike,
-    key_file: PathLike,
     *,
+    key_file: PathLike,
     columns: Sequence[str] = ("student",),
     mapping: Mapping[str, str] | None = None,
 ) -> Pseudonymized:
     """Write a table file, or a folder of them, with pseudonyms for names: file by file, in the same formats.
 
     One row group (of CSV 16 MiB) is in memory at a time. Nulls stay null; all other columns stay as they are. What is no table
-    file is not copied: it might hold names. A name has one pseudonym, whatever the file, the format and the night: 7 in a
+    file is not copied: it might hold names. A name has one pseudonym, whatever the file, the format and the run: 7 in a
     Parquet file is ``7`` in a CSV.
 
     Parameters
@@ -80,7 +80,7 @@ def pseudonymize(
     >>> from adaptrace.data.sample import sample_path
     >>> here = tempfile.mkdtemp()
     >>> new_key(f"{here}/key")
-    >>> pseudonymize(sample_path("responses.parquet"), f"{here}/log.parquet", f"{here}/key")
+    >>> pseudonymize(sample_path("responses.parquet"), f"{here}/log.parquet", key_file=f"{here}/key")
     Pseudonymized(files=1, rows=23550)
     """
     key, place, target = read_key(key_file), Path(source), Path(out)

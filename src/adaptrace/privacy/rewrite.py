@@ -17,9 +17,10 @@ import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
-from adaptrace.data import schema
+from adaptrace.data import checks, schema
 from adaptrace.errors import DataError, Problem
-from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, told
+from adaptrace.io import arrow_check
+from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, reading_errors
 
 ROWS = 1 << 20  # of a piece, at most
 BLOCK = 1 << 24  # bytes of a piece of a text file
@@ -36,11 +37,13 @@ Write = Callable[[pa.Table], None]
 def schema_of(path: Path) -> pa.Schema:
     """The columns of a table file; those of CSV are all text."""
     ending = ending_of(path)
-    with told(path):
+    with reading_errors(path):
         if ending in PARQUET:
-            return _without_views(pyarrow.parquet.read_schema(path).empty_table()).schema
-        with _open_arrow(path) if ending in ARROW else _open_delimited(path) as reader:
-            return _without_views(reader.schema.empty_table()).schema
+            columns = pyarrow.parquet.read_schema(path)
+        else:
+            with _open_arrow(path) if ending in ARROW else _open_delimited(path) as reader:
+                columns = reader.schema
+        return _without_views(arrow_check.checked(columns.empty_table(), str(path))).schema
 
 
 def pieces(path: Path, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None) -> Iterator[pa.Table]:
@@ -60,9 +63,9 @@ def pieces(path: Path, columns: Sequence[str] | None = None, groups: Sequence[in
     DataError
         If the file is damaged.
     """
-    with told(path):
+    with reading_errors(path):
         for batch in _batches(path, columns, groups):
-            piece = _without_views(pa.Table.from_batches([batch]))
+            piece = _without_views(arrow_check.checked(pa.Table.from_batches([batch]), str(path)))
             yield piece if columns is None else piece.select(columns)
 
 
@@ -242,7 +245,7 @@ def texts_of(names: pa.Array, file: Path, column: str) -> pa.StringArray:
     DataError
         If they are of a type that no names have.
     """
-    checked = schema.check_keys(names)
+    checked = checks.check_keys(names)
     if checked.array is None:
         raise DataError(str(file), [replace(problem, column=column) for problem in checked.problems])
     return schema.as_text(checked.array)
@@ -251,5 +254,5 @@ def texts_of(names: pa.Array, file: Path, column: str) -> pa.StringArray:
 def problem_of(kind: pa.DataType) -> Problem | None:
     """What keeps a column of a type from holding names."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    problems = () if pa.types.is_floating(kind) else schema.check_keys(schema.plain(pa.array([], kind))).problems
+    problems = () if pa.types.is_floating(kind) else checks.check_keys(schema.plain(pa.array([], kind))).problems
     return problems[0] if problems else None

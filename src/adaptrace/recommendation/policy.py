@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from adaptrace.recommendation.reasons import Reason
 FloatArray = NDArray[np.float64]
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Ranks items for students. It changes nothing and reads no clock.
 

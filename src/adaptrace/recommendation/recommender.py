@@ -18,7 +18,8 @@ from adaptrace.errors import ModelError
 from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model
 from adaptrace.models.criterion import Criterion
-from adaptrace.models.student import Student, moment_of
+from adaptrace.models.response import moment_of
+from adaptrace.models.student import Student
 from adaptrace.recommendation.choosing import Chosen, choose
 from adaptrace.recommendation.constraints import Constraints
 from adaptrace.recommendation.context import Context
@@ -253,7 +254,7 @@ def recommend(
 
 def check_kinds(policy: object, constraints: object, criterion: object = None) -> None:
     """Refuse options of a wrong type."""
-    if policy is not None and (isinstance(policy, type) or not hasattr(policy, "utility")):
+    if policy is not None and (isinstance(policy, type) or not isinstance(policy, Policy)):
         raise ValueError(f"policy: got {policy!r}; expected one like LowestMastery(), with its brackets")
     for name, given, kind in (("constraints", constraints, Constraints), ("criterion", criterion, Criterion)):
         if given is not None and not isinstance(given, kind):

@@ -57,7 +57,7 @@ def when_to_stop(
     skill = response.skills[0]
     mastery, n = student.mastery_at(skill, response.moment), student.opportunities.get(skill, 0)
     known = f"({percent(mastery)} likely known after {n} response{'s' * (n != 1)})"
-    if criterion.mastered(skill, mastery, n):
+    if criterion.mastered(skill, mastery=mastery, opportunities=n):
         return Stop(stop=True, because="mastered", sentence=f"Stop: {skill} is mastered {known}.")
     if n >= WHEEL_SPINNING and not ever:
         sentence = f"Stop: more of the same practice is unlikely to help with {skill} {known}; ask a person."

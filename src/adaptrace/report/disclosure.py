@@ -1,4 +1,4 @@
-"""What a table about groups may tell of the students in them."""
+"""Disclosure: what a table about groups may reveal of the students in them (statistical disclosure control)."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ IntArray = NDArray[np.int64]
 
 
 def check_min_students(min_students: int) -> list[str]:
-    """What is wrong with a smallest number of students, if anything."""
+    """What is wrong with a minimum of students, if anything."""
     if isinstance(min_students, int | np.integer) and not isinstance(min_students, bool) and min_students >= 1:
         return []
     return [f"min_students: got {min_students!r}; expected 1 or more students (1 withholds nothing)"]
 
 
-def open_share(count: NDArray[Any], of: NDArray[Any], min_students: int) -> FloatArray:
-    """``count / of``, where there are any; with a minimum none and all are given as one and all but one."""
-    return open_mean(count, of, 1.0, min_students)
+def bounded_share(count: NDArray[Any], of: NDArray[Any], min_students: int) -> FloatArray:
+    """``count / of``, where there are any; with a minimum, 0 is given as 1/n and 1 as 1 - 1/n."""
+    return bounded_mean(count, of, 1.0, min_students)
 
 
-def open_mean(total: NDArray[Any], of: NDArray[Any], step: float, min_students: int, *, top: float | None = None) -> FloatArray:
-    """``total / of``; with a minimum in [step / of, 1 - top / of], where one may be unlike all others."""
+def bounded_mean(
+    total: NDArray[Any], of: NDArray[Any], step: float, min_students: int, *, top: float | None = None
+) -> FloatArray:
+    """``total / of``; with a minimum, kept within [step / of, 1 - top / of], so that one student may be unlike all others."""
     n = np.where(np.asarray(of) > 0, of, np.nan)
     mean = np.asarray(total, float) / n
     return mean if min_students == 1 else np.asarray(np.clip(mean, step / n, 1.0 - (step if top is None else top) / n))
 
 
-def hidden(names: Sequence[pa.ChunkedArray], students: IntArray, min_students: int) -> NDArray[np.bool_]:
+def cells_to_withhold(names: Sequence[pa.ChunkedArray], students: IntArray, min_students: int) -> NDArray[np.bool_]:
     """Which cells of a table to withhold, (n,).
 
-    Those of 1 to ``min_students`` - 1 students; then, in each line of cells that differ in one name only, the next smallest,
-    until the withheld ones of the line are at least two and of ``min_students`` students together, or the whole line is. So
-    no total less the cells that are shown is a figure of fewer than ``min_students`` students.
+    First those of 1 to ``min_students`` - 1 students. Then, in each line of cells that differ in one name only, the next
+    smallest, to protect the others: until the withheld cells of the line are at least two and of ``min_students`` students
+    together, or the whole line is withheld. So no total less the cells that are shown is a figure of fewer students than that.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def hidden(names: Sequence[pa.ChunkedArray], students: IntArray, min_students: i
     students
         (n,)
     min_students
-        Of students that a figure may be of.
+        The fewest students that a figure may be of.
     """
     hide = (students > 0) & (students < min_students)
     lines = _lines(names, len(students))
@@ -87,7 +89,7 @@ def withhold(cells: pa.Table, by: Sequence[str], figures: Mapping[str, NDArray[A
     A figure that is not a number is null too.
     """
     students = cells["students"].to_numpy()
-    hide = hidden([cells[name] for name in by], students, min_students)
+    hide = cells_to_withhold([cells[name] for name in by], students, min_students)
     columns = {name: cells[name] for name in by}
     for name, values in {"students": students, **figures}.items():
         columns[name] = pa.array(values, mask=hide | np.isnan(values))

@@ -1,4 +1,4 @@
-"""How long mastery takes, and who does not get there."""
+"""Pace: how long mastery takes, and who does not reach it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import DataError, Problem
-from adaptrace.models import KnowsMastery, knowing_mastery
+from adaptrace.models import Traces, require
 from adaptrace.models.bkt.state_table import LAST
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
-from adaptrace.report.disclosure import open_share, withhold
-from adaptrace.report.mastery_table import IntArray, Names
+from adaptrace.report.disclosure import bounded_share, withhold
+from adaptrace.report.mastery_table import IntArray, NameCodes
 from adaptrace.report.rollups import check, numbers_of
 from adaptrace.report.roster import Sums, Tally
 
@@ -24,8 +24,8 @@ HOURS = 24  # a day: the grain of times to mastery
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
 
-class Courses(NamedTuple):
-    """How each student fared on each skill they met: arrays (n_pairs,)."""
+class Attainment(NamedTuple):
+    """What each student reached on each skill they met: arrays (n_pairs,)."""
 
     student: IntArray  # position among the log's students
     skill: IntArray  # position among the log's skills
@@ -38,9 +38,9 @@ class Courses(NamedTuple):
     last_row: IntArray  # and of the last
 
 
-def courses(log: Log, model: KnowsMastery, threshold: float) -> Courses:
-    """How each student of a log fared on each skill they met."""
-    rows, mastery = log.rows, model.trace(log)["mastery"].to_numpy()
+def attainment_of(log: Log, model: Traces, threshold: float) -> Attainment:
+    """What each student of a log reached on each skill they met."""
+    rows, mastery = log.rows, require(model, Traces, "attainment_of").trace(log)["mastery"].to_numpy()
     n_pairs, row = len(rows.pair_skill), np.repeat(np.arange(len(log)), np.diff(rows.skill_start))
     start, first, last = (np.zeros(n_pairs, np.int64) for _ in range(3))  # entries
     backwards = np.arange(len(row))[::-1]
@@ -49,7 +49,7 @@ def courses(log: Log, model: KnowsMastery, threshold: float) -> Courses:
     ever, best = np.zeros(n_pairs, bool), np.zeros(n_pairs)
     ever[rows.pair[reached]] = True
     np.maximum.at(best, rows.pair, mastery)
-    return Courses(
+    return Attainment(
         np.repeat(np.arange(len(log.students)), np.diff(rows.pair_start)),
         rows.pair_skill.astype(np.int64),
         rows.opportunity[last].astype(np.int64),
@@ -65,19 +65,19 @@ def courses(log: Log, model: KnowsMastery, threshold: float) -> Courses:
 
 def pace(
     logs: Log | Iterable[Log],
-    model: KnowsMastery,
-    by: str | Sequence[str] = "skill",
+    model: Traces,
     *,
+    by: str | Sequence[str] = "skill",
     roster: Any = None,
     threshold: float = Criterion.threshold,
     min_students: int = 10,
 ) -> pa.Table:
     """Responses and days until mastery, by skill or what else a roster tells.
 
-    A student *reached* a skill with the response right after which mastery was first ``at`` or above; days count from the
+    A student *reached* a skill with the response right after which mastery was first ``threshold`` or above; days count from the
     first response on the skill. Quartiles are of those who reached it alone: read them beside the share who did. They are values
     that occurred (the smallest that so many do not exceed), days in whole hours, and null where fewer than ``min_students`` pairs
-    reached it. What is withheld, and how shares stay open: as in :func:`~adaptrace.report.rollups.mastery_by`.
+    reached it. What is withheld, and how shares are bounded: as in :func:`~adaptrace.report.mastery_by`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def pace(
     model
         A fitted model that knows mastery: a BKT or a Blend.
     by, roster, threshold, min_students
-        As in :func:`~adaptrace.report.rollups.mastery_by`.
+        As in :func:`~adaptrace.report.mastery_by`.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def pace(
     ValueError
         If ``by``, ``threshold`` or ``min_students`` cannot be.
     DataError
-        If a student stands in two logs, or the roster lacks a column.
+        If a student is in two logs, or the roster lacks a column.
     ModelError
         If the model is not fitted, or does not know mastery.
 
@@ -110,19 +110,22 @@ def pace(
     >>> import adaptrace as at
     >>> model = at.BKT.from_parameters(["halves"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
     >>> log = at.Log.from_arrow({"student": ["Ada"] * 3, "item": [1, 2, 3], "skill": ["halves"] * 3, "correct": [0, 1, 1]})
-    >>> at.pace(log, model, min_students=1).select(["skill", "reached", "responses_median"]).to_pylist()
+    >>> at.report.pace(log, model, min_students=1).select(["skill", "reached", "responses_median"]).to_pylist()
     [{'skill': 'halves', 'reached': 1.0, 'responses_median': 3.0}]
     """
     check(threshold, min_students)
-    knowing_mastery(model, "pace")
-    tally, once = Tally(by, roster, "reached", "stuck"), Apart()
+    require(model, Traces, "pace")
+    tally, once = Tally(by, roster, "reached", "stuck"), DistinctStudents()
     values = {name: Sums(("cell", "value"), ("n",)) for name in ("responses", "days")}
     for log in [logs] if isinstance(logs, Log) else logs:
         once.add(log)
-        _count(tally, values, log, courses(log, model, threshold))
+        _add_log(tally, values, log, attainment_of(log, model, threshold))
     cells = tally.total()
     of = numbers_of(cells)
-    figures = {"pairs": of["pairs"], **{name: open_share(of[name], of["pairs"], min_students) for name in ("reached", "stuck")}}
+    figures = {
+        "pairs": of["pairs"],
+        **{name: bounded_share(of[name], of["pairs"], min_students) for name in ("reached", "stuck")},
+    }
     cell = cells["cell"].to_numpy()
     for name, sums in values.items():
         scale = HOURS if name == "days" else 1
@@ -131,11 +134,11 @@ def pace(
     return withhold(cells, tally.by, figures, min_students)
 
 
-class Apart:
-    """Sees to it that logs share no student."""
+class DistinctStudents:
+    """Checks that logs share no student."""
 
     def __init__(self) -> None:
-        self._students = Names()
+        self._students = NameCodes()
 
     def add(self, log: Log) -> None:
         """Take the students of a log; a DataError if one was in a log before."""
@@ -147,7 +150,7 @@ class Apart:
             raise DataError("logs", [Problem(got, "every student in one log", remedy, "student", more=len(again) - 1)])
 
 
-def _count(tally: Tally, values: dict[str, Sums], log: Log, found: Courses) -> None:
+def _add_log(tally: Tally, values: dict[str, Sums], log: Log, found: Attainment) -> None:
     """Add one log's pairs, and how often each number of responses and hours occurred."""
     student = tally.students.codes(log.students)[found.student]
     skill = tally.skills.codes(log.skills)[found.skill]
@@ -159,7 +162,7 @@ def _count(tally: Tally, values: dict[str, Sums], log: Log, found: Courses) -> N
     values["responses"].add({"cell": cell, "value": found.first[reached][row], "n": one})
     known = one[:0]
     if "time" in log.table.column_names:
-        known = (log.moments[found.first_row] - log.moments[found.start_row])[reached][row] // int(DAY / HOURS)
+        known = (log.timestamps_us[found.first_row] - log.timestamps_us[found.start_row])[reached][row] // int(DAY / HOURS)
     timed = slice(0, len(known))
     values["days"].add({"cell": cell[timed], "value": known, "n": one[timed]})
 
@@ -187,9 +190,9 @@ NOBODY = {"student": TEXT, "skill": TEXT, "opportunities": pa.int64(), "best": R
 
 
 def stuck(
-    logs: Log | Iterable[Log], model: KnowsMastery, *, opportunities: int = WHEEL_SPINNING, threshold: float = Criterion.threshold
+    logs: Log | Iterable[Log], model: Traces, *, opportunities: int = WHEEL_SPINNING, threshold: float = Criterion.threshold
 ) -> pa.Table:
-    """Students who spin their wheels: many opportunities on a skill, and never mastered (Beck & Gong, 2013).
+    """Students who are stuck: many opportunities on a skill, and never mastered (wheel-spinning; Beck & Gong, 2013).
 
     Parameters
     ----------
@@ -211,9 +214,9 @@ def stuck(
     Raises
     ------
     ValueError
-        If ``at`` or ``opportunities`` cannot be.
+        If ``threshold`` or ``opportunities`` cannot be.
     DataError
-        If a student stands in two logs.
+        If a student is in two logs.
     ModelError
         If the model is not fitted, or does not know mastery.
 
@@ -222,24 +225,24 @@ def stuck(
     >>> import adaptrace as at
     >>> model = at.BKT.from_parameters(["halves"], prior=0.3, learn=0.1, guess=0.1, slip=0.1)
     >>> log = at.Log.from_arrow({"student": ["Ada"] * 10, "item": range(10), "skill": ["halves"] * 10, "correct": [0] * 10})
-    >>> at.stuck(log, model).select(["student", "skill", "opportunities"]).to_pylist()
+    >>> at.report.stuck(log, model).select(["student", "skill", "opportunities"]).to_pylist()
     [{'student': 'Ada', 'skill': 'halves', 'opportunities': 10}]
     """
     check(threshold)
     if not opportunities >= 1:
         raise ValueError(f"opportunities: got {opportunities}; expected 1 or more")
-    knowing_mastery(model, "stuck")
-    once, tables = Apart(), list[pa.Table]()
+    require(model, Traces, "stuck")
+    tables, once = [], DistinctStudents()
     for log in [logs] if isinstance(logs, Log) else logs:
         once.add(log)
-        tables.append(_stuck_in(log, courses(log, model, threshold), opportunities))
+        tables.append(_stuck_in(log, attainment_of(log, model, threshold), opportunities))
     tables = tables or [pa.schema(NOBODY).empty_table()]
     shared = [name for name in tables[0].column_names if all(name in table.column_names for table in tables)]
     together = pa.concat_tables([table.select(shared) for table in tables])
     return together.sort_by([("opportunities", "descending"), ("student", "ascending"), ("skill", "ascending")])
 
 
-def _stuck_in(log: Log, found: Courses, opportunities: int) -> pa.Table:
+def _stuck_in(log: Log, found: Attainment, opportunities: int) -> pa.Table:
     """The rows of one log."""
     chosen = np.flatnonzero((found.first == 0) & (found.opportunities >= opportunities))
     columns = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,11 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from adaptrace.data import schema
+from adaptrace.data import checks, schema
+from adaptrace.data.checks import Checked
 from adaptrace.data.encoding import encode
-from adaptrace.data.schema import Checked, Column
+from adaptrace.data.schema import Column
 from adaptrace.errors import DataError, Problem
-from adaptrace.io.files import PARQUET, find_files, read_table
+from adaptrace.io import arrow_check
+from adaptrace.io.files import PARQUET, find_files, read_table, reading_errors
 from adaptrace.kernels.pairs import first_again
 
 IntArray = NDArray[np.int64]
@@ -35,19 +36,21 @@ def check_probability(array: pa.Array) -> Checked:
     """Numbers from 0 to 1 as float64, none missing."""
     expected, remedy = "a probability, 0 to 1", "score the log again"
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
-        return schema.wrong_type(array, expected, remedy)
-    array = array.cast(pa.float64())
+        return checks.wrong_type(array, expected, remedy)
+    array = array.cast(pa.float64(), safe=False)
     inside = pc.and_(pc.greater_equal(array, 0.0), pc.less_equal(array, 1.0))
-    return schema.first_bad(array, pc.invert(pc.fill_null(inside, False)), expected, remedy)
+    return checks.first_bad(array, pc.invert(pc.fill_null(inside, False)), expected, remedy)
 
 
 def check_count(array: pa.Array) -> Checked:
     """Whole numbers from 0 as int64, none missing."""
     expected, remedy = "a whole number from 0", "score the log again"
     if not pa.types.is_integer(array.type):
-        return schema.wrong_type(array, expected, remedy)
-    array = array.cast(pa.int64())
-    return schema.first_bad(array, pc.fill_null(pc.less(array, 0), True), expected, remedy)
+        return checks.wrong_type(array, expected, remedy)
+    whole = checks.as_int64(array, expected, remedy)
+    if whole.array is None:
+        return whole
+    return checks.first_bad(whole.array, pc.fill_null(pc.less(whole.array, 0), True), expected, remedy)
 
 
 COLUMNS = (
@@ -70,8 +73,8 @@ def lacking(names: Sequence[str], columns: Sequence[Column], need: Sequence[str]
 # ---- names as numbers -------------------------------------------------------
 
 
-class Names:
-    """Names as numbers, in the order in which they are met; the same if their texts are."""
+class NameCodes:
+    """Names as numbers, in the order in which they are first met; two names are the same if their texts are."""
 
     def __init__(self, known: pa.StringArray | None = None) -> None:
         self.known = pa.array([], pa.string()) if known is None else known
@@ -89,7 +92,7 @@ class Names:
 
 
 class Once:
-    """Sees to it that every student has every skill once: a bit for each, so the table need not be held."""
+    """Finds a student who has a skill twice. It keeps one bit for each pair, so the table need not be held."""
 
     def __init__(self) -> None:
         self._bits = np.zeros((0, 0), np.uint8)
@@ -112,15 +115,15 @@ class Once:
 # ---- reading ----------------------------------------------------------------
 
 
-class Rows(NamedTuple):
+class MasteryRows(NamedTuple):
     """Some rows of a mastery table."""
 
-    student: IntArray  # codes of Names
-    skill: IntArray  # codes of Names
+    student: IntArray  # codes of NameCodes
+    skill: IntArray  # codes of NameCodes
     values: dict[str, NDArray[Any]]  # the columns asked for
 
 
-class Part(NamedTuple):
+class MasteryBatch(NamedTuple):
     """A batch of rows and where it stood."""
 
     batch: pa.RecordBatch
@@ -128,7 +131,7 @@ class Part(NamedTuple):
     first: int  # rows before it in the file
 
 
-def read(mastery: Mastery, students: Names, skills: Names, need: Sequence[str] = ("mastery",)) -> Iterator[Rows]:
+def read(mastery: Mastery, students: NameCodes, skills: NameCodes, need: Sequence[str] = ("mastery",)) -> Iterator[MasteryRows]:
     """A mastery table in batches of about a million rows.
 
     Parameters
@@ -149,10 +152,10 @@ def read(mastery: Mastery, students: Names, skills: Names, need: Sequence[str] =
     columns = tuple(column for column in COLUMNS if column.name in wanted)
     several = not isinstance(mastery, str | os.PathLike) or len(find_files(mastery)) > 1
     source = os.fspath(mastery) if isinstance(mastery, str | os.PathLike) else "mastery table"
-    for part in _parts(mastery, columns, source):
+    for part in _batches_of(mastery, columns, source):
         try:
             checked = schema.conform(pa.Table.from_batches([part.batch]), columns, None, wanted, source)
-            rows = Rows(students.codes(checked["student"]), skills.codes(checked["skill"]), {})
+            rows = MasteryRows(students.codes(checked["student"]), skills.codes(checked["skill"]), {})
             again = once.first_again(rows.student, rows.skill)
             if again >= 0:
                 raise DataError(source, [_repeated(checked, again)])
@@ -168,10 +171,10 @@ def _repeated(checked: dict[str, pa.Array], row: int) -> Problem:
     return Problem(got, "every skill of a student once", "leave out files that overlap, or score the log again", row=row + 1)
 
 
-def _parts(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterator[Part]:
+def _batches_of(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterator[MasteryBatch]:
     need = [column.name for column in columns]
     if not isinstance(mastery, str | os.PathLike):
-        table = pa.table(mastery)
+        table = arrow_check.imported(mastery, source)
         if problems := lacking(table.column_names, columns, need, REMEDY):
             raise DataError(source, problems)
         yield from _numbered(table.to_batches(BATCH), "")
@@ -180,21 +183,21 @@ def _parts(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterat
     if problems := [problem for file in files for problem in _lacking_in(file, columns, need, len(files) > 1)]:
         raise DataError(source, problems)
     for file in files:
-        with _whole(file):
+        with reading_errors(file):
             yield from _numbered(_batches(file, columns), str(file))
 
 
-def _numbered(batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], file: str) -> Iterator[Part]:
+def _numbered(batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], file: str) -> Iterator[MasteryBatch]:
     first = 0
     for batch in batches:
-        yield Part(batch, file, first)
+        yield MasteryBatch(batch, file, first)
         first += len(batch)
 
 
 def _lacking_in(file: Path, columns: tuple[Column, ...], need: list[str], several: bool) -> list[Problem]:
     """What a Parquet file lacks, without reading it, or the other file, which is read."""
     if _is_parquet(file):
-        with _whole(file):
+        with reading_errors(file):
             names = pq.read_schema(file).names
     else:
         names = read_table(file, TEXT).table.column_names
@@ -207,20 +210,10 @@ def _batches(file: Path, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch
         return
     with pq.ParquetFile(file) as opened:
         wanted = list(schema.resolve(opened.schema_arrow.names, columns, None).values())
-        yield from opened.iter_batches(BATCH, columns=wanted)
+        for batch in opened.iter_batches(BATCH, columns=wanted):
+            arrow_check.checked(pa.Table.from_batches([batch]), str(file))
+            yield batch
 
 
 def _is_parquet(file: Path) -> bool:
     return file.suffix.lower() in PARQUET
-
-
-@contextlib.contextmanager
-def _whole(file: Path) -> Iterator[None]:
-    """Say of a damaged file which it is."""
-    try:
-        yield
-    except DataError:
-        raise
-    except (pa.ArrowInvalid, OSError) as error:
-        got, expected = str(error).split("\n")[0].rstrip("."), "a whole Parquet file"
-        raise DataError(str(file), [Problem(got, expected, "it is damaged or cut short: score the log again")]) from error

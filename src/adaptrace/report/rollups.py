@@ -1,4 +1,4 @@
-"""Roll-ups of mastery by class, school, skill: what stands, and what grew between two dates."""
+"""Roll-ups by class, school, skill: mastery now, and its growth between two dates."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.models.criterion import Criterion
-from adaptrace.report.disclosure import check_min_students, open_mean, open_share, withhold
+from adaptrace.report.disclosure import bounded_mean, bounded_share, check_min_students, withhold
 from adaptrace.report.mastery_table import IntArray, Mastery, read
 from adaptrace.report.roster import BITS, UNIT, Tally
-from adaptrace.report.spill import SHARDS, Spool, packed
+from adaptrace.report.spill import SHARDS, SpilledRows, packed
 
 BLOCK = 1024  # students next to each other in the roster share their cells, so they wait together
 PAIR = np.dtype([("student", np.int32), ("skill", np.int32), ("mastery", np.float64)])
@@ -36,24 +36,24 @@ def mastery_by(
 ) -> pa.Table:
     """Mastery by class, school, skill or what else a roster tells, over tables of any size.
 
-    Every student counts in each of their classes; who is not in the roster counts under null. Each student on each skill they
-    met weighs the same. Sums are kept to 2^-32 a row, so the result does not depend, to the bit, on the order of the rows or
-    their cut into files.
+    A student counts in each of their classes; who is not in the roster counts under null. Each student on each skill they
+    met has the same weight. Sums are kept to 2^-32 a row, so that the result is the same, to the bit, whatever the order of
+    the rows and however they are cut into files.
 
     **What is withheld.** Cells of fewer than ``min_students`` students are ``withheld``: everything but their name is null.
-    Where a total, less the cells that are shown, would give a withheld one away, the next smallest is withheld too, in every
-    direction: the withheld cells of a line (one skill across classes, one class across skills) are at least two and of
-    ``min_students`` students together, or the whole line is. This stops subtraction within a table and from its totals; it
-    does not stop systems of equations over tables by other columns (Cox, 1980): publish one. A share of none or all would
-    tell of every single student, so with a minimum shares lie in [1/n, 1 - 1/n] of n pairs and means in
-    [threshold/n, 1 - (1 - threshold)/n]: always such that one may be unlike the others. A share at an end reads "at most",
-    "at least". ``min_students=1`` switches all of it off.
+    If a total less the cells that are shown gave a withheld cell away, the next smallest cell is withheld too, to protect it.
+    This is done in every direction: the withheld cells of a line (one skill across classes, one class across skills) are at
+    least two and of ``min_students`` students together, or the whole line is withheld. So nobody finds a figure by subtraction
+    within a table or from its totals. Systems of equations over several tables by other columns may still find one (Cox, 1980):
+    publish one table. A share of 0 or 1 would say the same of every single student; with a minimum, shares therefore lie in
+    [1/n, 1 - 1/n] of n pairs and means in [threshold/n, 1 - (1 - threshold)/n], so that one student may always be unlike the
+    others. A share at an end reads "at most" or "at least". ``min_students=1`` switches all of this off.
 
     Parameters
     ----------
     mastery
         What :meth:`BKT.score <adaptrace.BKT.score>` or ``adaptrace score`` gave: an Arrow table, a file, a folder of Parquet
-        files or a glob. Read batch by batch; what is held grows with the students and the cells, not the rows.
+        files or a glob. It is read batch by batch; the memory grows with the students and the cells, not with the rows.
     by
         Columns of the roster, and ``"skill"``.
     roster
@@ -61,14 +61,14 @@ def mastery_by(
     threshold
         The mastery that counts as mastered.
     min_students
-        Students that a figure may be of.
+        The fewest students that a figure may be of.
 
     Returns
     -------
     pyarrow.Table
         A row a cell, sorted, with names as text: the columns of ``by``, ``students``, ``pairs`` (a student on a skill),
-        ``mastery`` (mean), ``mastered`` (share at ``at`` or above), ``certain`` (share whose ``low`` is), ``opportunities``
-        (mean), ``withheld``.
+        ``mastery`` (mean), ``mastered`` (share at ``threshold`` or above), ``certain`` (share whose ``low`` is),
+        ``opportunities`` (mean), ``withheld``.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def mastery_by(
     --------
     >>> import adaptrace as at
     >>> log = at.sample_log()
-    >>> table = at.mastery_by(at.BKT().fit(log).score(log), "class", roster=log.table)
+    >>> table = at.report.mastery_by(at.BKT().fit(log).score(log), "class", roster=log.table)
     >>> table.column_names
     ['class', 'students', 'pairs', 'mastery', 'mastered', 'certain', 'opportunities', 'withheld']
     """
@@ -96,9 +96,9 @@ def mastery_by(
     of = numbers_of(cells)
     figures = {
         "pairs": of["pairs"],
-        "mastery": open_mean(of["mastery"] / UNIT, of["pairs"], threshold, min_students, top=1.0 - threshold),
-        "mastered": open_share(of["mastered"], of["pairs"], min_students),
-        "certain": open_share(of["certain"], of["pairs"], min_students),
+        "mastery": bounded_mean(of["mastery"] / UNIT, of["pairs"], threshold, min_students, top=1.0 - threshold),
+        "mastered": bounded_share(of["mastered"], of["pairs"], min_students),
+        "certain": bounded_share(of["certain"], of["pairs"], min_students),
         "opportunities": of["opportunities"] / of["pairs"],
     }
     return withhold(cells, tally.by, figures, min_students)
@@ -107,16 +107,17 @@ def mastery_by(
 def growth(
     before: Mastery,
     after: Mastery,
-    by: str | Sequence[str] = ("class", "skill"),
     *,
+    by: str | Sequence[str] = ("class", "skill"),
     roster: Any = None,
     threshold: float = Criterion.threshold,
     min_students: int = 10,
 ) -> pa.Table:
     """How mastery grew between two dates, of the students and skills that both tables hold.
 
-    The figures are of these pairs alone, so nobody's coming or leaving looks like growth. Rows wait by student in memory, then in
-    temporary files (``TMPDIR``; 16 bytes a row). What is withheld, and how shares and means stay open: as in :func:`mastery_by`.
+    The figures are of these pairs alone, so that a student who comes or leaves does not look like growth. Rows wait by student
+    in memory, then in temporary files (``TMPDIR``; 16 bytes a row). What is withheld, and how shares and means are bounded: as
+    in :func:`mastery_by`.
 
     Parameters
     ----------
@@ -130,7 +131,8 @@ def growth(
     pyarrow.Table
         A row a cell, sorted: the columns of ``by``; ``students`` and ``pairs`` in both tables; pairs that are ``new``, and those
         that are ``gone``; mean mastery ``before`` and ``after``, ``gain`` = their difference; ``newly_mastered`` and ``lost``,
-        the shares of the pairs that rose to ``at`` or above, and that fell below; ``withheld``. Figures of no pairs are null.
+        the shares of the pairs that rose to ``threshold`` or above, and that fell below; ``withheld``. Figures of no pairs are
+        null.
 
     Raises
     ------
@@ -144,29 +146,29 @@ def growth(
     >>> import adaptrace as at
     >>> autumn = {"student": ["Ada", "Ben"], "skill": ["halves"] * 2, "mastery": [0.5, 0.75]}
     >>> spring = {"student": ["Ada", "Cem"], "skill": ["halves"] * 2, "mastery": [0.75, 0.5]}
-    >>> table = at.growth(autumn, spring, "skill", min_students=1)
+    >>> table = at.report.growth(autumn, spring, by="skill", min_students=1)
     >>> table.select(["skill", "students", "new", "gone", "gain"]).to_pylist()
     [{'skill': 'halves', 'students': 1, 'new': 1, 'gone': 1, 'gain': 0.25}]
     """
     check(threshold, min_students)
     tally = Tally(by, roster, "new", "gone", "before", "after", "newly_mastered", "lost")
-    with Spool(PAIR) as old, Spool(PAIR) as new:
-        for spool, table in ((old, before), (new, after)):
+    with SpilledRows(PAIR) as old, SpilledRows(PAIR) as new:
+        for spilled, table in ((old, before), (new, after)):
             for rows in read(table, tally.students, tally.skills):
-                spool.add(rows.student // BLOCK % SHARDS, packed(PAIR, rows.student, rows.skill, rows.values["mastery"]))
+                spilled.add(rows.student // BLOCK % SHARDS, packed(PAIR, rows.student, rows.skill, rows.values["mastery"]))
         for pair in zip(old.shards(), new.shards(), strict=True):
             _grow(tally, *pair, threshold)
     cells = tally.total()
     of = numbers_of(cells)
     means = {
-        name: open_mean(of[name] / UNIT, of["pairs"], threshold, min_students, top=1.0 - threshold)
+        name: bounded_mean(of[name] / UNIT, of["pairs"], threshold, min_students, top=1.0 - threshold)
         for name in ("before", "after")
     }
     figures = {
         **{name: of[name] for name in ("pairs", "new", "gone")},
         **means,
         "gain": means["after"] - means["before"],
-        **{name: open_share(of[name], of["pairs"], min_students) for name in ("newly_mastered", "lost")},
+        **{name: bounded_share(of[name], of["pairs"], min_students) for name in ("newly_mastered", "lost")},
     }
     return withhold(cells, tally.by, figures, min_students)
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace.data import schema
+from adaptrace.data import checks, schema
 from adaptrace.data.schema import Column
 from adaptrace.errors import DataError
+from adaptrace.io.arrow_check import imported
 from adaptrace.io.files import read_table
-from adaptrace.report.mastery_table import BATCH, IntArray, Names, lacking
+from adaptrace.report.mastery_table import BATCH, IntArray, NameCodes, lacking
 
 SKILL = "skill"  # what can be grouped by beside the roster's columns
 BITS = 32  # of a cell's number are its skill's
@@ -30,11 +31,11 @@ class Groups:
     Attributes
     ----------
     students
-        Names of the roster's students, as text: their positions are their codes.
+        NameCodes of the roster's students, as text: their positions are their codes.
     names
         A row per group, sorted: the roster's values. The last is all null: students whom the roster does not name.
     start, group
-        Groups of student ``i`` are ``group[start[i]:start[i + 1]]``; the last ``i`` stands for all others.
+        Groups of student ``i`` are ``group[start[i]:start[i + 1]]``; the last ``i`` is all others.
     """
 
     students: pa.StringArray
@@ -51,7 +52,7 @@ class Groups:
         roster
             An Arrow table or a file with ``student`` and these columns; None if there are no columns.
         by
-            Names of columns.
+            NameCodes of columns.
 
         Raises
         ------
@@ -64,9 +65,9 @@ class Groups:
             raise ValueError(f"by: got {', '.join(by)} without a roster; expected 'skill' alone, or pass a roster")
         if roster is None:
             return cls._of(pa.array([], pa.string()), {})
-        columns = (schema.STUDENT, *(Column(name, "a group of students", schema.check_label) for name in by))
+        columns = (schema.STUDENT, *(Column(name, "a group of students", checks.check_label) for name in by))
         if not isinstance(roster, str | os.PathLike):
-            return cls._checked(pa.table(roster), columns, "roster")
+            return cls._checked(imported(roster, "roster"), columns, "roster")
         source = read_table(roster, schema.names_of(schema.STUDENT) | {name.lower() for name in by})
         with source.located():
             return cls._checked(source.table, columns, source.name)
@@ -84,7 +85,7 @@ class Groups:
 
     @classmethod
     def _of(cls, students: pa.Array, columns: Mapping[str, pa.Array]) -> Groups:
-        names = Names()
+        names = NameCodes()
         owner = np.append(names.codes(students), len(names.known))
         key = np.zeros(len(owner), np.int64)
         for column in columns.values():
@@ -146,7 +147,7 @@ class Tally:
     Raises
     ------
     ValueError
-        If a name stands twice in ``by``, or is ``student``.
+        If a name is twice in ``by``, or is ``student``.
     """
 
     def __init__(self, by: str | Sequence[str], roster: Any, *numbers: str) -> None:
@@ -154,7 +155,7 @@ class Tally:
         if len(set(self.by)) < len(self.by) or "student" in self.by:
             raise ValueError(f"by: got {', '.join(self.by)}; expected columns of the roster and 'skill', each once")
         self.groups = Groups.read(roster, [name for name in self.by if name != SKILL])
-        self.students, self.skills = Names(self.groups.students), Names()
+        self.students, self.skills = NameCodes(self.groups.students), NameCodes()
         self._sums, self._seen = Sums(["cell"], ["pairs", *numbers]), np.zeros(len(self.groups.students), bool)
 
     def cells(self, student: IntArray, skill: IntArray) -> tuple[IntArray, IntArray]:

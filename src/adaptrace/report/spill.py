@@ -25,7 +25,7 @@ def packed(dtype: np.dtype[Any], *columns: NDArray[Any]) -> NDArray[Any]:
     return rows
 
 
-class Spool:
+class SpilledRows:
     """Rows put aside in shards: in memory while they are few, then in temporary files.
 
     Parameters
@@ -44,7 +44,7 @@ class Spool:
         files = (tempfile.SpooledTemporaryFile(IN_MEMORY) for _ in range(SHARDS))  # noqa: SIM115  (closed together)
         self._files = [self._open.enter_context(file) for file in files]
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> SpilledRows:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 from adaptrace.data.catalog import Catalog, Item
 from adaptrace.data.schema import DECISION
 from adaptrace.errors import ModelError
-from adaptrace.models.base import Model
+from adaptrace.models.base import Model, VariesByKind, levels_of
 from adaptrace.models.student import Student
 from adaptrace.recommendation.choosing import propensities
 from adaptrace.recommendation.recommender import Recommender
-from adaptrace.simulation.students import StudentModel, pupil_of
+from adaptrace.simulation.students import Local, StudentModel, pupil_of
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)
 RESPONSES_A_DAY = 20
@@ -78,7 +78,8 @@ class SimulationPlan:
     @property
     def logs_kind(self) -> bool:
         """Whether the log must have kinds, because the student model uses them."""
-        return bool(getattr(self.student_model, "kinds", ()) or getattr(self.student_model, "levels", {}))
+        model = self.student_model
+        return bool(isinstance(model, VariesByKind) and model.kinds) or bool(levels_of(model))
 
 
 class Course:
@@ -101,7 +102,8 @@ class Course:
     def __init__(self, plan: SimulationPlan, name: str, random: np.random.Generator) -> None:
         self.plan, self.name, self.random = plan, name, random
         self.pupil = pupil_of(plan.student_model, plan.catalog, name, random)
-        self.student = Student(plan.belief, plan.catalog, name)
+        self._local = isinstance(self.pupil, Local) and self.pupil.local
+        self.student = Student(plan.belief, plan.catalog, name=name)
         self.time = START + datetime.timedelta(minutes=int(random.integers(0, 120)))
         self.seconds = 0.0  # that the latest response took
         self.reached = math.inf
@@ -117,7 +119,7 @@ class Course:
     def _mean_chance(self) -> float:
         """Mean true P(correct) over all items; only what the latest response can have changed is computed again."""
         items = self.plan.catalog.items
-        if self._last is None or not getattr(self.pupil, "local", False):
+        if self._last is None or not self._local:
             self._chances = [self.pupil.chance(item, self.time) for item in items]
         else:
             for position in self.plan.related[self._last]:

@@ -6,7 +6,7 @@ import datetime
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,21 @@ class Pupil(Protocol):
         """Draw an outcome, and learn from the response."""
 
 
+@runtime_checkable
+class Local(Protocol):
+    """A pupil who says whether a response changes P(correct) only on items that share a skill with the answered one."""
+
+    local: bool
+
+
+@runtime_checkable
+class MakesPupils(Protocol):
+    """A student model that makes its own pupils."""
+
+    def pupil(self, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
+        """A new student, without responses."""
+
+
 class StudentModel(Protocol):
     """What simulated students follow, if it is no fitted model."""
 
@@ -49,12 +64,11 @@ class StudentModel(Protocol):
 
 def pupil_of(student_model: Model | StudentModel, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
     """A new student: of its own ``pupil`` method, else with hidden knowledge for a BKT, else with the model's state."""
-    own = getattr(student_model, "pupil", None)
-    if own is not None:
-        return cast(Pupil, own(catalog, name, random))
+    if isinstance(student_model, MakesPupils):
+        return student_model.pupil(catalog, name, random)
     if isinstance(student_model, BKT):
         return HiddenKnowledge(student_model, catalog, name, random)
-    return OwnState(cast(Model, student_model), name)
+    return OwnState(student_model, name)
 
 
 class OwnState:
@@ -134,7 +148,7 @@ class HiddenKnowledge:
         """The number of levels of the item's kind, and P(level) of each; none if the kind has no levels."""
         skill, kind = item.skills[0], item.kind or PRACTICE
         n_levels = self.model.levels.get(kind, 0) if len(item.skills) == 1 else 0
-        chances = [self.model.level_chances(skill, kind, level / (n_levels - 1)) for level in range(n_levels)]
+        chances = [self.model.fitted.level_chances(skill, kind=kind, correct=level / (n_levels - 1)) for level in range(n_levels)]
         return n_levels, [1.0 - each[1] if self.known[skill] else each[0] for each in chances if each is not None]
 
 

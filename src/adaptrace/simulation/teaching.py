@@ -16,7 +16,7 @@ from adaptrace.data.catalog import Catalog, Item
 from adaptrace.data.log import Log
 from adaptrace.data.schema import DECISION
 from adaptrace.errors import ModelError
-from adaptrace.models.base import Model
+from adaptrace.models.base import FollowsStudents, Model
 from adaptrace.recommendation.constraints import Constraints
 from adaptrace.recommendation.policy import Policy
 from adaptrace.recommendation.recommender import BLOCK, Recommender
@@ -160,7 +160,7 @@ def simulate(
 
 def _belief(student_model: Model | StudentModel, belief: Model | None) -> Model:
     """What policies see students through: by default the student model, if it is a model."""
-    if belief is None and not hasattr(student_model, "start"):
+    if belief is None and not isinstance(student_model, FollowsStudents):
         raise ModelError(f"{student_model!r} is no fitted model; pass belief= the model that policies see its students through")
     return cast(Model, student_model) if belief is None else belief
 

@@ -1,4 +1,4 @@
-"""Pooling: the stats of many districts, added up in the memory of the sum."""
+"""Merge: the stats of many districts added up, with no more memory than the sum needs."""
 
 from __future__ import annotations
 

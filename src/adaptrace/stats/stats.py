@@ -1,4 +1,4 @@
-"""Stats: what a fit needs to know of a log. Tables of counts, and they add."""
+"""Stats: what a fit needs to know of a log, as tables of counts that add."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.kernels import parallel
-from adaptrace.kernels import trie as kernels
-from adaptrace.kernels.arrays import space
 from adaptrace.kernels.bkt import Credit
-from adaptrace.kernels.rows import Rows
-from adaptrace.kernels.trie import Growth, Trie
-from adaptrace.stats import parquet, suppression
+from adaptrace.kernels.trie import Trie
+from adaptrace.stats import parquet, suppression, tries
+from adaptrace.stats.observations import FloatArray, in_order, observations_of, positions_among
 from adaptrace.stats.parquet import OUTCOME, Content
-from adaptrace.stats.suppression import Loss
-from adaptrace.stats.symbols import CodeArray, FloatArray, in_order, positions_among, symbols_of
+from adaptrace.stats.suppression import SuppressionLoss
 
 PIECES = 16  # of the skills of a log: few enough to be worth it, many enough that a piece stays in the cache
 FEW_NODES = 1_000_000  # not worth a round of adding
@@ -35,28 +32,27 @@ FEW_NODES = 1_000_000  # not worth a round of adding
 class Stats:
     """How many students gave which sequence of outcomes on which skill: (skill, sequence) -> n.
 
-    The likelihood of knowledge tracing sees a log through these counts alone, so fitting them is
-    fitting the log. ``a + b`` is the stats of both logs together. They hold no student, unless a
-    model asks for parameters of its own for each.
+    The likelihood of knowledge tracing depends on a log through these counts alone, so a fit to them is a fit to the log.
+    ``a + b`` is the stats of both logs together. They name no student, unless a model asks for parameters of its own for each.
 
     Attributes
     ----------
     skills
         Names of the skills as text, sorted.
-    symbols
+    observations
         What was seen of a response, one row each, sorted: ``correct``; ``weight`` and ``rest`` of the skill's credit
         (:class:`adaptrace.kernels.bkt.Credit`; 1 and 0 on an item of one skill); and a column for each factor that
         the model's parameters vary by: ``item``, ``kind``, ``group``, ``student``, ``gap``.
     trie
-        The sequences of symbols, equal prefixes shared (:class:`adaptrace.kernels.trie.Trie`).
+        The sequences of observations, equal prefixes shared (:class:`adaptrace.kernels.trie.Trie`).
     """
 
     skills: pa.StringArray
-    symbols: pa.Table
+    observations: pa.Table
     trie: Trie
 
     @classmethod
-    def from_log(cls, log: Log, factors: Sequence[str] = (), credit: Credit | None = None) -> Stats:
+    def from_log(cls, log: Log, factors: Sequence[str] = (), *, credit: Credit | None = None) -> Stats:
         """Count the sequences of a log; an event with several skills counts for each of them.
 
         Parameters
@@ -64,29 +60,30 @@ class Stats:
         log
             Not changed.
         factors
-            What is to be told apart beside the outcome: ``item``, ``kind``, ``group``, ``student``, ``gap``.
+            What to distinguish beside the outcome: ``item``, ``kind``, ``group``, ``student``, ``gap``.
         credit
             (n_entries,) each, how far the outcome speaks of every skill of every event; by default as if
             events were right with :data:`LIKELY`.
         """
         rows, names = log.rows, schema.as_text(log.skills)
-        symbols, symbol = symbols_of(log, factors, credit)
-        start, sequence = _sorted(rows, symbol, len(names))
+        observations, code = observations_of(log, factors, credit)
+        start, sequence = tries.sequences_of(rows, code, len(names))
         spans = parallel.spans(start, PIECES)
-        tries = parallel.run(_count, [(sequence, start[first : last + 1], _bits(len(symbols))) for first, last in spans])
-        return cls(names, symbols, _concatenate(tries))
+        bits = tries.bits_for(len(observations))
+        counted = parallel.run(tries.count, [(sequence, start[first : last + 1], bits) for first, last in spans])
+        return cls(names, observations, tries.concatenate(counted))
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """What is told apart beside the outcome."""
-        return tuple(self.symbols.column_names[len(OUTCOME) :])
+        """What is distinguished beside the outcome."""
+        return tuple(self.observations.column_names[len(OUTCOME) :])
 
     def without(self, *factors: str) -> Stats:
         """The stats that do not tell these factors apart: the counts of what becomes equal are added."""
-        keep = [name for name in self.symbols.column_names if name not in factors]
-        return _joined([Content(self.skills, self.symbols.select(keep), self.trie)])
+        keep = [name for name in self.observations.column_names if name not in factors]
+        return _joined([Content(self.skills, self.observations.select(keep), self.trie)])
 
-    def suppressed(self, min_students: int) -> tuple[Stats, Loss]:
+    def suppressed(self, min_students: int) -> tuple[Stats, SuppressionLoss]:
         """Stats whose every count, and every difference of counts, is of ``min_students`` or more students, or of none.
 
         Histories are cut short (:func:`adaptrace.stats.suppression.thinned`): that costs evidence, and biases a fit hardly at
@@ -101,7 +98,7 @@ class Stats:
         -------
         stats, loss
             What may be shown, without skills of which nothing may be; and what that cost
-            (:class:`~adaptrace.stats.suppression.Loss`).
+            (:class:`~adaptrace.stats.suppression.SuppressionLoss`).
 
         Raises
         ------
@@ -119,12 +116,12 @@ class Stats:
         if min_students < 1:
             raise ValueError(f"min_students: got {min_students}; expected 1 or more students")
         if "student" in self.factors:
-            raise ModelError("these stats name students, which no minimum hides; make them with a model without students=")
-        thinned = suppression.thinned(self.trie, self.symbols.drop_columns(list(OUTCOME)), min_students)
-        stats = _joined([_used(Content(self.skills, self.symbols, thinned))])
+            raise ModelError("these stats name students, which no minimum protects; make them with a model without students=")
+        thinned = suppression.thinned(self.trie, self.observations.drop_columns(list(OUTCOME)), min_students)
+        stats = _joined([_used(Content(self.skills, self.observations, thinned))])
         before, after = self._met, stats._met
         total, kept = int(self.responses.sum()), int(stats.responses.sum())
-        return stats, Loss(min_students, total, kept, before - after, len(self.skills) - len(stats.skills))
+        return stats, SuppressionLoss(min_students, total, kept, before - after, len(self.skills) - len(stats.skills))
 
     def save(self, path: str | os.PathLike[str], *, sources: Sequence[Mapping[str, Any]] = ()) -> None:
         """Write one Parquet file, whole or not at all; stats by student hold the students' names.
@@ -166,7 +163,7 @@ class Stats:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Stats):
             return NotImplemented
-        same = self.skills.equals(other.skills) and self.symbols.equals(other.symbols)
+        same = self.skills.equals(other.skills) and self.observations.equals(other.observations)
         return same and all(np.array_equal(getattr(self.trie, name), getattr(other.trie, name)) for name in Trie._fields)
 
     __hash__ = None  # type: ignore[assignment]
@@ -190,12 +187,12 @@ class Stats:
 
     @property
     def _content(self) -> Content:
-        return Content(self.skills, self.symbols, self.trie)
+        return Content(self.skills, self.observations, self.trie)
 
     @cached_property
     def outcomes(self) -> FloatArray:
-        """``correct``, ``weight`` and ``rest`` of every symbol, (n_symbols, 3)."""
-        return np.stack([self.symbols[name].to_numpy() for name in OUTCOME], axis=1)
+        """``correct``, ``weight`` and ``rest`` of every observation, (n_observations, 3)."""
+        return np.stack([self.observations[name].to_numpy() for name in OUTCOME], axis=1)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -203,52 +200,13 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(names) if names else "outcomes only"
 
 
-def _bits(n_symbols: int) -> int:
-    return max(1, int(n_symbols - 1).bit_length())
-
-
-# ---- tries ------------------------------------------------------------------
-
-
-def _sorted(rows: Rows, symbol: CodeArray, n_skills: int) -> tuple[NDArray[np.int64], CodeArray]:
-    """Where the responses on each skill begin, (n_skills + 1,), and their symbols; ~symbol where a student begins."""
-    spans = parallel.spans(rows.student_start, parallel.cores())
-    entries = np.zeros((len(spans), n_skills), np.int64)
-    parallel.run(kernels.tally, [(rows, *span, mine) for span, mine in zip(spans, entries, strict=True)])
-    start = np.concatenate([[0], np.cumsum(entries.sum(axis=0))])
-    free = start[:-1] + np.cumsum(entries, axis=0) - entries
-    sequence = space(len(symbol), np.int32)
-    parallel.run(kernels.sort, [(rows, symbol, *span, mine, sequence) for span, mine in zip(spans, free, strict=True)])
-    return start, sequence
-
-
-def _count(sequence: CodeArray, start: NDArray[np.int64], bits: int) -> Trie:
-    """The trie of skills with these responses."""
-    entries = np.diff(start)
-    trie = _room(len(entries), int(entries.sum()))
-    kernels.count_sequences(sequence, start, bits, _growth(1 + bits * int(entries.max())), trie)
-    return _cut(trie)
-
-
-def _growth(capacity: int) -> Growth:
-    return Growth(space(2 * capacity, np.int32).reshape(capacity, 2), space(capacity, np.int64), space(capacity, np.int32))
-
-
-def _room(n_skills: int, nodes: int) -> Trie:
-    """A trie to be filled."""
-    return Trie(np.zeros(n_skills + 1, np.int64), space(nodes, np.int32), space(nodes, np.int32), space(nodes, np.int64))
-
-
-def _cut(trie: Trie) -> Trie:
-    """A trie without the room that was not needed."""
-    nodes = trie.start[-1]
-    return Trie(trie.start, trie.parent[:nodes], trie.symbol[:nodes], trie.students[:nodes])
+# ---- sums -------------------------------------------------------------------
 
 
 def added(parts: Iterable[Stats]) -> Stats:
     """The sum of many stats, each in memory only until it is added.
 
-    What comes in is added once it is as much as the sum so far, so that the work stays in proportion to what comes in.
+    New ones are added once they are together as large as the sum so far: then the work is proportional to their size.
     """
     held: list[Stats] = []
     for part in parts:
@@ -277,63 +235,26 @@ def _sum(parts: Sequence[Stats]) -> Stats:
 
 
 def _joined(parts: Sequence[Content]) -> Stats:
-    """The stats of parts added up, where different symbols of a part may be equal."""
+    """The stats of parts added up, where different observations of a part may be equal."""
     skills = pc.unique(pa.concat_arrays([part.skills for part in parts]))
     skills = skills.take(pc.sort_indices(skills))
-    symbols = in_order([part.symbols for part in parts])
-    bits, nodes, pieces = _bits(len(symbols)), np.zeros(len(skills), np.int64), []
+    observations = in_order([part.observations for part in parts])
+    bits, nodes, pieces = tries.bits_for(len(observations)), np.zeros(len(skills), np.int64), []
     for names, table, trie in parts:
         place = schema.find(names, skills)
         nodes[place] += np.diff(trie.start)
-        pieces.append((place, trie._replace(symbol=positions_among(table, symbols)[trie.symbol])))
+        pieces.append((place, trie._replace(symbol=positions_among(table, observations)[trie.symbol])))
     spans = parallel.spans(np.concatenate([[0], np.cumsum(nodes)]), PIECES)
-    return Stats(skills, symbols, _concatenate(parallel.run(_join, [(pieces, *span, bits) for span in spans])))
-
-
-def _join(parts: Sequence[tuple[NDArray[np.int64], Trie]], first: int, last: int, bits: int) -> Trie:
-    """The trie of skills [first, last), of tries whose skills are at these places of all."""
-    own = []
-    for place, trie in parts:
-        begin, end = np.searchsorted(place, (first, last))
-        own.append(((place[begin:end] - first).astype(np.int32), cut_out(trie, begin, end)))
-    nodes, size = sum(len(trie.parent) for _, trie in own), last - first
-    growth = _growth(size + bits * nodes)
-    growth.child[:size], growth.students[:size] = 0, 0
-    for root, trie in own:
-        size = kernels.graft(trie, root, bits, growth, size)
-    out = _room(last - first, nodes)
-    kernels.flatten_all(growth, bits, out)
-    return _cut(out)
-
-
-def cut_out(trie: Trie, first: int, last: int) -> Trie:
-    """The trie of skills [first, last)."""
-    begin, end = trie.start[first], trie.start[last]
-    start = trie.start[first : last + 1] - begin
-    return Trie(start, trie.parent[begin:end], trie.symbol[begin:end], trie.students[begin:end])
+    return Stats(skills, observations, tries.concatenate(parallel.run(tries.join, [(pieces, *span, bits) for span in spans])))
 
 
 def _used(content: Content) -> Content:
-    """Only the skills and symbols that are counted."""
-    skills, symbols, trie = content
+    """Only the skills and observations that are counted."""
+    skills, observations, trie = content
     met, (used, symbol) = np.diff(trie.start) > 0, np.unique(trie.symbol, return_inverse=True)
     start = np.append(trie.start[:-1][met], trie.start[-1])
     return Content(
         skills.filter(pa.array(met)),
-        symbols.take(pa.array(used)),
+        observations.take(pa.array(used)),
         Trie(start, trie.parent, symbol.astype(np.int32), trie.students),
     )
-
-
-def _concatenate(tries: Sequence[Trie]) -> Trie:
-    """One trie of the skills of several, one after another."""
-    base = np.cumsum([0] + [len(trie.parent) for trie in tries])
-    start = np.concatenate([trie.start[:-1] + at for trie, at in zip(tries, base, strict=False)] + [base[-1:]])
-    whole = _room(len(start) - 1, base[-1])
-
-    def put(number: int) -> None:
-        for part, out in zip(tries[number][1:], whole[1:], strict=True):
-            out[base[number] : base[number + 1]] = part
-
-    parallel.run(put, [(number,) for number in range(len(tries))])
-    return whole._replace(start=start)

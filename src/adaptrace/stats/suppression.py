@@ -15,8 +15,8 @@ CodeArray = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What suppression cost. It tells exact differences, so it is for those who hold the log, not to be published.
+class SuppressionLoss:
+    """What suppression cost. It reveals exact differences: it is for those who hold the log, not to be published.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Loss:
     students
         How many times a student who met a skill is no longer counted on it.
     skills
-        How many skills are gone.
+        How many skills are left out.
     """
 
     min_students: int
@@ -62,7 +62,7 @@ def thinned(trie: Trie, factors: pa.Table, min_students: int) -> Trie:
     trie
         Not changed.
     factors
-        What the symbols tell apart beside the outcome, a row a symbol: the next response is shown, or not, for all outcomes
+        What the observations distinguish beside the outcome, one row each: the next response is shown, or not, for all outcomes
         of equal factors together.
     min_students
         Students.
@@ -80,7 +80,7 @@ def thinned(trie: Trie, factors: pa.Table, min_students: int) -> Trie:
 
 
 def _groups(factors: pa.Table) -> CodeArray:
-    """A number for each symbol, the same where the factors are."""
+    """A number for each observation, the same where the factors are."""
     code = np.zeros(len(factors), np.int64)
     for column in factors.columns:
         coded = column.combine_chunks().dictionary_encode()
