@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 import adaptrace as at
 from adaptrace.data.catalog import Item
-from adaptrace.models.logistic.model import Weights
+from adaptrace.models.logistic.weights import Weights
 from adaptrace.recommendation.context import Context
 from adaptrace.recommendation.policies import Interleaved
 from adaptrace.recommendation.policy import Policy

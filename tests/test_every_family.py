@@ -156,7 +156,10 @@ COMMANDS: dict[str, list[list[str]]] = {  # command -> arguments; NAME is the fa
     "score": [READ, [*READ, "-o", "OUT"], [*READ, "-o", "OUT", "--state", "OUT-state"]],
     "compare": [["log.parquet", "--models", "NAME", "--folds", "2", "--draws", "20"]],
     "replay": [["log.parquet", "--model", "NAME", "--every", "20d", "--draws", "20"]],
-    "simulate": [["--student-model", "model.json", *SIMULATE], ["--student-model", "bkt.json", "--belief", "model.json", *SIMULATE]],
+    "simulate": [
+        ["--student-model", "model.json", *SIMULATE],
+        ["--student-model", "bkt.json", "--belief", "model.json", *SIMULATE],
+    ],
     "fairness": [[*READ, "--by", "class", "--draws", "20"]],
     "forget-student": [[STUDENT, "--log", "log.parquet", "--models", "model.json", "--dry-run"]],
     "report pace": [[*READ, "--min-students", "1"]],

@@ -132,7 +132,9 @@ def test_time_is_the_logs_where_the_student_model_needs_it(catalog: at.Catalog, 
 
 
 def test_a_student_model_without_mastery_needs_a_belief(catalog: at.Catalog, model: at.BKT) -> None:
-    with pytest.raises(at.ModelError, match=r"Rates\(half_life=None\) .*does not know mastery.*pass belief= a model that knows it"):
+    with pytest.raises(
+        at.ModelError, match=r"Rates\(half_life=None\) .*does not know mastery.*pass belief= a model that knows it"
+    ):
         at.simulate(Rates(), catalog, students=1, responses=1, seed=0)
     with pytest.raises(at.ModelError, match="pass belief="):
         at.simulate(model, catalog, students=1, responses=1, seed=0, belief=Rates())

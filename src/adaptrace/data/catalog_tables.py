@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
+from adaptrace.io.arrow_check import imported
 
 EXPECTED_JSON = '{"items": [{"item": ..., "skills": [...]}, ...], "skills": [{"skill": ..., "prerequisites": [...]}, ...]}'
 
@@ -49,7 +50,7 @@ def prerequisites_of(skills: Any, source: str) -> Prerequisites:
     """The prerequisites in a table or in rows of skills."""
     if skills is None:
         return Prerequisites()
-    table = _table_of(skills) if isinstance(skills, (list, tuple)) else pa.table(skills)
+    table = _table_of(skills) if isinstance(skills, (list, tuple)) else imported(skills, source)
     if not table.num_columns:
         return Prerequisites()
     found = schema.resolve(table.column_names, schema.CATALOG_SKILLS, None)

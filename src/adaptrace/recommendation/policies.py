@@ -41,7 +41,7 @@ class Interleaved:
     to its errors. For several skills it is the latest practice and the mean P(wrong): an item is not preferred for being hard.
     Practice is spaced and interleaved (Rohrer & Taylor, 2007), and a skill on which a student makes no progress cannot hold up
     the others. When all is mastered, review goes on in the same way; it does not depend on small differences between mastered
-    skills. ``docs/policies.md`` compares it with the other policies.
+    skills. ``docs/explanation/policies.md`` compares it with the other policies.
     """
 
     def utility(self, context: Context) -> FloatArray:

@@ -78,8 +78,8 @@ class SimulationPlan:
     @property
     def logs_kind(self) -> bool:
         """Whether the log must have kinds, because the student model uses them."""
-        varies = isinstance(self.student_model, VariesByKind) and self.student_model.kinds
-        return bool(varies or levels_of(self.student_model))
+        model = self.student_model
+        return bool(isinstance(model, VariesByKind) and model.kinds) or bool(levels_of(model))
 
 
 class Course:
@@ -102,6 +102,7 @@ class Course:
     def __init__(self, plan: SimulationPlan, name: str, random: np.random.Generator) -> None:
         self.plan, self.name, self.random = plan, name, random
         self.pupil = pupil_of(plan.student_model, plan.catalog, name, random)
+        self._local = isinstance(self.pupil, Local) and self.pupil.local
         self.student = Student(plan.belief, plan.catalog, name=name)
         self.time = START + datetime.timedelta(minutes=int(random.integers(0, 120)))
         self.seconds = 0.0  # that the latest response took
@@ -118,7 +119,7 @@ class Course:
     def _mean_chance(self) -> float:
         """Mean true P(correct) over all items; only what the latest response can have changed is computed again."""
         items = self.plan.catalog.items
-        if self._last is None or not (isinstance(self.pupil, Local) and self.pupil.local):
+        if self._last is None or not self._local:
             self._chances = [self.pupil.chance(item, self.time) for item in items]
         else:
             for position in self.plan.related[self._last]:

@@ -38,14 +38,14 @@ class Pupil(Protocol):
 
 @runtime_checkable
 class Local(Protocol):
-    """A student who says whether a response changes the chances on items of its skills only."""
+    """A pupil who says whether a response changes P(correct) only on items that share a skill with the answered one."""
 
     local: bool
 
 
 @runtime_checkable
 class MakesPupils(Protocol):
-    """What makes its own students."""
+    """A student model that makes its own pupils."""
 
     def pupil(self, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
         """A new student, without responses."""
