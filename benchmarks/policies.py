@@ -2,7 +2,7 @@
 
     python policies.py                                    # the matrix as markdown, half an hour on two cores
     python policies.py --students 20 --seeds 1 2          # a quick look
-    python policies.py --write ../docs/policies.md        # put it between the marks of that page
+    python policies.py --write ../docs/explanation/policies.md        # put it between the marks of that page
 
 Forty skills in five strands of eight, five items each, with prerequisites. Students follow one of five truths; policies see them
 through a BKT that was fitted to 300 earlier students of that truth, who were taught in curriculum order (240) or at random (60):
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 import adaptrace as at
 from adaptrace.data.catalog import Item
-from adaptrace.models.logistic.model import Weights
+from adaptrace.models.logistic.weights import Weights
 from adaptrace.recommendation.context import View
 from adaptrace.recommendation.policies import Interleaved, Policy
 from adaptrace.simulation.students import HiddenKnowledge, OwnState, Pupil
@@ -187,8 +187,7 @@ class Factors:
         one = 0.8 - 2.6 * np.array([level_of(skill) for skill in names]) + random.normal(0.0, 0.5, len(names))
         wins, fails = random.uniform(0.1, 0.4, len(names)), random.uniform(0.0, 0.15, len(names))
         blank, values = pa.array([], pa.string()), np.concatenate([[0.0], one, wins, fails])
-        plain = at.PFA()
-        return at.Logistic(plain.features, plain.name, plain.l2, Weights(blank, pa.array(names), blank, values, 0, 0.0))
+        return at.PFA(weights=Weights(blank, pa.array(names), blank, values, 0, 0.0))
 
     def pupil(self, catalog: at.Catalog, name: str, random: np.random.Generator) -> Pupil:
         """A student."""

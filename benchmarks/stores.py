@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 from layout import aligned
 
-from adaptrace.tutor.store import Change, Event, MemoryStore, SQLiteStore, Store, open_store
-from adaptrace.tutor.store import sqlite as inside
+from adaptrace.tutor.store import Change, Event, MemoryStore, SQLiteStore, Store, open_store, sqlite_statements
 
 HEADS = ("store", "durability", "threads", "writes/s", "p50 us", "p95 us", "p99 us", "worst us")
 STATE = json.dumps({f"skill {number:04}": [0.123456789, number] for number in range(60)})  # 2 kB
@@ -56,8 +55,8 @@ def writer(store: Store) -> Write:
 
 def bare(store: SQLiteStore) -> Write:
     """The two statements on the store's own connection, past everything else."""
-    execute = store._writer.execute
-    add = inside._ADD_EVENT.replace(" ON CONFLICT DO NOTHING", "")
+    execute = store._writer.connection.execute
+    add = sqlite_statements.ADD_EVENT.replace(" ON CONFLICT DO NOTHING", "")
     put = (
         "INSERT INTO students (student, version, model, state) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (student) DO UPDATE SET version = excluded.version, model = excluded.model, state = excluded.state"
@@ -110,7 +109,7 @@ def lines(students: int, writes: int, folder: Path, url: str | None) -> Iterator
     fill(memory, students)
     yield ["memory", "none", *Load(students).measure(writer(memory), 1, writes)]
     for durability in ("normal", "full"):
-        store, load = SQLiteStore(folder / f"{durability}.db", durability), Load(students)
+        store, load = SQLiteStore(folder / f"{durability}.db", durability=durability), Load(students)
         fill(store, students)
         alone = writes if durability == "normal" else writes // FULL
         yield ["bare sqlite3", durability, *load.measure(bare(store), 1, alone)]

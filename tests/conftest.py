@@ -20,6 +20,16 @@ import pytest
 import adaptrace as at
 from adaptrace.cli import main
 
+KERNELS = Path(__file__).parent / "kernels"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of kernels to run as plain Python too, where coverage counts lines, unless they are marked ``compiled``."""
+    for item in items:
+        if KERNELS in item.path.parents and not item.get_closest_marker("compiled"):
+            item.add_marker(pytest.mark.plain_python)
+
+
 WITHOUT_FCNTL = Path(__file__).parent / "without_fcntl"
 collect_ignore = [str(WITHOUT_FCNTL)]
 

@@ -12,7 +12,8 @@ import adaptrace
 SOURCE = Path(adaptrace.__file__).parent
 FLOORS = [  # lowest first
     {"errors"},
-    {"kernels", "io"},
+    {"kernels"},
+    {"io"},
     {"data", "plots"},
     {"stats"},
     {"models"},
@@ -63,6 +64,20 @@ def too_high(graph: dict[str, set[str]], floors: list[set[str]]) -> list[str]:
     return sorted(f"{a} imports {b}" for a, b in pairs if floor[room_of(b)] >= floor[room_of(a)])
 
 
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """The modules that import themselves by way of others."""
+
+    def reached(module: str) -> set[str]:
+        found: set[str] = set()
+        ahead = set(graph[module])
+        while ahead:
+            found |= ahead
+            ahead = set().union(*(graph[each] for each in ahead)) - found
+        return found
+
+    return sorted(module for module in graph if module in reached(module))
+
+
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A package of two rooms that import each other, one of them out of sight."""
@@ -91,6 +106,15 @@ def test_an_import_of_a_higher_floor_is_seen(package: Path) -> None:
 
 def test_rooms_of_one_floor_do_not_import_each_other(package: Path) -> None:
     assert len(too_high(graph_of(package), [{"low", "high"}, {"__init__"}])) == 2
+
+
+def test_a_circle_is_seen(package: Path) -> None:
+    (package / "low" / "c.py").write_text("from house.low import a\n")
+    assert circles(graph_of(package)) == ["house.high.b", "house.low.a"]
+
+
+def test_there_is_no_circle() -> None:
+    assert circles(graph_of(SOURCE)) == []
 
 
 def test_every_room_stands_on_one_floor() -> None:

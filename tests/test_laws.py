@@ -59,6 +59,7 @@ def test_1_nothing_of_the_callers_changes(model: at.BKT) -> None:
     assert model.table is None
 
 
+@pytest.mark.plain_python
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), fractions=st.booleans())
 def test_2_folding_observe_equals_trace_bit_for_bit(seed: int, fractions: bool) -> None:
@@ -73,6 +74,7 @@ def test_2_folding_observe_equals_trace_bit_for_bit(seed: int, fractions: bool) 
         assert students[pair["student"]].opportunities[pair["skill"]] == pair["opportunities"]
 
 
+@pytest.mark.plain_python
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1), fractions=st.booleans())
 def test_3_stats_add_for_every_split_by_student(seed: int, share: float, fractions: bool) -> None:
@@ -120,6 +122,7 @@ def test_4_several_skills_a_fit_in_rounds_is_no_worse_than_one_round() -> None:
     assert at.BKT().fit(log).log_likelihood(log) >= once.log_likelihood(log)
 
 
+@pytest.mark.plain_python
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_5_the_order_of_an_events_skills_changes_no_prediction(seed: int) -> None:
@@ -130,6 +133,7 @@ def test_5_the_order_of_an_events_skills_changes_no_prediction(seed: int) -> Non
     assert HARD.predict(other).tolist() == HARD.predict(at.Log.from_arrow(table)).tolist()
 
 
+@pytest.mark.plain_python
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_5_an_event_split_into_rows_is_still_one_event(seed: int) -> None:
@@ -145,6 +149,7 @@ def test_5_an_event_split_into_rows_is_still_one_event(seed: int) -> None:
 # ---- mistakes of others that shall not be repeated --------------------------
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("rule", ["conjunctive", "mean", "min", "weakest-first"])
 @pytest.mark.parametrize("correct", [0, 1])
 def test_5_oatutor_every_skill_of_an_item_is_updated_not_the_first_alone(rule: str, correct: int) -> None:
@@ -187,6 +192,7 @@ def test_5_pykt_rows_of_one_event_leak_its_answer_and_events_do_not() -> None:
     assert metrics.auc(leaking.correct, model.predict(leaking)) > 0.65
 
 
+@pytest.mark.plain_python
 def test_5_the_rows_of_an_event_count_once_in_the_likelihood() -> None:
     log = at.Log.from_arrow(random_table(11, rows=300))
     assert len(HARD.predict(log)) == len(log) < len(expanded(log))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,20 @@ import pytest
 
 import adaptrace as at
 from adaptrace.evaluate import metrics
+from adaptrace.io import envelope
 from adaptrace.kernels import parallel
 from adaptrace.models import FAMILIES, MODELS
 from adaptrace.models.bkt import fit_effects
 from adaptrace.models.irt import Rasch
 from adaptrace.models.logistic import Feature, Logistic
-from adaptrace.models.logistic.model import INTERCEPT
+from adaptrace.models.logistic.features import INTERCEPT
 from reference.school import times
 
 EVERY: dict[str, Callable[[], Any]] = {
     **MODELS,
-    "windows": lambda: Logistic((INTERCEPT, Feature("window_wins", "student", days=0.5), Feature("days", "skill", "skill"))),
+    "windows": lambda: Logistic(
+        features=(INTERCEPT, Feature(what="window_wins", days=0.5), Feature(what="days", of="skill", by="skill"))
+    ),
     "rasch-still": lambda: Rasch(drift=False, skills=False),
 }
 NEW = [name for name in EVERY if not name.startswith(("bkt", "constant"))]
@@ -67,7 +72,7 @@ def small_work() -> Iterator[None]:
     """One core, for starting threads takes longer than these fits, and short climbs where parameters vary by item."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "cores", lambda: 1)
-        for name, steps in (("SPREAD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
+        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
             patch.setattr(fit_effects, name, steps)
         yield
 
@@ -142,7 +147,7 @@ def test_2_folding_observe_equals_trace_bit_for_bit(name: str) -> None:
         if number % 5 == 0:
             students[who] = at.Student.from_dict(json.loads(json.dumps(student.to_dict())), model)
     for who, student in students.items():
-        assert at.Student.from_log(model, log, who) == student
+        assert at.Student.from_log(model, log, student=who) == student
 
 
 # ---- law 4 ------------------------------------------------------------------
@@ -289,6 +294,81 @@ def test_7_a_saved_model_comes_back_equal(name: str, tmp_path: Path) -> None:
 def test_7_a_fingerprint_tells_models_apart(name: str) -> None:
     other = EVERY[name]().fit(at.Log.from_arrow(random_table(10)))
     assert other.fingerprint != fitted(name).fingerprint
+
+
+VALUES = (None, float("nan"), float("inf"), -1, 0, 1, 2, -1e308, 1e308, "", "x", "\0", [], {}, [[]], True, 10**30, 0.5)
+
+
+def places(content: Any, so_far: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where plain data has something: keys and positions, one under the other."""
+    for key in content if isinstance(content, dict) else range(min(len(content), 5)) if isinstance(content, list) else ():
+        yield (*so_far, key)
+        yield from places(content[key], (*so_far, key))
+
+
+def changed(content: dict[str, Any], number: int) -> dict[str, Any]:
+    """The content of a model with one thing in it replaced, left out or doubled."""
+    draw, content = random.Random(number), copy.deepcopy(content)
+    *above, last = draw.choice(list(places(content)))
+    inside = reduce(lambda part, key: part[key], above, content)
+    kind = draw.randrange(6)
+    if kind < 4:
+        inside[last] = draw.choice(VALUES)
+    elif kind == 4 or not isinstance(inside, list):
+        del inside[last]
+    else:
+        inside.insert(last, copy.deepcopy(inside[last]))
+    return content
+
+
+@each_family
+def test_7_a_model_whose_content_is_not_whole_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    """Its fingerprint is right, so that only the content can tell; what is let in predicts, in batch and one by one."""
+    log, refused, path = at.Log.from_arrow(random_table(1, rows=40)), 0, tmp_path / "model.json"
+    (row,) = log.table.slice(0, 1).to_pylist()
+    for number in range(60):
+        envelope.write(path, "model", changed(fitted(name).to_dict(), number))
+        try:
+            model = at.load(path)
+        except at.ModelError as error:
+            refused += "\n" not in str(error)
+            continue
+        try:
+            predicted = model.predict(log)
+            at.Student(model, name="1").predict(row["item"], time=row["time"], skills=row["skills"])
+        except at.ModelError:  # of what the model does not say of itself: the columns it is given, the package it calls
+            continue
+        assert np.all((predicted >= 0.0) & (predicted <= 1.0)), number
+    assert refused > 30
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "spoil", "told"),
+    [
+        ("best-lr", ("weights", "values"), lambda values: [None, *values[1:]], "values: got nan; expected numbers from"),
+        (
+            "rasch",
+            ("bank", "difficulty"),
+            lambda values: values[1:],
+            r"difficulty: got numbers in the shape \(11,\); expected",
+        ),
+        ("rasch", ("bank", "items"), lambda names: [names[1], *names[1:]], "items: got a name twice"),
+        ("2pl", ("skills",), lambda _: "\0", "skills: got .*; expected true or false"),
+        ("bkt", ("skills", "parameters", "guess"), lambda values: [1.0, *values[1:]], "guess: got 1; expected numbers from"),
+        ("half-life", ("fading", "curve", "longest"), lambda _: 0, "longest: got 0; expected a number from"),
+        ("fsrs", ("rates", "same_day"), lambda _: None, "same_day: got None; expected a number from 0 to 1"),
+        ("constant", ("mean",), lambda _: None, "mean: got None; expected a number"),
+    ],
+)
+def test_7_what_is_wrong_with_a_model_is_named(
+    name: str, part: tuple[str, ...], spoil: Callable[[Any], Any], told: str, tmp_path: Path
+) -> None:
+    content = copy.deepcopy(fitted(name).to_dict())
+    inside = reduce(lambda part, key: part[key], part[:-1], content)
+    inside[part[-1]] = spoil(inside[part[-1]])
+    envelope.write(tmp_path / "model.json", "model", content)
+    with pytest.raises(at.ModelError, match=told):
+        at.load(tmp_path / "model.json")
 
 
 # ---- law 8 ------------------------------------------------------------------

@@ -51,7 +51,7 @@ UNSEEN = {"item": ["y", "z"], "kind": ["quiz"], "group": ["second"]}
 def short_climbs() -> Iterator[None]:
     """The laws hold at every point, not only where a climb ends."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, steps in (("SPREAD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
+        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
             patch.setattr(fit_effects, name, steps)
         yield
 
@@ -104,9 +104,9 @@ def test_2_a_student_from_a_log_and_back_from_plain_data_is_in_the_state_of_the_
 ) -> None:
     model, log = fitted(variant, rule, several), random_log(2, several=several)
     name = log.students[3].as_py()
-    student = at.Student.from_dict(at.Student.from_log(model, log, name).to_dict(), model)
+    student = at.Student.from_dict(at.Student.from_log(model, log, student=name).to_dict(), model)
     expected = {pair["skill"]: pair["mastery"] for pair in model.score(log).to_pylist() if pair["student"] == name}
-    assert {skill: student.mastery(skill) for skill in student.odds} == expected
+    assert {skill: student.mastery(skill) for skill in student.state.odds} == expected
 
 
 # ---- law 3 ------------------------------------------------------------------
@@ -296,7 +296,7 @@ START = random_table(0, rows=1)["time"][0]
 )
 def test_8_what_the_fit_never_saw_is_flagged_as_far_as_parameters_vary_by_it(variant: str, flagged: list[str]) -> None:
     model, log = fitted(variant), random_log(12)
-    seen = model.knows(log.table["skill"].combine_chunks().dictionary_decode())
+    seen = model.fitted.knows(log.table["skill"].combine_chunks().dictionary_decode())
     for name in flagged:
         seen &= ~pc.is_in(log.table[name].combine_chunks().cast(pa.string()), pa.array(UNSEEN[name])).to_numpy(False)
     assert model.seen(log).tolist() == seen.tolist()

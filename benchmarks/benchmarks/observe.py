@@ -30,10 +30,10 @@ class Restore:
 
     def setup(self) -> None:
         self.model, self.log = data.warmed_up(), at.Log.from_arrow(data.simulated(100_000))
-        self.kept = at.Student.from_log(self.model, self.log, 100).to_dict()
+        self.kept = at.Student.from_log(self.model, self.log, student=100).to_dict()
 
     def time_from_log(self) -> None:
-        at.Student.from_log(self.model, self.log, 100)
+        at.Student.from_log(self.model, self.log, student=100)
 
     def time_from_dict(self) -> None:
         at.Student.from_dict(self.kept, self.model)

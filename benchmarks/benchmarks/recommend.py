@@ -35,7 +35,7 @@ class Recommend:
         self.student = at.Student(model, items)
         for number in range(0, data.SKILLS, 2):
             self.student.observe(number * data.ITEMS_PER_SKILL, number % 4 == 0)
-        self.roster = [at.Student(model, items, str(number)) for number in range(1000)]
+        self.roster = [at.Student(model, items, name=str(number)) for number in range(1000)]
 
     def time_recommend(self, policy: str, prerequisites: str) -> None:
         self.recommender.recommend(self.student, 3)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import adaptrace as at
 from adaptrace.kernels import bkt as kernels
-from adaptrace.kernels.bkt import Cells, Credit, Parameters, Traced
+from adaptrace.kernels.bkt import CellIndex, Credit, ForwardPass, Parameters
 from adaptrace.models.bkt.skill_table import SMALLEST
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -110,9 +110,9 @@ def foreign_chances(log: at.Log, skills: Mapping[str, Five], items: Mapping[str,
     inside = np.clip(values, SMALLEST, 1.0 - SMALLEST)
     inside[:, 2] = np.where(values[:, 2] > 0.0, inside[:, 2], 0.0)
     nothing = np.empty(0)
-    cells = Cells(rows.pair_skill, entry, np.empty(0, np.int32), nothing, nothing)
-    traced = Traced(np.empty(len(log)), np.empty(len(rows.pair_skill)), Credit(nothing, nothing))
-    kernels.begin(cells, inside[:, 0].copy(), traced.odds)
+    cells = CellIndex(rows.pair_skill, entry, np.empty(0, np.int32), nothing, nothing)
+    traced = ForwardPass(np.empty(len(log)), np.empty(len(rows.pair_skill)), Credit(nothing, nothing))
+    kernels.start_odds(cells, inside[:, 0].copy(), traced.odds)
     kernels.trace(rows, cells, Parameters(*inside.T.copy()), kernels.CONJUNCTIVE, 0, len(log.students), traced)
     return traced.predicted
 

@@ -8,7 +8,8 @@
     ├── UnknownItemError   an item that the catalog does not hold
     ├── ConstraintError    constraints that leave no item; says which one emptied the choice
     ├── StoreError         a store that cannot be read or written
-    │   └── ConflictError  an event_id that stands for something else already
+    │   └── UnreadableEventError  a stored event whose row is damaged
+    ├── ConflictError      an event_id that stands for something else already: do not try again
     └── OutputError        an output that cannot be written
 """
 
@@ -66,15 +67,15 @@ class DataError(AdaptraceError, ValueError):
 
 
 def _together(problems: Sequence[Problem]) -> list[Problem]:
-    """The same of several whole files told once."""
+    """The same problem of several whole files as one problem that names the files."""
     files: dict[Problem, list[str]] = {}
     for each in problems:
         files.setdefault(each if each.row else replace(each, file=None), []).append(each.file or "")
-    told = []
+    merged = []
     for each, names in files.items():
         more = f" and {len(names) - FEW:,} more files" if len(names) > FEW else ""
-        told.append(replace(each, file=", ".join(names[:FEW]) + more or None))
-    return told
+        merged.append(replace(each, file=", ".join(names[:FEW]) + more or None))
+    return merged
 
 
 class ModelError(AdaptraceError):
@@ -96,8 +97,27 @@ class StoreError(AdaptraceError):
     """A store that cannot be read or written: its state is what it was before."""
 
 
-class ConflictError(StoreError):
-    """An ``event_id`` that stands for something else already; the first is kept."""
+class UnreadableEventError(StoreError):
+    """A stored event that cannot be read, because its row is damaged.
+
+    Attributes
+    ----------
+    place
+        The store: a file or a server.
+    event_id
+        The id of the event.
+    """
+
+    def __init__(self, place: str, event_id: str) -> None:
+        super().__init__(place, event_id)
+        self.place, self.event_id = place, event_id
+
+    def __str__(self) -> str:
+        return f"{self.place}: event_id '{self.event_id}': cannot be read: its row is damaged; restore a snapshot"
+
+
+class ConflictError(AdaptraceError):
+    """An ``event_id`` that stands for something else already; the first event stays, and another try ends the same way."""
 
 
 class OutputError(AdaptraceError, OSError):

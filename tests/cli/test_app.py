@@ -77,7 +77,7 @@ def test_predict_prints_the_chance_of_every_response(run, model_path: Path, samp
 def test_recommend_prints_what_the_library_recommends(run, model_path: Path, sample_log: at.Log, sample_model: at.BKT) -> None:
     outcome = run("recommend", "-m", model_path, "-C", CATALOG, "-l", LOG, "-s", "student-050", "-k", 5)
     catalog = at.sample_catalog()
-    choices = at.recommend(at.Student.from_log(sample_model, sample_log, "student-050"), catalog, 5)
+    choices = at.recommend(at.Student.from_log(sample_model, sample_log, student="student-050"), catalog, 5)
     assert (outcome.code, outcome.stderr) == (0, "")
     assert [(row["item"], row["title"], float(row["utility"]), row["reason"]) for row in rows(outcome.stdout)] == [
         (choice.item.item, choice.item.label, choice.utility, str(choice.reason)) for choice in choices
@@ -87,7 +87,7 @@ def test_recommend_prints_what_the_library_recommends(run, model_path: Path, sam
 def test_recommend_takes_the_policy_and_its_target(run, model_path: Path, sample_log: at.Log, sample_model: at.BKT) -> None:
     options = ["--policy", "target-success", "--target", "0.9"]
     outcome = run("recommend", "-m", model_path, "-C", CATALOG, "-l", LOG, "-s", "student-050", *options)
-    student = at.Student.from_log(sample_model, sample_log, "student-050")
+    student = at.Student.from_log(sample_model, sample_log, student="student-050")
     choices = at.recommend(student, at.sample_catalog(), policy=at.TargetSuccess(target=0.9))
     assert [row["item"] for row in rows(outcome.stdout)] == [choice.item.item for choice in choices]
 

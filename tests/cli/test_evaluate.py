@@ -209,7 +209,7 @@ def test_a_model_of_any_family_is_fitted_saved_and_predicts(run, path: Path, log
 
 
 def test_the_summary_of_other_families_is_what_they_found(run, path: Path, here: Path) -> None:
-    for name, first in (("pfa", "feature"), ("rasch", "item")):
+    for name, first in (("pfa", "parameter"), ("rasch", "parameter"), ("constant", "parameter"), ("bkt", "skill")):
         run("fit", path, "--model", name, "-o", "model.json")
         assert next(iter(rows(run("summary", "-m", "model.json").stdout)[0])) == first
 
@@ -219,8 +219,8 @@ def test_what_a_family_does_not_know_is_one_message(run, path: Path, here: Path)
     for arguments, told in (
         (["score", path, "-m", "model.json"], "does not know mastery; expected a model of a family that does: bkt, blend\n"),
         (
-            ["summary", "-m", "model.json"],
-            "has no summary; expected a model of a family that has: bkt, blend, irt, logistic\n",
+            ["fit", "--stats", "none.parquet", "--model", "pfa"],
+            "does not fit to counts; expected a model of a family that does: bkt\n",
         ),
     ):
         outcome = run(*arguments)

@@ -277,7 +277,7 @@ def test_a_model_file_of_a_future_schema_is_refused(responses, tmp_path: Path) -
 
 def test_a_response_before_the_last_is_refused_where_mastery_fades_and_changes_nothing(responses) -> None:
     log = at.Log.from_arrow(responses(correct=[0, 1, 1], time=[1, 2, 3]), time_unit="s")
-    student = at.Student.from_log(at.BKT(elapsed=True).fit(log), log, "Ada")
+    student = at.Student.from_log(at.BKT(elapsed=True).fit(log), log, student="Ada")
     before = student.to_dict()
     with pytest.raises(ValueError, match="before the last response at 1970-01-01 00:00:03"):
         student.observe("q", 1, skills=["halves"], time=datetime.datetime(1970, 1, 1, 0, 0, 2))

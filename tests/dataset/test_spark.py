@@ -262,7 +262,7 @@ def test_what_stopped_tasks_left_does_not_get_into_the_output(tmp_path: Path) ->
 def test_models_that_cannot_do_it_are_refused() -> None:
     with pytest.raises(ModelError, match=r"score: Constant\(.*\) does not know mastery; expected .*: bkt, blend"):
         engine.score(None, "log", out="out", model=at.Constant())  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match=r"stats: Constant\(.*\) has none; expected .*: bkt"):
+    with pytest.raises(ModelError, match=r"stats: Constant\(.*\) does not fit to counts; expected .*: bkt"):
         engine.stats(None, "log", model=at.Constant())  # type: ignore[arg-type]
 
 

@@ -389,7 +389,7 @@ def test_an_event_of_several_skills_is_a_line_of_each(responses) -> None:
 
 
 def test_models_are_named_by_how_they_look_and_a_baseline_stands_first(log: at.Log) -> None:
-    done = compare([Spy(), Constant(0.2), Spy()], log, draws=2)
+    done = compare([Spy(), Constant(mean=0.2), Spy()], log, draws=2)
     assert list(done.validations) == ["Spy()", "Constant(0.2)", "Spy() #2"]
     assert list(compare(iter([Spy()]), log, draws=2).validations) == ["Constant()", "Spy()"]
     assert list(compare({"mean": Constant()}, log, draws=2).validations) == ["mean"]

@@ -146,11 +146,16 @@ def models_with_exp() -> dict[str, Any]:
     """Models whose predictions take an exp."""
     log, events = school(), school(several=True)
     features = [
-        at.Feature("one", l2=0.0),
-        at.Feature("recent", "skill", "skill", rate=0.8),
-        at.Feature("one", "skill", "pattern"),
+        at.Feature(what="one", l2=0.0),
+        at.Feature(what="recent", of="skill", by="skill", rate=0.8),
+        at.Feature(what="one", of="skill", by="pattern"),
     ]
-    features += [at.Feature("window_wins", days=0.5), at.Feature("days", "item"), at.Feature("last"), at.Feature("gap", "skill")]
+    features += [
+        at.Feature(what="window_wins", days=0.5),
+        at.Feature(what="days", of="item"),
+        at.Feature(what="last"),
+        at.Feature(what="gap", of="skill"),
+    ]
     unfitted = {
         "bkt-items": at.BKT(items=("learn", "guess", "slip")),
         "bkt-kinds": at.BKT(kinds=("learn", "guess", "slip")),
@@ -164,7 +169,7 @@ def models_with_exp() -> dict[str, Any]:
         "best-lr": at.BestLR(),
         "das3h": at.DAS3H(),
         "recency": at.Recency(),
-        "logistic": at.Logistic(features, name="features of our own", l2=2.0),
+        "logistic": at.Logistic(features=features, name="features of our own", l2=2.0),
         "rasch": at.Rasch(),
         "rasch-still": at.Rasch(drift=False, skills=False),
         "2pl": at.TwoPL(),

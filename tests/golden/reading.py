@@ -152,7 +152,7 @@ def deliver_again(tutor: at.Tutor, events: pa.Table) -> int:
 
 def store_tables(tutor: at.Tutor) -> dict[str, pa.Table]:
     """All that is read from a store: mastery and its evidence, recommendations, events, and those that answer a decision."""
-    known = {name: tutor.mastery(name) for name in ROSTER}
+    known = {name: tutor.mastery_table(name) for name in ROSTER}
     every = [row | {"student": name} for name, table in known.items() for row in table.to_pylist()]
     evidence = [{"student": row["student"], "skill": row["skill"], **each} for row in every for each in row["evidence"]]
     return {

@@ -1,4 +1,4 @@
-"""The likelihood, its gradient and the climb."""
+"""The likelihood, its gradient and the search."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from adaptrace.kernels.trie import Trie
 from reference import bkt as reference
 
 THETA = (0.35, 0.12, 0.01, 0.22, 0.09)
-# tilt and base: wrong, right, half right; wrong with others 0.75 likely right; right as one of two, the other 0.3 of it
-SYMBOLS = np.array([[-1.0, 1.0], [1.0, 0.0], [0.0, 0.5], [-0.75, 1.0], [0.5, 0.3]])
+# signed weight, intercept: wrong, right, half right; wrong with others 0.75 likely right; right as one of two, the other 0.3
+OBSERVATIONS = np.array([[-1.0, 1.0], [1.0, 0.0], [0.0, 0.5], [-0.75, 1.0], [0.5, 0.3]])
 
 
 def trie_of(sequences: dict[tuple[int, ...], int]) -> Trie:
@@ -27,9 +27,9 @@ TRIE = trie_of({(0, 1, 1): 5, (0, 0, 1, 1): 3, (1,): 4, (1, 1, 2): 2, (3, 1): 2,
 
 def problem_of(
     starts: np.ndarray, smoothing: np.ndarray, low: np.ndarray | float = 1e-9, plausible: bool = False
-) -> bkt_fit.Problem:
+) -> bkt_fit.FitProblem:
     low, high = np.broadcast_to(low, 5).copy(), np.full(5, 1 - 2e-9)
-    return bkt_fit.Problem(low, high, SYMBOLS, smoothing, starts, plausible)
+    return bkt_fit.FitProblem(low, high, OBSERVATIONS, smoothing, starts, plausible)
 
 
 PLAIN = problem_of(np.empty((0, 5)), np.zeros((5, 2)))
@@ -37,90 +37,98 @@ PLAUSIBLE = problem_of(np.empty((0, 5)), np.zeros((5, 2)), plausible=True)
 SMOOTHED = problem_of(np.empty((0, 5)), np.array([[1.0, 2.0], [0.0, 3.0], [0.5, 9.0], [2.0, 4.0], [1.0, 1.0]]))
 
 
-def score(theta: np.ndarray, problem: bkt_fit.Problem = PLAIN) -> tuple[float, np.ndarray, np.ndarray]:
-    space = bkt_fit.Space(np.empty((99, 2)), np.empty((99, 7)))
-    slope, curve = np.empty(5), np.empty((5, 5))
-    return bkt_fit.score(theta, problem, TRIE, 0, len(TRIE.parent), space, slope, curve), slope, curve
+def evaluate(theta: np.ndarray, problem: bkt_fit.FitProblem = PLAIN) -> tuple[float, np.ndarray, np.ndarray]:
+    workspace = bkt_fit.Workspace(np.empty((99, 2)), np.empty((99, 7)))
+    gradient, information = np.empty(5), np.empty((5, 5))
+    return (
+        bkt_fit.log_likelihood_and_gradient(theta, problem, TRIE, 0, len(TRIE.parent), workspace, gradient, information),
+        gradient,
+        information,
+    )
 
 
 def test_likelihood_equals_the_sum_over_hidden_paths() -> None:
     trie = trie_of({(0, 1, 1): 5, (0, 0, 1, 1): 3, (1,): 4, (1, 1, 2): 2})
-    space = bkt_fit.Space(np.empty((99, 2)), np.empty((99, 7)))
-    got = bkt_fit.rough_log_likelihood(np.array(THETA), PLAIN, trie, 0, len(trie.parent), space)
+    workspace = bkt_fit.Workspace(np.empty((99, 2)), np.empty((99, 7)))
+    got = bkt_fit.rough_log_likelihood(np.array(THETA), PLAIN, trie, 0, len(trie.parent), workspace)
     sequences = {(0.0, 1.0, 1.0): 5, (0.0, 0.0, 1.0, 1.0): 3, (1.0,): 4, (1.0, 1.0, 0.5): 2}
     expected = sum(n * np.log(reference.likelihood(s, THETA)) for s, n in sequences.items())
     assert got == pytest.approx(expected, rel=1e-12)
-    value = bkt_fit.score(np.array(THETA), PLAIN, trie, 0, len(trie.parent), space, np.empty(5), np.empty((5, 5)))
+    value = bkt_fit.log_likelihood_and_gradient(
+        np.array(THETA), PLAIN, trie, 0, len(trie.parent), workspace, np.empty(5), np.empty((5, 5))
+    )
     assert value == pytest.approx(got, rel=1e-14)  # one logarithm for many
 
 
 @pytest.mark.parametrize("problem", [PLAIN, SMOOTHED], ids=["plain", "smoothed"])
-def test_gradient_equals_central_differences(problem: bkt_fit.Problem) -> None:
-    _, slope, _ = score(np.array(THETA), problem)
+def test_gradient_equals_central_differences(problem: bkt_fit.FitProblem) -> None:
+    _, gradient, _ = evaluate(np.array(THETA), problem)
     for a in range(5):
         up, down = np.array(THETA), np.array(THETA)
         up[a] += 1e-6
         down[a] -= 1e-6
-        assert slope[a] == pytest.approx(
-            (score(up, problem)[0] - score(down, problem)[0]) / 2e-6, rel=1e-6
+        assert gradient[a] == pytest.approx(
+            (evaluate(up, problem)[0] - evaluate(down, problem)[0]) / 2e-6, rel=1e-6
         )  # second-order differences
 
 
 def test_information_is_the_outer_product_of_node_scores() -> None:
-    _, _, curve = score(np.array(THETA))
+    _, _, information = evaluate(np.array(THETA))
     expected = np.zeros((5, 5))
     for node in range(len(TRIE.parent)):
         alone = TRIE._replace(students=np.where(np.arange(len(TRIE.parent)) == node, 1, 0))
-        slope = np.empty(5)
-        space = bkt_fit.Space(np.empty((99, 2)), np.empty((99, 7)))
-        bkt_fit.score(np.array(THETA), PLAIN, alone, 0, len(TRIE.parent), space, slope, np.empty((5, 5)))
-        expected += TRIE.students[node] * np.outer(slope, slope)
-    np.testing.assert_allclose(curve, expected, rtol=1e-10)
+        gradient = np.empty(5)
+        workspace = bkt_fit.Workspace(np.empty((99, 2)), np.empty((99, 7)))
+        bkt_fit.log_likelihood_and_gradient(
+            np.array(THETA), PLAIN, alone, 0, len(TRIE.parent), workspace, gradient, np.empty((5, 5))
+        )
+        expected += TRIE.students[node] * np.outer(gradient, gradient)
+    np.testing.assert_allclose(information, expected, rtol=1e-10)
 
 
 def test_smoothing_adds_its_pseudo_counts() -> None:
     theta = np.array(THETA)
     counts = SMOOTHED.smoothing
     expected = float((counts[:, 0] * np.log(theta) + counts[:, 1] * np.log(1 - theta)).sum())
-    assert score(theta, SMOOTHED)[0] - score(theta)[0] == pytest.approx(expected, rel=1e-10)
+    assert evaluate(theta, SMOOTHED)[0] - evaluate(theta)[0] == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("problem", [PLAIN, PLAUSIBLE], ids=["plain", "plausible"])
-def test_pull_back_is_the_chain_rule(problem: bkt_fit.Problem) -> None:
-    x, theta, tilt = np.array([0.3, 0.2, 0.01, 0.4, 0.1]), np.empty(5), np.empty(5)
+def test_from_theta_to_x_is_the_chain_rule(problem: bkt_fit.FitProblem) -> None:
+    x, theta, range_gradient = np.array([0.3, 0.2, 0.01, 0.4, 0.1]), np.empty(5), np.empty(5)
 
     def value(point: np.ndarray) -> float:
-        bkt_fit.place(point, problem, theta, np.empty(5))
-        return score(theta)[0]
+        bkt_fit.to_theta(point, problem, theta, np.empty(5))
+        return evaluate(theta)[0]
 
-    wide = bkt_fit.place(x, problem, theta, tilt)
-    _, slope, curve = score(theta)
-    bkt_fit.pull_back(x, wide, tilt, slope, curve)
+    width = bkt_fit.to_theta(x, problem, theta, range_gradient)
+    _, gradient, information = evaluate(theta)
+    bkt_fit.apply_chain_rule(x, width, range_gradient, gradient, information)
     for a in range(5):
         step = np.zeros(5)
         step[a] = 1e-6
-        assert slope[a] == pytest.approx((value(x + step) - value(x - step)) / 2e-6, rel=1e-6)  # second-order differences
+        assert gradient[a] == pytest.approx((value(x + step) - value(x - step)) / 2e-6, rel=1e-6)  # second-order differences
 
 
-def test_every_point_of_the_box_is_a_model_in_which_knowing_helps() -> None:
+def test_every_point_within_the_bounds_is_a_model_in_which_knowing_helps() -> None:
     problem = PLAIN
     random, theta = np.random.default_rng(0), np.empty(5)
     for _ in range(1000):
-        bkt_fit.place(random.uniform(1e-9, 1 - 1e-9, 5), problem, theta, np.empty(5))
+        bkt_fit.to_theta(random.uniform(1e-9, 1 - 1e-9, 5), problem, theta, np.empty(5))
         assert theta[bkt_fit.GUESS] + theta[bkt_fit.SLIP] < 1.0
 
 
-def test_a_climb_never_goes_down_and_ends_where_no_start_goes_higher() -> None:
+def test_a_search_never_goes_down_and_ends_where_no_start_goes_higher() -> None:
     starts = np.random.default_rng(1).uniform(0.02, 0.98, (50, 5))
     starts[:, 2] = 0.0
     problem = problem_of(starts, np.zeros((5, 2)))
     problem.low[2] = problem.high[2] = 0.0
-    space = bkt_fit.Space(np.empty((99, 2)), np.empty((99, 7)))
+    workspace = bkt_fit.Workspace(np.empty((99, 2)), np.empty((99, 7)))
     best, theta, information = np.empty(5), np.empty(5), np.empty((5, 5))
-    reached = bkt_fit.search(problem, TRIE, 0, space, best, information)
+    reached = bkt_fit.multi_start(problem, TRIE, 0, workspace, best, information)
     for start in starts:
-        bkt_fit.place(start, problem, theta, np.empty(5))
-        before = bkt_fit.rough_log_likelihood(theta, PLAIN, TRIE, 0, len(TRIE.parent), space)
+        bkt_fit.to_theta(start, problem, theta, np.empty(5))
+        before = bkt_fit.rough_log_likelihood(theta, PLAIN, TRIE, 0, len(TRIE.parent), workspace)
         end = start.copy()
-        after = bkt_fit.climb(end, problem, TRIE, 0, len(TRIE.parent), space, bkt_fit.TOLERANCE, information)
+        after = bkt_fit.maximise_from(end, problem, TRIE, 0, len(TRIE.parent), workspace, bkt_fit.TOLERANCE, information)
         assert before <= after <= reached + 1e-6

@@ -9,10 +9,10 @@ import pytest
 import adaptrace as at
 from adaptrace.kernels import half_life as kernels
 from adaptrace.kernels.compile import plain
-from adaptrace.kernels.half_life import Curve, Lean, Past
+from adaptrace.kernels.half_life import ForgettingCurve, HalfLifeGradient, Past
 
 DAY = 86_400_000_000  # microseconds
-CURVE = Curve(
+CURVE = ForgettingCurve(
     weight=np.array([-1.0, 0.7, -0.4]),
     skill=np.array([0.3, -0.6, 0.1]),
     first=np.array([0.3, 0.5, 0.7]),
@@ -39,7 +39,7 @@ def past_of(log: at.Log) -> Past:
     return past
 
 
-def by_hand(log: at.Log, curve: Curve) -> list[float]:
+def by_hand(log: at.Log, curve: ForgettingCurve) -> list[float]:
     """Equations 1 and 2 of Settles & Meeder (2016), from all earlier rows again for every row."""
     rows, out = log.table.to_pylist(), []
     for place, row in enumerate(rows):
@@ -60,16 +60,16 @@ def by_hand(log: at.Log, curve: Curve) -> list[float]:
 
 
 @pytest.mark.parametrize("curve", [CURVE, CURVE._replace(guess=0.0, slip=0.0), CURVE._replace(shortest=1.0, longest=2.0)])
-def test_chances_are_those_of_the_formulas(curve: Curve) -> None:
+def test_chances_are_those_of_the_formulas(curve: ForgettingCurve) -> None:
     log, out = random_log(0), np.empty(400)
     kernels.chances(log.rows, past_of(log), curve, 0, len(log.students), out)
     np.testing.assert_allclose(out, by_hand(log, curve), rtol=1e-9)
 
 
-def lean_at(log: at.Log, past: Past, curve: Curve) -> Lean:
-    lean = Lean(np.zeros(1), np.zeros(3), np.zeros(2), np.zeros(3))
-    kernels.lean(log.rows, past, curve, 0, len(log.students), lean)
-    return lean
+def gradient_at(log: at.Log, past: Past, curve: ForgettingCurve) -> HalfLifeGradient:
+    gradient = HalfLifeGradient(np.zeros(1), np.zeros(3), np.zeros(2), np.zeros(3))
+    kernels.log_likelihood_and_gradient(log.rows, past, curve, 0, len(log.students), gradient)
+    return gradient
 
 
 def test_the_likelihood_is_that_of_the_outcomes() -> None:
@@ -77,11 +77,11 @@ def test_the_likelihood_is_that_of_the_outcomes() -> None:
     kernels.chances(log.rows, past_of(log), CURVE, 0, len(log.students), p)
     y = log.correct
     expected = float((y * np.log(p) + (1.0 - y) * np.log(1.0 - p)).sum())
-    assert lean_at(log, past_of(log), CURVE).likelihood[0] == pytest.approx(expected, rel=1e-12)
+    assert gradient_at(log, past_of(log), CURVE).likelihood[0] == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("curve", [CURVE, CURVE._replace(guess=0.0, slip=0.0), CURVE._replace(shortest=0.47, longest=1.53)])
-def test_slopes_are_the_limits_of_differences(curve: Curve) -> None:
+def test_gradients_are_the_limits_of_differences(curve: ForgettingCurve) -> None:
     log, step = random_log(2), 1e-6
     past = past_of(log)
 
@@ -90,14 +90,14 @@ def test_slopes_are_the_limits_of_differences(curve: Curve) -> None:
         for side in (step, -step):
             value = getattr(curve, name)
             moved = value + side if at is None else value + side * (np.arange(3) == at)
-            values.append(float(lean_at(log, past, curve._replace(**{name: moved})).likelihood[0]))
+            values.append(float(gradient_at(log, past, curve._replace(**{name: moved})).likelihood[0]))
         return (values[0] - values[1]) / (2.0 * step)
 
-    lean = lean_at(log, past, curve)
-    np.testing.assert_allclose(lean.weight, [difference("weight", at) for at in range(3)], rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(lean.skill, [difference("skill", at) for at in range(3)], rtol=1e-5, atol=1e-4)
+    gradient = gradient_at(log, past, curve)
+    np.testing.assert_allclose(gradient.weight, [difference("weight", at) for at in range(3)], rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(gradient.skill, [difference("skill", at) for at in range(3)], rtol=1e-5, atol=1e-4)
     if curve.guess:
-        np.testing.assert_allclose(lean.noise, [difference(name, None) for name in ("guess", "slip")], rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(gradient.noise, [difference(name, None) for name in ("guess", "slip")], rtol=1e-5, atol=1e-4)
 
 
 def test_pieces_of_students_add_up_to_the_whole() -> None:

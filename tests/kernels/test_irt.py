@@ -12,7 +12,7 @@ from scipy.special import roots_hermitenorm
 
 import adaptrace as at
 from adaptrace.kernels import irt as kernels
-from adaptrace.kernels.irt import Dynamics, Lean, Table, Traced
+from adaptrace.kernels.irt import AbilityPath, Dynamics, MarginalGradient, Table
 from reference import irt as reference
 
 DYNAMICS = Dynamics(0.8, 0.01, 0.4, 0.03, 0.02)
@@ -66,8 +66,8 @@ def test_one_response_moves_an_ability_as_the_exact_posterior_does_where_the_dou
     """A step of Newton's: what is left is of the second order in the variance, of the third in its own."""
     for mean in (-2.0, 0.0, 1.5):
         for slope in (0.5, 1.0, 2.0):
-            lean, told = kernels.pull(mean, variance, slope, 0.4, correct)
-            got = kernels.moved(mean, variance, 1.0, lean, told, 0.0, 0.0)
+            pull, shrink = kernels.update_terms(mean, variance, slope, 0.4, correct)
+            got = kernels.moved(mean, variance, 1.0, pull, shrink, 0.0, 0.0)
             exact = reference.posterior(mean, variance, 0.4, slope, correct)
             assert got[0] == pytest.approx(exact[0], abs=0.1 * slope**3 * variance**2)
             assert got[1] == pytest.approx(exact[1], abs=0.12 * slope**3 * variance**2)
@@ -76,9 +76,9 @@ def test_one_response_moves_an_ability_as_the_exact_posterior_does_where_the_dou
 
 
 def test_a_part_with_a_share_moves_by_it_and_keeps_some_doubt() -> None:
-    lean, told = kernels.pull(0.0, 2.0, 1.0, 0.0, 1.0)
-    assert (lean, told) == (0.5 / 1.5, 0.25 / 1.5)
-    mean, variance = kernels.moved(0.1, 3.0, 0.5, lean, told, 0.02, 0.01)
+    pull, shrink = kernels.update_terms(0.0, 2.0, 1.0, 0.0, 1.0)
+    assert (pull, shrink) == (0.5 / 1.5, 0.25 / 1.5)
+    mean, variance = kernels.moved(0.1, 3.0, 0.5, pull, shrink, 0.02, 0.01)
     assert mean == pytest.approx(0.1 + 1.5 * 0.5 / 1.5 + 0.02, rel=1e-15)
     assert variance == pytest.approx(3.0 - 2.25 * 0.25 / 1.5 + 0.01, rel=1e-15)
 
@@ -88,8 +88,8 @@ def test_a_part_with_a_share_moves_by_it_and_keeps_some_doubt() -> None:
 @pytest.mark.parametrize("correct", [0.0, 0.5, 1.0])
 def test_extremes_stay_numbers(mean: float, variance: float, correct: float) -> None:
     assert 0.0 < kernels.expected(mean, variance, 3.0, 0.5) < 1.0
-    lean, told = kernels.pull(mean, variance, 3.0, 0.5, correct)
-    moved = kernels.moved(mean, variance, 1.0, lean, told, 0.0, 0.0)
+    pull, shrink = kernels.update_terms(mean, variance, 3.0, 0.5, correct)
+    moved = kernels.moved(mean, variance, 1.0, pull, shrink, 0.0, 0.0)
     assert all(map(math.isfinite, moved))
     assert 0.0 <= moved[1] <= variance
 
@@ -97,8 +97,8 @@ def test_extremes_stay_numbers(mean: float, variance: float, correct: float) -> 
 # ---- a log ------------------------------------------------------------------
 
 
-def traced(log: at.Log, difficulty: Any, slope: Any, dynamics: Dynamics, *, told: bool = True) -> Traced:
-    out = Traced(*(np.full(len(log) if told or not name else 0, np.nan) for name in range(3)))
+def traced(log: at.Log, difficulty: Any, slope: Any, dynamics: Dynamics, *, told: bool = True) -> AbilityPath:
+    out = AbilityPath(*(np.full(len(log) if told or not name else 0, np.nan) for name in range(3)))
     kernels.trace(log.rows, difficulty, slope, dynamics, 0, len(log.students), out)
     return out
 
@@ -135,7 +135,7 @@ def test_students_do_not_see_each_other() -> None:
     log = random_log(3)
     difficulty, slope = places(log, 2)
     whole = traced(log, difficulty, slope, DYNAMICS)
-    parts = Traced(*np.full((3, len(log)), np.nan))
+    parts = AbilityPath(*np.full((3, len(log)), np.nan))
     for student in range(len(log.students)):
         kernels.trace(log.rows, difficulty, slope, DYNAMICS, student, student + 1, parts)
     assert [part.tolist() for part in parts] == [part.tolist() for part in whole]
@@ -148,12 +148,12 @@ def test_students_do_not_see_each_other() -> None:
 # ---- the marginal likelihood ------------------------------------------------
 
 
-def leaned(log: at.Log, difficulty: Any, slope: Any, spread: float, nodes: int) -> Lean:
+def leaned(log: at.Log, difficulty: Any, slope: Any, spread: float, nodes: int) -> MarginalGradient:
     node, weight = roots_hermitenorm(nodes)
     weight = np.log(weight / weight.sum())
     item, n_items = log.table["item"].chunk(0).indices.to_numpy(), len(difficulty)
     table = Table(*(np.empty((n_items, nodes)) for _ in Table._fields))
-    out = Lean(np.zeros(1), np.zeros(1), np.zeros(n_items), np.zeros(n_items))
+    out = MarginalGradient(np.zeros(1), np.zeros(1), np.zeros(n_items), np.zeros(n_items))
     kernels.tabulate(spread * node, difficulty, slope, 0, n_items, table)
     kernels.marginal(log.rows, item, table, spread * node, weight, difficulty, slope, 0, len(log.students), out)
     return out
@@ -203,7 +203,7 @@ def test_the_gradient_of_the_marginal_likelihood_is_that_of_differences() -> Non
         harder = difference(lambda h, one=one: leaned(log, difficulty + h * one, slope, 0.9, 13).likelihood[0])
         steeper = difference(lambda h, one=one: leaned(log, difficulty, slope * np.exp(h * one), 0.9, 13).likelihood[0])
         assert got.difficulty[k] == pytest.approx(harder, rel=1e-6, abs=1e-7)
-        assert got.slope[k] == pytest.approx(steeper, rel=1e-6, abs=1e-7)
+        assert got.discrimination[k] == pytest.approx(steeper, rel=1e-6, abs=1e-7)
     wider = difference(lambda h: leaned(log, difficulty, slope, 0.9 * math.exp(h), 13).likelihood[0])
     assert got.spread[0] == pytest.approx(wider, rel=1e-6, abs=1e-7)
 
@@ -213,7 +213,7 @@ def test_what_students_say_adds_up() -> None:
     node, weight = roots_hermitenorm(13)
     item, table = log.table["item"].chunk(0).indices.to_numpy(), Table(*np.empty((3, 9, 13)))
     kernels.tabulate(node, difficulty, slope, 0, 9, table)
-    out = Lean(np.zeros(1), np.zeros(1), np.zeros(9), np.zeros(9))
+    out = MarginalGradient(np.zeros(1), np.zeros(1), np.zeros(9), np.zeros(9))
     for student in range(len(log.students)):
         kernels.marginal(log.rows, item, table, node, np.log(weight / weight.sum()), difficulty, slope, student, student + 1, out)
     for one, whole in zip(out, leaned(log, difficulty, slope, 1.0, 13), strict=True):
@@ -226,6 +226,6 @@ def test_long_histories_do_not_underflow() -> None:
     random = np.random.default_rng(0)
     columns = {"student": ["Ada"] * n, "item": random.integers(0, 9, n), "skill": ["s"] * n}
     log = at.Log.from_arrow({**columns, "correct": random.integers(0, 2, n)})
-    lean = leaned(log, *items(1), 1.0, 13)
-    assert -0.9 * n < lean.likelihood[0] < -0.6 * n
-    assert np.isfinite(np.concatenate(lean)).all()
+    gradient = leaned(log, *items(1), 1.0, 13)
+    assert -0.9 * n < gradient.likelihood[0] < -0.6 * n
+    assert np.isfinite(np.concatenate(gradient)).all()

@@ -123,10 +123,10 @@ def test_every_step_goes_down() -> None:
 
 
 def test_steps_are_limited_and_told() -> None:
-    told: list[int] = []
-    found = minimise(rosenbrock, np.array([-1.2, 1.0]), steps=7, close=0.0, told=told.append)
+    reported: list[int] = []
+    found = minimise(rosenbrock, np.array([-1.2, 1.0]), steps=7, close=0.0, report=reported.append)
     assert found.steps == 7
-    assert told == [1, 2, 3, 4, 5, 6, 7]
+    assert reported == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_it_ends_where_a_step_gains_little() -> None:

@@ -13,7 +13,7 @@ import pytest
 import adaptrace as at
 from adaptrace.kernels import bkt
 from adaptrace.models.bkt.effects import Effects, Levels, level_rows
-from adaptrace.models.bkt.fit_effects import places
+from adaptrace.models.bkt.fit_effects import to_logits
 
 THETA = {"prior": 0.4, "learn": 0.2, "forget": 0.05, "guess": 0.25, "slip": 0.1}
 EASY, STEEP = np.array([[0.3, -0.5]] * 2), np.array([[0.1, 0.4]] * 2)
@@ -23,9 +23,9 @@ REACHED = [2, 0, 1, 2]
 def model(**options: object) -> at.BKT:
     plain = at.BKT.from_parameters(["s"], **THETA)
     theta, edge = np.stack(plain.parameters, axis=1), np.full(5, 1e-9)
-    x = places(theta, np.ones(2), edge, 1.0 - 2.0 * edge)
-    levels = Levels("project", EASY, STEEP, np.array([True, True]))
-    effects = Effects(edge, 1.0 - 2.0 * edge, x, np.ones(2), levels=(levels,), **options)
+    logits = to_logits(theta, np.ones(2), edge, 1.0 - 2.0 * edge)
+    levels = Levels(kind="project", easy=EASY, steep=STEEP, seen=np.array([True, True]))
+    effects = Effects(low=edge, high=1.0 - 2.0 * edge, logits=logits, guess_scale=np.ones(2), levels=(levels,), **options)
     return replace(plain, levels={"project": 3}, effects=effects, elapsed=bool(options))
 
 

@@ -1,4 +1,4 @@
-"""What a history says, against a recount of the whole history for every row; sums and slopes against dense algebra."""
+"""What a history says, against a recount of the whole history for every row; sums and gradients against dense algebra."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.kernels.logistic import Block, Design
 from adaptrace.models.logistic import Feature
-from adaptrace.models.logistic.model import INTERCEPT, NOTHING_GIVEN, Weights
+from adaptrace.models.logistic.features import INTERCEPT
+from adaptrace.models.logistic.model import NOTHING_GIVEN
+from adaptrace.models.logistic.weights import Weights
 from reference import logistic as reference
 from reference.school import times
 
@@ -29,7 +31,7 @@ OPTIONS = {
 
 
 def every_feature(of: str, by: str) -> list[Feature]:
-    return [Feature(what, of, by, **options) for what in (*COUNTS, *REST) for options in OPTIONS.get(what, [{}])]
+    return [Feature(what=what, of=of, by=by, **options) for what in (*COUNTS, *REST) for options in OPTIONS.get(what, [{}])]
 
 
 def random_log(seed: int, *, rows: int = 90, several: bool = True) -> at.Log:
@@ -45,7 +47,7 @@ def random_log(seed: int, *, rows: int = 90, several: bool = True) -> at.Log:
 
 
 def laid_out(log: at.Log, features: list[Feature], given: Any = NOTHING_GIVEN) -> tuple[at.Logistic, Weights, Design]:
-    model = at.Logistic(tuple(features))
+    model = at.Logistic(features=tuple(features))
     names = Weights(*model._names(log), np.empty(0), len(log), 0.0)
     return model, names, model._design(log, model._plan(names)[0], names, given)
 
@@ -84,9 +86,12 @@ def test_every_statistic_of_every_slot_is_a_recount_of_the_history(seed: int, of
 
 
 def test_weights_by_owner_meet_the_value_of_the_slot_they_are_told_of() -> None:
-    features = [INTERCEPT, Feature("wins", "student", "item"), Feature("log_fails", "item", "skill")]
-    features += [Feature("recent", "skill", "student", rate=0.7), Feature("gap", "student", "skill")]
-    assert_told(random_log(2), [*features, Feature("one", "student", "pattern"), Feature("log_wins", "item", "pattern")])
+    features = [INTERCEPT, Feature(what="wins", of="student", by="item"), Feature(what="log_fails", of="item", by="skill")]
+    features += [Feature(what="recent", of="skill", by="student", rate=0.7), Feature(what="gap", of="student", by="skill")]
+    assert_told(
+        random_log(2),
+        [*features, Feature(what="one", of="student", by="pattern"), Feature(what="log_wins", of="item", by="pattern")],
+    )
 
 
 def windows(days: list[float], correct: list[float], *, window: float) -> tuple[list[float], list[float]]:
@@ -95,7 +100,7 @@ def windows(days: list[float], correct: list[float], *, window: float) -> tuple[
     log = at.Log.from_arrow(
         {"student": ["Ada"] * n, "item": ["q"] * n, "skill": ["s"] * n, "correct": correct, "time": times(days)}
     )
-    features = [Feature(what, "skill", "skill", days=window) for what in ("window_attempts", "window_wins")]
+    features = [Feature(what=what, of="skill", by="skill", days=window) for what in ("window_attempts", "window_wins")]
     attempts, wins = (np.expm1([row[number, "s"] for row in by_owner(log, features)]).tolist() for number in range(2))
     return attempts, wins
 
@@ -143,7 +148,7 @@ def test_a_memory_used_before_is_as_good_as_a_new_one() -> None:
 def test_a_given_column_multiplies_the_value() -> None:
     log = random_log(5)
     given = np.random.default_rng(0).normal(size=(len(log), 3))
-    plainly = [Feature(what, of, by) for what in ("one", "log_attempts") for of, by in [*WHOSE, ("item", "item")]]
+    plainly = [Feature(what=what, of=of, by=by) for what in ("one", "log_attempts") for of, by in [*WHOSE, ("item", "item")]]
     _, _, bare = laid_out(log, plainly)
     for column in range(3):
         _, _, design = laid_out(log, [replace(feature, times=column) for feature in plainly], given)
@@ -169,7 +174,7 @@ def random_design(seed: int, *, rows: int = 40, weights: int = 7) -> tuple[Desig
 
 
 def loss_of(design: Design, correct: Any, weights: Any) -> float:
-    return float(kernels.slope(design, correct, weights, 0, len(correct), np.empty(len(weights))))
+    return float(kernels.loss_and_gradient(design, correct, weights, 0, len(correct), np.empty(len(weights))))
 
 
 def test_chances_are_logistic_in_the_dense_product() -> None:
@@ -193,7 +198,7 @@ def test_the_gradient_is_that_of_differences() -> None:
     """A central difference of step 1e-5 is right to about its square."""
     design, _, correct = random_design(4)
     weights, out, step = np.random.default_rng(5).normal(size=7), np.full(7, np.nan), 1e-5
-    kernels.slope(design, correct, weights, 0, len(correct), out)
+    kernels.loss_and_gradient(design, correct, weights, 0, len(correct), out)
     moved = [weights + step * np.eye(7)[k] for k in range(7)], [weights - step * np.eye(7)[k] for k in range(7)]
     up, down = (np.array([loss_of(design, correct, each) for each in side]) for side in moved)
     np.testing.assert_allclose(out, (up - down) / (2.0 * step), rtol=1e-7, atol=1e-7)
@@ -203,9 +208,10 @@ def test_pieces_of_rows_add_up_to_the_whole() -> None:
     design, _, correct = random_design(6)
     weights = np.random.default_rng(7).normal(size=7)
     whole, parts = np.empty(7), np.empty((3, 7))
-    loss = kernels.slope(design, correct, weights, 0, 40, whole)
+    loss = kernels.loss_and_gradient(design, correct, weights, 0, 40, whole)
     losses = [
-        kernels.slope(design, correct, weights, *piece, out) for piece, out in zip([(0, 9), (9, 9), (9, 40)], parts, strict=True)
+        kernels.loss_and_gradient(design, correct, weights, *piece, out)
+        for piece, out in zip([(0, 9), (9, 9), (9, 40)], parts, strict=True)
     ]
     assert sum(losses) == pytest.approx(loss, rel=1e-12)
     np.testing.assert_allclose(parts.sum(axis=0), whole, rtol=1e-12, atol=1e-12)

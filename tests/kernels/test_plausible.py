@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from adaptrace.kernels import bkt_fit
-from adaptrace.kernels.bkt_fit import FORGET, GUESS, LEARN, PRIOR, SLIP, Problem
-from adaptrace.models.bkt.fit_skills import Limits
+from adaptrace.kernels.bkt_fit import FORGET, GUESS, LEARN, PRIOR, SLIP, FitProblem
+from adaptrace.models.bkt.limits import Limits
 from reference import evidence as reference
 
 NAMES = ("prior", "learn", "forget", "guess", "slip")
@@ -22,11 +22,11 @@ POINTS = {
 }
 
 
-def problem_of(forgetting: float = 0.02, plausible: bool = True) -> Problem:
+def problem_of(forgetting: float = 0.02, plausible: bool = True) -> FitProblem:
     """What a model's fit searches, where nothing else is asked of it."""
     low, high = np.full(5, 1e-9), np.full(5, 1 - 2e-9)
     low[FORGET], high[FORGET] = 0.0, forgetting
-    limits = Limits(low, high, np.zeros((5, 2)), 0.0, plausible)
+    limits = Limits(low=low, high=high, smoothing=np.zeros((5, 2)), plausible=plausible)
     return limits.problem(np.array([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]))
 
 
@@ -47,7 +47,7 @@ def log_odds(p: float) -> float:
     return float(np.log(p / (1 - p)))
 
 
-def slopes(value: Callable[[np.ndarray], float], at: np.ndarray, places: tuple[int, ...], step: float = 1e-7) -> list[float]:
+def differences(value: Callable[[np.ndarray], float], at: np.ndarray, places: tuple[int, ...], step: float = 1e-7) -> list[float]:
     """Central differences."""
     unit = step * np.eye(5)
     return [(value(at + unit[a]) - value(at - unit[a])) / (2 * step) for a in places]
@@ -63,49 +63,51 @@ def test_mastery_after_right_answers_equals_the_sum_over_hidden_paths(name: str,
 
 @pytest.mark.parametrize("name", POINTS)
 @pytest.mark.parametrize("test", [0, 1])
-def test_how_well_a_test_is_passed_has_the_derivatives_of_its_differences(name: str, test: int) -> None:
-    theta, tilt = np.array(POINTS[name]), np.empty(5)
-    bkt_fit.passing(theta, theta[GUESS], test, tilt)
-    expected = slopes(lambda at: bkt_fit.passing(at, at[GUESS], test, np.empty(5)), theta, (PRIOR, LEARN, FORGET, GUESS, SLIP))
-    np.testing.assert_allclose(tilt, expected, rtol=1e-5, atol=1e-6)  # central differences
+def test_the_margin_of_a_test_has_the_derivatives_of_its_differences(name: str, test: int) -> None:
+    theta, gradient = np.array(POINTS[name]), np.empty(5)
+    bkt_fit.plausibility_margin(theta, theta[GUESS], test, gradient)
+    expected = differences(
+        lambda at: bkt_fit.plausibility_margin(at, at[GUESS], test, np.empty(5)), theta, (PRIOR, LEARN, FORGET, GUESS, SLIP)
+    )
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)  # central differences
 
 
 @pytest.mark.parametrize("name", POINTS)
 def test_a_test_is_passed_from_zero_on(name: str) -> None:
     theta = np.array(POINTS[name])
-    margins = [bkt_fit.passing(theta, theta[GUESS], test, np.empty(5)) for test in (0, 1)]
+    margins = [bkt_fit.plausibility_margin(theta, theta[GUESS], test, np.empty(5)) for test in (0, 1)]
     assert margins[0] == pytest.approx(log_odds(after_rights(theta, 3)) - log_odds(theta[PRIOR]), rel=1e-6, abs=1e-9)
     assert margins[1] == pytest.approx(log_odds(after_rights(theta, 10)) - log_odds(0.95), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", POINTS)
-def test_the_room_of_guess_ends_where_a_test_would_fail_or_knowing_would_not_help(name: str) -> None:
+def test_the_range_of_guess_ends_where_a_test_would_fail_or_knowing_would_not_help(name: str) -> None:
     theta, problem = np.array(POINTS[name]), problem_of()
-    theta[GUESS] = problem.low[GUESS] + bkt_fit.room(theta, problem, np.empty(5))
-    margins = [bkt_fit.passing(theta, theta[GUESS], test, np.empty(5)) for test in (0, 1)]
+    theta[GUESS] = problem.low[GUESS] + bkt_fit.guess_range(theta, problem, np.empty(5))
+    margins = [bkt_fit.plausibility_margin(theta, theta[GUESS], test, np.empty(5)) for test in (0, 1)]
     margins.append(1.0 - theta[SLIP] - theta[GUESS])
     assert min(margins) == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("plausible", [True, False])
 @pytest.mark.parametrize("name", POINTS)
-def test_the_room_of_guess_has_the_derivatives_of_its_differences(name: str, plausible: bool) -> None:
-    theta, tilt, problem = np.array(POINTS[name]), np.empty(5), problem_of(plausible=plausible)
-    bkt_fit.room(theta, problem, tilt)
-    expected = slopes(lambda at: bkt_fit.room(at, problem, np.empty(5)), theta, (PRIOR, LEARN, FORGET, SLIP), 1e-6)
-    np.testing.assert_allclose(tilt[[PRIOR, LEARN, FORGET, SLIP]], expected, rtol=1e-4, atol=1e-5)
-    assert tilt[GUESS] == 0.0
+def test_the_range_of_guess_has_the_derivatives_of_its_differences(name: str, plausible: bool) -> None:
+    theta, gradient, problem = np.array(POINTS[name]), np.empty(5), problem_of(plausible=plausible)
+    bkt_fit.guess_range(theta, problem, gradient)
+    expected = differences(lambda at: bkt_fit.guess_range(at, problem, np.empty(5)), theta, (PRIOR, LEARN, FORGET, SLIP), 1e-6)
+    np.testing.assert_allclose(gradient[[PRIOR, LEARN, FORGET, SLIP]], expected, rtol=1e-4, atol=1e-5)
+    assert gradient[GUESS] == 0.0
 
 
 @pytest.mark.parametrize("forgetting", [0.0, 0.02])
-def test_every_point_of_the_box_passes_both_tests(forgetting: float) -> None:
+def test_every_point_within_the_bounds_passes_both_tests(forgetting: float) -> None:
     problem, random = problem_of(forgetting), np.random.default_rng(0)
     theta, low, high = np.empty(5), np.empty(5), np.empty(5)
-    bkt_fit.box(problem, low, high)
+    bkt_fit.x_bounds(problem, low, high)
     draws = random.uniform(size=(3000, 5))
     draws[::3] = random.beta(0.05, 0.05, (1000, 5))  # corners and edges
     for draw in draws:
-        bkt_fit.place(low + draw * (high - low), problem, theta, np.empty(5))
+        bkt_fit.to_theta(low + draw * (high - low), problem, theta, np.empty(5))
         assert passes(theta), dict(zip(NAMES, theta, strict=True))
         assert 0.0 < theta[GUESS] < 1.0 - theta[SLIP]
 
@@ -115,13 +117,13 @@ def test_without_the_tests_some_points_fail_them() -> None:
     failed = 0
     for _ in range(300):
         draw = random.uniform(1e-6, 1 - 1e-6, 5) * [1, 1, 0.02, 1, 1]
-        bkt_fit.place(draw, problem, theta, np.empty(5))
+        bkt_fit.to_theta(draw, problem, theta, np.empty(5))
         failed += not passes(theta)
     assert failed > 10
 
 
 def test_a_point_that_passes_is_found_again_from_its_parameters() -> None:
     problem, theta, x = problem_of(), np.empty(5), np.empty(5)
-    bkt_fit.place(np.array([0.4, 0.1, 0.01, 0.5, 0.1]), problem, theta, np.empty(5))
-    bkt_fit.origin(theta, problem, 1.0, x)
+    bkt_fit.to_theta(np.array([0.4, 0.1, 0.01, 0.5, 0.1]), problem, theta, np.empty(5))
+    bkt_fit.to_x(theta, problem, 1.0, x)
     np.testing.assert_allclose(x, [0.4, 0.1, 0.01, 0.5, 0.1], rtol=1e-9)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 
 import adaptrace
@@ -19,12 +21,12 @@ pytestmark = [
 ]
 
 ANSWER = """
-import adaptrace.kernels.hashing as keys, numpy as np
+import adaptrace.kernels.hashing as hashing, numpy as np
 {before}
 out = np.empty(2, np.uint64)
-keys.of_numbers(np.array([1, 2], np.uint64), out)
-keys.of_texts(np.array([0, 1], np.int64), np.array([65], np.uint8), np.empty(1, np.uint64))
-print(len(set(out.tolist())), keys.__file__)
+hashing.of_numbers(np.array([1, 2], np.uint64), out)
+hashing.of_texts(np.array([0, 1], np.int64), np.array([65], np.uint8), np.empty(1, np.uint64))
+print(len(set(out.tolist())), hashing.__file__)
 """
 NOTE = "NUMBA_CACHE_DIR"
 
@@ -47,7 +49,7 @@ def answer(package: Path, before: str = "", **environment: str) -> subprocess.Co
 
 def answered_with_one_note(package: Path, done: subprocess.CompletedProcess[str]) -> bool:
     """Whether the kernels of the copy answered, and stderr is one line that says what to do."""
-    right = done.stdout.split() == ["2", str(package / "adaptrace" / "kernels" / "keys.py")]
+    right = done.stdout.split() == ["2", str(package / "adaptrace" / "kernels" / "hashing.py")]
     return done.returncode == 0 and right and done.stderr.count("\n") == 1 and NOTE in done.stderr
 
 
@@ -87,3 +89,14 @@ def test_files_that_were_cut_short_are_not_needed(package: Path, tmp_path: Path)
         file.write_bytes(b"")
     done = answer(package, NUMBA_CACHE_DIR=str(tmp_path / "code"))
     assert answered_with_one_note(package, done), done.stderr
+
+
+def test_files_of_a_version_whose_classes_had_other_names_are_written_anew(package: Path, tmp_path: Path) -> None:
+    answer(package, NUMBA_CACHE_DIR=str(tmp_path / "code"))
+    indices = sorted((tmp_path / "code").rglob("*.nbi"))[:2]
+    for file, gone in zip(indices, (b"cadaptrace.kernels.rows\nGone\n.", b"cadaptrace.kernels.gone\nRows\n."), strict=True):
+        file.write_bytes(pickle.dumps(numba.__version__) + gone)
+    before = {file: file.read_bytes() for file in indices}
+    done = answer(package, NUMBA_CACHE_DIR=str(tmp_path / "code"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [file.read_bytes() == before[file] for file in indices] == [False, False]

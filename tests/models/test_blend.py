@@ -17,7 +17,7 @@ from adaptrace.kernels import parallel
 from adaptrace.models.blend import FOLDS, Blend, _folds
 from adaptrace.models.irt import Rasch, TwoPL
 from adaptrace.models.logistic import Feature, Logistic
-from adaptrace.models.logistic.model import INTERCEPT
+from adaptrace.models.logistic.features import INTERCEPT
 from reference import irt as reference
 from reference.school import random_log
 
@@ -66,7 +66,7 @@ def test_it_is_better_than_each_of_its_parts_on_students_never_seen() -> None:
     """With 12,000 responses the standard error of a difference of losses is some 0.0005."""
     model, train, test = fitted()
     others = {"bkt": at.BKT().fit(train), "2pl": TwoPL().fit(train), "inner bkt": model.bkt, "inner irt": model.irt}
-    others["history"] = Logistic(tuple(f for f in model.layer.features if getattr(f, "times", None) is None)).fit(train)
+    others["history"] = Logistic(features=tuple(f for f in model.layer.features if getattr(f, "times", None) is None)).fit(train)
     mine = loss(model, test)
     for name, other in others.items():
         assert mine < loss(other, test) - (0.001 if name != "history" else 0.0), name
@@ -83,7 +83,7 @@ def test_it_is_calibrated_on_students_never_seen() -> None:
 def confidence(p: np.ndarray, log: at.Log) -> float:
     """By how much the logits of predictions should be stretched: below 1, they are overconfident."""
     given = np.log(p / (1.0 - p))[:, None]
-    layer = Logistic((INTERCEPT, Feature("one", times=0)), l2=1e-6).fit_given(log, given)
+    layer = Logistic(features=(INTERCEPT, Feature(what="one", times=0)), l2=1e-6).fit_given(log, given)
     return float(layer.coefficients()["weight"].to_pylist()[1])
 
 
@@ -170,7 +170,7 @@ def test_mastery_is_that_of_the_knowledge_tracing_inside() -> None:
     assert model.score(test).to_pydict() == model.bkt.score(test).to_pydict()
     assert model.trace(test).to_pydict() == model.bkt.trace(test).to_pydict()
     for name in test.students.to_pylist()[:5]:
-        student, inner = (at.Student.from_log(each, test, name) for each in (model, model.bkt))
+        student, inner = (at.Student.from_log(each, test, student=name) for each in (model, model.bkt))
         for skill in (*test.skills.to_pylist(), "never seen"):
             assert student.mastery(skill) == inner.mastery(skill)
 
@@ -178,7 +178,7 @@ def test_mastery_is_that_of_the_knowledge_tracing_inside() -> None:
 def test_needs_are_those_of_all_inside() -> None:
     assert Blend().needs == ()
     assert Blend(bkt=at.BKT(elapsed=True)).needs == ("time",)
-    assert Blend(layer=Logistic((INTERCEPT, Feature("days")))).needs == ("time",)
+    assert Blend(layer=Logistic(features=(INTERCEPT, Feature(what="days")))).needs == ("time",)
 
 
 def test_a_blend_with_a_clock_says_the_same_in_batch_and_online() -> None:

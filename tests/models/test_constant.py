@@ -32,7 +32,7 @@ def test_the_fit_is_the_mean_outcome_and_never_certain(responses, correct: list[
 def test_an_empty_log_fits_one_half(responses) -> None:
     empty = at.Log.from_arrow(responses().slice(2))
     model = Constant().fit(empty)
-    assert model == Constant(0.5)
+    assert model == Constant(mean=0.5)
     assert model.predict(empty).shape == (0,)
     assert model.log_likelihood(empty) == 0.0
 
@@ -43,25 +43,25 @@ def test_a_fit_changes_nothing_but_gives_a_new_model(responses) -> None:
     with ThreadPoolExecutor(2) as pool:
         model = blank.fit(log, executor=pool, progress=shares.append)
     assert (blank.mean, model.mean, shares, log.table.to_pylist()) == (None, 0.75, [1.0], before)
-    assert Constant(0.1).fit(log) == model
+    assert Constant(mean=0.1).fit(log) == model
 
 
 def test_the_log_likelihood_is_that_of_independent_answers(responses) -> None:
-    model = Constant(0.75)
+    model = Constant(mean=0.75)
     assert model.log_likelihood(log_of(responses, 0, 1, 1)) == pytest.approx(math.log(0.25 * 0.75**2), rel=1e-14)
 
 
 def test_a_saved_model_comes_back_to_the_last_bit(tmp_path: Path) -> None:
-    model = Constant(1.0 / 3.0)
+    model = Constant(mean=1.0 / 3.0)
     model.save(tmp_path / "model.json")
     content = envelope.read(tmp_path / "model.json", "model")
     back = Constant.from_dict(content)
     assert (content["family"], back, back.fingerprint) == ("constant", model, model.fingerprint)
-    assert Constant(0.3).fingerprint != model.fingerprint
+    assert Constant(mean=0.3).fingerprint != model.fingerprint
 
 
 def test_a_state_says_the_mean_and_learns_nothing() -> None:
-    model, response = Constant(0.6), Response("q1", ("halves",), "practice", 1.0, None)
+    model, response = Constant(mean=0.6), Response("q1", ("halves",), "practice", 1.0, None)
     state = model.start("Ada", "7b")
     assert state.predict(response) == 0.6
     state.observe(response)
@@ -72,7 +72,7 @@ def test_a_state_says_the_mean_and_learns_nothing() -> None:
 @pytest.mark.parametrize("mean", [0, 1.0, -0.1, float("nan"), "half", True])
 def test_a_mean_that_is_no_probability_is_refused(mean: object) -> None:
     with pytest.raises(at.ModelError, match=r"mean: got .*; expected a number strictly between 0 and 1"):
-        Constant(mean)
+        Constant(mean=mean)
 
 
 def test_an_unfitted_model_says_so(responses) -> None:
@@ -82,10 +82,10 @@ def test_an_unfitted_model_says_so(responses) -> None:
 
 
 def test_it_needs_no_column_and_reads_well() -> None:
-    assert (Constant().needs, Constant.family, repr(Constant()), repr(Constant(2.0 / 3.0))) == (
+    assert (Constant().needs, Constant.family, repr(Constant()), repr(Constant(mean=2.0 / 3.0))) == (
         (),
         "constant",
         "Constant()",
         "Constant(0.6667)",
     )
-    assert isinstance(Constant(np.float64(0.5)).to_dict()["mean"], float)
+    assert isinstance(Constant(mean=np.float64(0.5)).to_dict()["mean"], float)

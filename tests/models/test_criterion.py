@@ -37,21 +37,24 @@ def response(*skills: str) -> Response:
     [(0.95, "mastered"), (0.9499, "proficient"), (0.8, "proficient"), (0.7999, "learning"), (0.0, "learning")],
 )
 def test_there_are_two_tiers(mastery: float, verdict: str) -> None:
-    assert Criterion().verdict("a", mastery, 0) == verdict
-    assert Criterion().mastered("a", mastery, 0) == (verdict == "mastered")
+    assert Criterion().verdict("a", mastery=mastery, opportunities=0) == verdict
+    assert Criterion().mastered("a", mastery=mastery, opportunities=0) == (verdict == "mastered")
 
 
 def test_a_skill_may_have_a_threshold_of_its_own() -> None:
     criterion = Criterion(threshold=0.9, skills={"safety": 0.98})
-    assert [criterion.verdict(skill, 0.95, 1) for skill in ("safety", "other")] == ["proficient", "mastered"]
+    assert [criterion.verdict(skill, mastery=0.95, opportunities=1) for skill in ("safety", "other")] == [
+        "proficient",
+        "mastered",
+    ]
     assert criterion.thresholds(["other", "safety"]).tolist() == [0.9, 0.98]
 
 
 def test_with_little_evidence_nothing_is_said() -> None:
     criterion = Criterion(evidence=3)
-    assert [criterion.verdict("a", 0.99, n) for n in (2, 3)] == ["too little evidence", "mastered"]
-    assert [criterion.verdict("a", 0.1, n) for n in (2, 3)] == ["too little evidence", "learning"]
-    assert [criterion.mastered("a", 0.99, n) for n in (2, 3)] == [False, True]
+    assert [criterion.verdict("a", mastery=0.99, opportunities=n) for n in (2, 3)] == ["too little evidence", "mastered"]
+    assert [criterion.verdict("a", mastery=0.1, opportunities=n) for n in (2, 3)] == ["too little evidence", "learning"]
+    assert [criterion.mastered("a", mastery=0.99, opportunities=n) for n in (2, 3)] == [False, True]
 
 
 def test_the_minimum_of_evidence_holds_in_the_zone_and_for_prerequisites(catalog: at.Catalog) -> None:
@@ -154,5 +157,5 @@ def test_it_speaks_of_the_first_skill_and_counts_what_the_answer_says_of_all() -
 
 def test_a_model_that_knows_no_mastery_says_so() -> None:
     student = at.Student(at.Constant().fit(at.sample_log()))
-    with pytest.raises(at.ModelError, match="knows no mastery"):
+    with pytest.raises(at.ModelError, match="does not know mastery"):
         when_to_stop(student, response(), Criterion())

@@ -18,11 +18,12 @@ import adaptrace as at
 from adaptrace.evaluate import metrics
 from adaptrace.io import envelope
 from adaptrace.kernels import lbfgs, parallel
-from adaptrace.models import half_life
 from adaptrace.models.base import Response
 from adaptrace.models.constant import Constant
 from adaptrace.models.fsrs import FSRS
-from adaptrace.models.half_life import HalfLife, first_rates
+from adaptrace.models.half_life import HalfLife
+from adaptrace.models.half_life import fit as half_life_fit
+from adaptrace.models.half_life.fit import first_rates
 
 DAY = 86_400_000_000  # microseconds
 UTC = pa.timestamp("us", tz="UTC")
@@ -133,6 +134,7 @@ def test_4_the_order_of_students_changes_nothing_beyond_rounding(model: HalfLife
     np.testing.assert_allclose(model.fit(again).predict(other), model.fit(log).predict(other), rtol=1e-4)
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("model", FAMILIES)
 def test_5_the_order_of_an_events_skills_changes_nothing(model: HalfLife | FSRS) -> None:
     table, random = random_table(6), np.random.default_rng(0)
@@ -264,6 +266,7 @@ def test_the_papers_formula_by_hand() -> None:
     assert (model.fading.curve.guess, model.fading.curve.slip) == (0.0, 0.0)
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("guess_and_slip", [True, False])
 def test_the_gradient_of_the_fit_is_the_limit_of_differences(guess_and_slip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks, random = [], np.random.default_rng(0)
@@ -272,8 +275,8 @@ def test_the_gradient_of_the_fit_is_the_limit_of_differences(guess_and_slip: boo
         tasks.append(objective)
         return lbfgs.minimise(objective, start, **options)
 
-    monkeypatch.setattr(half_life, "minimise", seen)
-    HalfLife(guess_and_slip).fit(simulated((0.0, 1.0, -0.5), {"a": 0.4, "b": -0.4}, 0.2, 0.1, students=20))
+    monkeypatch.setattr(half_life_fit, "minimise", seen)
+    HalfLife(guess_and_slip=guess_and_slip).fit(simulated((0.0, 1.0, -0.5), {"a": 0.4, "b": -0.4}, 0.2, 0.1, students=20))
     point, step = random.normal(size=7 if guess_and_slip else 5), 1e-5
     moves = step * np.eye(len(point))
     differences = [(tasks[0](point + move)[0] - tasks[0](point - move)[0]) / (2.0 * step) for move in moves]
@@ -378,11 +381,11 @@ def test_chances_are_the_schedulers_own() -> None:
 def test_given_parameters_are_used_and_kept() -> None:
     log, defaults = card_log(1, 1, 1, days=(0.0, 3.0, 20.0)), FSRS().fit(card_log(1, days=(0.0,))).parameters
     lower = [value * (0.5 if place == 2 else 1.0) for place, value in enumerate(defaults)]
-    model = FSRS(lower).fit(log)
+    model = FSRS(parameters=lower).fit(log)
     assert model.predict(log)[1] < FSRS().fit(log).predict(log)[1]
     assert FSRS.from_dict(model.to_dict()).parameters == model.parameters == tuple(lower)
     with pytest.raises(at.ModelError, match="fsrs refuses the parameters: Expected 21 parameters, got 2"):
-        FSRS([1.0, 2.0]).fit(log)
+        FSRS(parameters=[1.0, 2.0]).fit(log)
 
 
 @with_fsrs

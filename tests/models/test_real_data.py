@@ -67,8 +67,8 @@ def test_no_em_from_random_starts_ends_above_the_fit(assist09: tuple[at.Log, at.
 def test_no_optimiser_from_100_random_starts_ends_above_the_fit(name: str) -> None:
     """Of the same objective: log-likelihood with the pseudo-counts, among the skills that are plausible."""
     model, sequences = fitted(name), optimum.sequences_of(log_of(name))
-    limits = model._limits().pooled(model.table.pull)
-    (low, high), smoothing = limits.box(), limits.smoothing
+    limits = model.limits.pooled(model.table.pull)
+    (low, high), smoothing = limits.bounds(), limits.smoothing
     assert smoothing.sum() > 1.0
     for skill in model.skills.to_pylist()[:: EVERY[name]]:
         problem = optimum.problem_of(sequences[skill], low, high, smoothing, plausible=True)

@@ -116,30 +116,32 @@ def test_a_skill_the_model_does_not_know_has_the_values_for_unknown_skills(model
 
 
 def test_a_student_from_a_log_is_in_the_state_of_the_score(sample_log: at.Log, sample_model: at.BKT) -> None:
-    student = at.Student.from_log(sample_model, sample_log, "student-007")
+    student = at.Student.from_log(sample_model, sample_log, student="student-007")
     scores = [row for row in sample_model.score(sample_log).to_pylist() if row["student"] == "student-007"]
-    assert {row["skill"]: row["mastery"] for row in scores} == {skill: student.mastery(skill) for skill in student.odds}
+    assert {row["skill"]: row["mastery"] for row in scores} == {skill: student.mastery(skill) for skill in student.state.odds}
     assert {row["skill"]: row["opportunities"] for row in scores} == student.opportunities
 
 
 def test_a_student_is_found_by_the_text_of_their_name(model: at.BKT, responses) -> None:
     log = at.Log.from_arrow(responses(student=[7, 9], item=[1, 2]))
-    assert at.Student.from_log(model, log, "9").answered == at.Student.from_log(model, log, 9).answered == {"2": 1}
+    assert (
+        at.Student.from_log(model, log, student="9").answered == at.Student.from_log(model, log, student=9).answered == {"2": 1}
+    )
 
 
 def test_a_student_the_log_does_not_hold_is_new(model: at.BKT, responses) -> None:
-    assert at.Student.from_log(model, at.Log.from_arrow(responses()), "Ben") == at.Student(model, name="Ben")
+    assert at.Student.from_log(model, at.Log.from_arrow(responses()), student="Ben") == at.Student(model, name="Ben")
 
 
 def test_a_state_comes_back_from_json_to_the_last_bit(student: at.Student, model: at.BKT, catalog: at.Catalog) -> None:
     for item, correct in [("h1", 1), ("q1", 0), ("h2", 1 / 3)]:
         student.observe(item, correct)
-    assert at.Student.from_dict(json.loads(json.dumps(student.to_dict())), model, catalog) == student
+    assert at.Student.from_dict(json.loads(json.dumps(student.to_dict())), model, catalog=catalog) == student
 
 
 def test_a_restored_state_is_independent_of_what_it_came_from(student: at.Student, model: at.BKT, catalog: at.Catalog) -> None:
     content = student.to_dict()
-    at.Student.from_dict(content, model, catalog).observe("h1", 1)
+    at.Student.from_dict(content, model, catalog=catalog).observe("h1", 1)
     assert content["state"]["odds"] == content["opportunities"] == content["answered"] == {}
 
 
@@ -159,7 +161,7 @@ def test_a_students_answers_with_several_skills_are_folded_from_a_log(model: at.
     by_hand = at.Student(model, name="Ada")
     by_hand.observe("q1", 0, skills=["halves", "quarters"])
     by_hand.observe("q1", 1, skills=["halves"])
-    assert at.Student.from_log(model, log, "Ada") == by_hand
+    assert at.Student.from_log(model, log, student="Ada") == by_hand
 
 
 def test_an_empty_list_of_skills_is_refused(model) -> None:
@@ -183,7 +185,7 @@ def test_a_fraction_between_levels_is_refused_and_changes_nothing() -> None:
     student = at.Student(model)
     with pytest.raises(ValueError, match=r"correct 0\.4 on kind 'project'; expected one of its 5 levels"):
         student.observe("i", 0.4, kind="project", skills=["a"])
-    assert not student.odds
+    assert not student.state.odds
     student.observe("i", level=3, kind="project", skills=["a"])
     assert student.opportunities == {"a": 1}
 
@@ -203,11 +205,11 @@ OF_0_1 = {  # as version 0.1.0 wrote it
 
 
 def test_a_state_that_the_first_version_wrote_is_still_read(model: at.BKT, catalog: at.Catalog) -> None:
-    student = at.Student.from_dict({**OF_0_1, "model": model.fingerprint}, model, catalog)
+    student = at.Student.from_dict({**OF_0_1, "model": model.fingerprint}, model, catalog=catalog)
     assert student.mastery("halves") == 4.5 / 5.5
     assert (student.name, student.group, student.opportunities) == ("Ada", "6B", {"halves": 2})
     assert student.answered == {"h1": 1, "h2": 1}
-    assert at.Student.from_dict(student.to_dict(), model, catalog) == student
+    assert at.Student.from_dict(student.to_dict(), model, catalog=catalog) == student
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +221,7 @@ def test_a_state_with_times_that_the_first_version_wrote_goes_on_from_its_last_r
     noon = 1_756_728_000_000_000
     content = {**OF_0_1, "odds": {"a": 4.5, "b": 1.0}, "last_time": {"a": noon, "b": noon - 1}, "model": fading.fingerprint}
     student = at.Student.from_dict(content, fading)
-    assert student.last_time == {"a": noon, "b": noon - 1}
+    assert student.state.last_time == {"a": noon, "b": noon - 1}
     with pytest.raises(ValueError, match="before the last response at 2025-09-01 12:00:00"):
         student.observe("q", 1, skills=["c"], time=NOON - datetime.timedelta(microseconds=1))
     student.observe("q", 1, skills=["c"], time=NOON)
@@ -248,7 +250,7 @@ def test_a_student_of_any_family_comes_from_a_log_and_back_from_json(family: Rat
     log = random_log(5, rows=150)
     name = log.students[2].as_py()
     rows = [row for row in log.table.to_pylist() if row["student"] == name]
-    student = at.Student.from_log(family, log, name)
+    student = at.Student.from_log(family, log, student=name)
     assert sum(student.answered.values()) == sum(student.opportunities.values()) == len(rows)
     assert student.state.total.total() == len(rows)
     back = at.Student.from_dict(json.loads(json.dumps(student.to_dict())), family)
@@ -263,8 +265,8 @@ def test_students_are_equal_if_model_catalog_and_state_are(model: at.BKT, catalo
     others = [
         at.Student(model),
         at.Student(Rates(), catalog),
-        at.Student(model, catalog, "Ada"),
-        at.Student(model, catalog, "", "6B"),
+        at.Student(model, catalog, name="Ada"),
+        at.Student(model, catalog, group="6B"),
     ]
     assert not any(other == at.Student(model, catalog) for other in [*others, "a student"])
 
@@ -272,7 +274,7 @@ def test_students_are_equal_if_model_catalog_and_state_are(model: at.BKT, catalo
 def test_mastery_of_a_model_that_knows_none_is_refused_with_the_remedy() -> None:
     student = at.Student(Rates())
     for ask in (student.mastery, student.mastered):
-        with pytest.raises(at.ModelError, match=r"Rates\(half_life=None\) predicts answers.*take a BKT, or a Blend"):
+        with pytest.raises(at.ModelError, match=r"Rates\(half_life=None\) does not know mastery; expected .*: bkt, blend$"):
             ask("halves")
 
 

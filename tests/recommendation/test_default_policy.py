@@ -1,4 +1,4 @@
-"""The default policy, small and fast: what docs/policies.md promises holds with students of every sort.
+"""The default policy, small and fast: what docs/explanation/policies.md promises holds with students of every sort.
 
 Twenty skills instead of forty and few students, so intervals are wide: nothing here may speak against a promise.
 """

@@ -44,7 +44,7 @@ def tried(student: at.Student, item: str, value: Callable[[at.Student], float]) 
     right = student.predict(item)
     total = 0.0
     for correct, chance in ((1, right), (0, 1.0 - right)):
-        after = at.Student.from_dict(student.to_dict(), student.model, student.catalog)
+        after = at.Student.from_dict(student.to_dict(), student.model, catalog=student.catalog)
         after.observe(item, correct)
         total += chance * value(after)
     return total
@@ -203,7 +203,7 @@ def test_draws_are_those_of_the_seed_the_student_and_the_answers_so_far(rule: po
     recommender = at.Recommender(model, catalog, policy=rule)
 
     def order(name: str = "Ada", seed: int = 0, answers: int = 0) -> list[str]:
-        student = at.Student(model, catalog, name)
+        student = at.Student(model, catalog, name=name)
         for _ in range(answers):
             student.observe("a", 0.5)
         return [item.item for item in recommender.ranked(student, 8, seed=seed)]
@@ -222,9 +222,8 @@ def fading(half_life: Sequence[float], prior: float = 0.2) -> at.BKT:
     skills = "abcdef"[: len(half_life)]
     plain = at.BKT.from_parameters(list(skills), prior=prior, learn=0.3, guess=0.1, slip=0.1)
     theta = np.tile([prior, 0.3, 1e-9, 0.1 / 0.9, 0.1], (len(skills) + 1, 1))  # guess as a share of 1 - slip
-    effects = Effects(
-        np.zeros(5), np.ones(5), np.log(theta / (1.0 - theta)), np.ones(len(skills) + 1), half_life=np.array([*half_life, 9.0])
-    )
+    logits, scale = np.log(theta / (1.0 - theta)), np.ones(len(skills) + 1)
+    effects = Effects(low=np.zeros(5), high=np.ones(5), logits=logits, guess_scale=scale, half_life=np.array([*half_life, 9.0]))
     return replace(plain, elapsed=True, effects=effects)
 
 

@@ -110,7 +110,7 @@ def models() -> Iterator[dict[str, Any]]:
     """Fitted to a small log, on one core and with short climbs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "cores", lambda: 1)
-        for name, steps in (("SPREAD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
+        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
             patch.setattr(fit_effects, name, steps)
         log = random_log(3, skills="abcde", several=True)
         yield {
@@ -203,7 +203,7 @@ def test_learning_that_varies_by_student_counts_in_the_gain(models: dict[str, An
     recommender = at.Recommender(model, catalog, policy=at.LearningGain())
     found = set()
     for name in ("0", "5", "stranger"):
-        student = at.Student(model, catalog, name)
+        student = at.Student(model, catalog, name=name)
         for choice in recommender.recommend(student):
             rows = [
                 model.row(skill, item=choice.item.item, kind="practice", student=name, alone=len(choice.item.skills) == 1)

@@ -202,7 +202,7 @@ def random_model(random: Random) -> at.BKT:
 
 def random_student(random: Random, model: Any, catalog: at.Catalog, name: str = "Ada") -> at.Student:
     """Up to 40 responses, minutes to an hour apart; some without a time, if the model can do without."""
-    student, now, able = at.Student(model, catalog, name), START, random.choice([0.2, 0.7, 1.0])
+    student, now, able = at.Student(model, catalog, name=name), START, random.choice([0.2, 0.7, 1.0])
     for _ in range(random.choice([0, 1, 3, 10, 40])):
         now += datetime.timedelta(minutes=random.choice([1, 4, 4, 20, 45]))
         time = now if "time" in model.needs or random.random() < 0.8 else None

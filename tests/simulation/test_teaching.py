@@ -131,7 +131,9 @@ def test_time_is_the_logs_where_the_truth_needs_it(catalog: at.Catalog, model: a
 
 
 def test_a_truth_without_mastery_needs_a_belief(catalog: at.Catalog, model: at.BKT) -> None:
-    with pytest.raises(at.ModelError, match=r"Rates\(half_life=None\) .*knows no mastery.*pass belief= a model that knows it"):
+    with pytest.raises(
+        at.ModelError, match=r"Rates\(half_life=None\) .*does not know mastery.*pass belief= a model that knows it"
+    ):
         at.simulate(Rates(), catalog, students=1, responses=1, seed=0)
     with pytest.raises(at.ModelError, match="pass belief="):
         at.simulate(model, catalog, students=1, responses=1, seed=0, belief=Rates())
@@ -282,7 +284,7 @@ def folded(truth: object, log: at.Log, catalog: at.Catalog) -> np.ndarray:
     """Mean prediction of all items after each student's last response."""
     means = []
     for name, end in zip(log.students.to_pylist(), log.rows.student_start[1:].tolist(), strict=True):
-        student, time = at.Student.from_log(truth, log, name, catalog), log.table["time"][end - 1].as_py()
+        student, time = at.Student.from_log(truth, log, student=name, catalog=catalog), log.table["time"][end - 1].as_py()
         means.append(np.mean([student.predict(item.item, time=time) for item in catalog.items]))
     return np.array(means)
 

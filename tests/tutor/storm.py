@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import adaptrace as at
-from adaptrace.tutor.replay import fold, state_text
+from adaptrace.tutor.replay import Replay, state_text
 from adaptrace.tutor.store.base import Event
 
 START = datetime.datetime(2026, 1, 5, 8, tzinfo=datetime.UTC)
@@ -82,11 +82,11 @@ def do(tutor: at.Tutor, name: str) -> None:
         tutor.retract(wrong)
         return
     student, item, correct, time = payload(event_id, wrong)
-    told = {"time": time, "event_id": event_id, "group": "7b"}
+    options = {"time": time, "event_id": event_id, "group": "7b"}
     try:
-        tutor.observe(student, item, correct, replaces=wrong or None, **told)
+        tutor.observe(student, item, correct, replaces=wrong or None, **options)
     except at.ConflictError:  # another thread took it back or replaced it before: this one counts too
-        tutor.observe(student, item, correct, **told)
+        tutor.observe(student, item, correct, **options)
 
 
 def ask(tutor: at.Tutor, number: int, name: str) -> None:
@@ -95,7 +95,7 @@ def ask(tutor: at.Tutor, number: int, name: str) -> None:
     capped = at.Constraints(exposure_cap=CAP, zone=False)
     tutor.recommend(student, 1, constraints=capped, seed=number)
     tutor.recommend(student, 2, decision_id=f"d-{name}")
-    mastery = tutor.mastery(student)
+    mastery = tutor.mastery_table(student)
     assert all(0.0 < value < 1.0 for value in mastery["mastery"].to_pylist())
     assert tutor.history(student)["event_id"].is_valid().to_pylist().count(False) == 0
     tutor.when_to_stop(student, "a1")
@@ -161,13 +161,13 @@ def _is(event: Event, sent: tuple[str, str, float, datetime.datetime]) -> bool:
 
 def text_of(tutor: at.Tutor, name: str) -> str:
     """A student's state in memory, as it would be stored."""
-    entry = tutor._entry(name, fresh=True)
+    entry = tutor._students._entry(name)
     return state_text(entry.student, entry.last)
 
 
 def is_replay(tutor: at.Tutor, name: str) -> bool:
     """Whether a student's state, as stored and in memory, is a clean replay of the events, bit for bit."""
-    clean = state_text(*fold(tutor.model, tutor.catalog, name, tutor.store.events(name)))
+    clean = state_text(*Replay(tutor.model, tutor.catalog).fold(name, tutor.store.events(name)))
     kept = tutor.store.load(name)
     in_memory = text_of(tutor, name) == clean
     return in_memory and (not tutor.store.keeps_states or (kept is not None and kept.state == clean))
@@ -232,17 +232,17 @@ def kill_rounds(path: Path, rounds: int, seed: int = 0) -> Iterator[Tally]:
     process = waiting(path, 0)
     for number in range(rounds):
         tried.update(again)
-        told = killed(process, again, chance.uniform(0.05, 0.6))
+        outputs = killed(process, again, chance.uniform(0.05, 0.6))
         if number + 1 < rounds:
             process = waiting(path, number + 1)  # imports while this one looks
-        acknowledged.update(told)
-        new = [name for name in told if name.startswith(f"r{number}-")]
+        acknowledged.update(outputs)
+        new = [name for name in outputs if name.startswith(f"r{number}-")]
         begun = [*following(new), *(f"r{number}-{thread}-0" for thread in range(THREADS))]
         tried.update(begun)
-        again = [*begun[::2], *chance.sample(told, min(4, len(told)))]  # some that may be lost, some that are not
+        again = [*begun[::2], *chance.sample(outputs, min(4, len(outputs)))]  # some that may be lost, some that are not
         with opened(path) as tutor:
             verdict = judged(tutor, acknowledged, tried)
-            tally.integrity = str(tutor.store._writer.execute("PRAGMA integrity_check").fetchone()[0])
+            tally.integrity = str(tutor.store._writer.connection.execute("PRAGMA integrity_check").fetchone()[0])
         tally.rounds, tally.acknowledged = number + 1, len(acknowledged)
         tally.lost, tally.doubled, tally.invented, tally.differ = map(len, verdict)
         yield tally
@@ -291,13 +291,13 @@ def hammered(url: object, processes: int, threads: int, rounds: int) -> list[str
         for worker in workers:
             worker.stdin.write("go\n")
             worker.stdin.flush()
-        told = [worker.communicate(timeout=120) for worker in workers]
+        outputs = [worker.communicate(timeout=120) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
             worker.communicate()
-    assert [(worker.returncode, error) for worker, (_, error) in zip(workers, told, strict=True)] == [(0, "")] * processes
-    return [name for out, _ in told for name in out.split()]
+    assert [(worker.returncode, error) for worker, (_, error) in zip(workers, outputs, strict=True)] == [(0, "")] * processes
+    return [name for out, _ in outputs for name in out.split()]
 
 
 if __name__ == "__main__":

@@ -159,11 +159,11 @@ class AnyOrder(RuleBasedStateMachine):
                 for event_id, each in self.sent.items()
                 if each[0] == student and event_id not in self.gone
             ]
-            clean = at.Student(self.model, CATALOG, student)
+            clean = at.Student(self.model, CATALOG, name=student)
             for time, _, (_, item, correct, _, group) in sorted(mine, key=lambda each: each[:2]):
                 clean.group = group
                 clean.observe(item, correct, time=time)
-            assert self.tutor._entry(student, fresh=True).student.to_dict() == clean.to_dict()
+            assert self.tutor._students.get(student).to_dict() == clean.to_dict()
 
 
 AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

@@ -14,6 +14,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.errors import StoreError
+from adaptrace.tutor import students as inside
 from tutor import storm
 from tutor.conftest import MINUTE, NOW
 from tutor.store.postgres_server import MISSING, URL, fresh_schema
@@ -36,7 +37,7 @@ def answers(tutor: at.Tutor) -> list[object]:
     """What a tutor says of all three."""
     each = [[str(choice) for choice in tutor.recommend(name, k=3)] for name in NAMES]
     tables = [tutor.recommend_all(k=2).to_pylist(), tutor.recommend_all(NAMES, k=2, reasons=True).to_pylist()]
-    return [each, tables, [tutor.mastery(name).to_pylist() for name in NAMES]]
+    return [each, tables, [tutor.mastery_table(name).to_pylist() for name in NAMES]]
 
 
 class Place:
@@ -228,7 +229,7 @@ def refuses(tutor: at.Tutor) -> None:
     """Every call that reads the event names it, and not the student."""
     for call in (
         lambda: tutor.recommend("ana"),
-        lambda: tutor.mastery("ana"),
+        lambda: tutor.mastery_table("ana"),
         lambda: tutor.history("ana"),
         lambda: tutor.observe("ana", "a1", 1, time=NOW + 60 * MINUTE),
         lambda: tutor.log(),
@@ -260,7 +261,45 @@ def test_an_event_of_a_server_that_cannot_be_read_is_named(value: str) -> None:
             refuses(tutor)
 
 
-def test_a_name_or_a_decision_that_is_no_text_is_told_and_not_shown(sqlite_place: Place) -> None:
+def test_rebuild_goes_on_past_events_that_cannot_be_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ana has two such events, Ben one; Cy's state is made again."""
+    before = place.state("cy")
+    place.run(f"UPDATE {place.students} SET state = 'damaged'")
+    place.run(f"UPDATE {place.events} SET skills = 'null' WHERE event_id IN ('e0', 'e1', 'e3')")
+    shares: list[float] = []
+    with storm.opened(place.url) as tutor:
+        with pytest.raises(
+            StoreError, match=r"^event_id 'e0', 'e3', 'e1': cannot be read: 2 of 3 students were not rebuilt"
+        ) as raised:
+            tutor.rebuild(progress=shares.append)
+        assert not re.search(r"\b(ana|ben)\b", str(raised.value))
+        monkeypatch.setattr(inside, "LISTED", 1)
+        with pytest.raises(StoreError, match=r"^event_id 'e0' and 2 more: cannot be read: 2 of 3 students"):
+            tutor.rebuild()
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert place.states() == ["damaged", "damaged", before]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "null", "3", "[]", "{}", '{"candidates":["a1"]}', '{"candidates":["a1"],"propensities":[]}'),
+        *('{"candidates":[1],"propensities":[1.0]}', '{"candidates":["a1"],"propensities":["x"]}', "[" * 100_000),
+    ],
+    ids=lambda content: content[:40],
+)
+def test_a_decision_that_is_text_but_no_decision_is_named(sqlite_place: Place, content: str) -> None:
+    with storm.opened(sqlite_place.url) as tutor:
+        tutor.recommend("ben", decision_id="d1")
+        tutor.observe("ben", "a1", 1, decision_id="d1", time=NOW + 60 * MINUTE)
+        sqlite_place.run(f"UPDATE decisions SET content = '{content}'")
+        for decided in (True, False):
+            with pytest.raises(StoreError, match=r"^decision_id 'd1' cannot be read: expected JSON with candidates") as raised:
+                tutor.log(decided=decided)
+            assert "ben" not in str(raised.value)
+
+
+def test_a_name_or_a_decision_that_is_no_text_is_reported_and_not_shown(sqlite_place: Place) -> None:
     with storm.opened(sqlite_place.url) as tutor:
         tutor.recommend("ben", decision_id="d1")
         sqlite_place.run("UPDATE decisions SET content = CAST(x'7365637265ff' AS TEXT)")

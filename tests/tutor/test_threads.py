@@ -110,25 +110,25 @@ def test_a_student_whom_another_process_forgot_does_not_come_back(tmp_path: Path
         for number in range(3):
             one.observe("ana", "a1", 1, event_id=f"old-{number}", time=NOW)
         other.forget_student("ana")
-        assert one.mastery("ana").num_rows == 0
+        assert one.mastery_table("ana").num_rows == 0
         assert one.recommend("ana", 1) == one.recommend("new", 1)
         for number in range(3):
             other.observe("ana", "b1", 0, event_id=f"new-{number}", time=NOW)
         one.observe("ana", "b1", 0, event_id="last", time=NOW)
         assert storm.is_replay(one, "ana")
         assert storm.is_replay(other, "ana")
-        assert one.mastery("ana")["skill"].to_pylist() == ["b"]
+        assert one.mastery_table("ana")["skill"].to_pylist() == ["b"]
 
 
 def test_making_states_again_does_not_bring_back_who_is_forgotten_meanwhile(url: str) -> None:
     with storm.opened(url) as tutor:
         tutor.observe("ana", "a1", 1, time=NOW)
         tutor.observe("ben", "a1", 1, time=NOW)
-        tutor.rebuild(lambda share: share < 1.0 and tutor.forget_student("ben"))  # before it is Ben's turn
+        tutor.rebuild(progress=lambda share: share < 1.0 and tutor.forget_student("ben"))  # before it is Ben's turn
         assert tutor.store.students() == ["ana"]
 
 
-def test_an_event_that_another_process_takes_back_is_not_told_as_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_another_process_takes_back_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the reading of a student and of the events, another takes one back."""
     with storm.opened(tmp_path / "t.db") as one, storm.opened(tmp_path / "t.db") as other:
         one.observe("ana", "a1", 1, event_id="e1", time=NOW)
@@ -140,10 +140,10 @@ def test_an_event_that_another_process_takes_back_is_not_told_as_known(tmp_path:
             return events(student)
 
         monkeypatch.setattr(one.store, "events", late)
-        assert one.mastery("ana")["skill"].to_pylist() == ["a"]
+        assert one.mastery_table("ana")["skill"].to_pylist() == ["a"]
 
 
-def test_the_class_is_the_one_that_another_process_told(tmp_path: Path) -> None:
+def test_the_class_is_the_one_that_another_process_wrote(tmp_path: Path) -> None:
     with storm.opened(tmp_path / "t.db") as one, storm.opened(tmp_path / "t.db") as other:
         one.observe("ana", "a1", 1, group="7b", time=NOW)
         other.observe("ana", "a1", 1, group="8a", time=NOW + MINUTE)
@@ -156,12 +156,12 @@ def test_the_class_is_the_one_that_another_process_told(tmp_path: Path) -> None:
 def test_a_clock_that_goes_back_only_makes_events_late(url: str) -> None:
     times = iter([NOW, NOW - 60 * MINUTE, NOW - 30 * MINUTE] + [NOW - datetime.timedelta(days=1)] * 10)
     with storm.opened(url) as tutor:
-        tutor._clock = lambda: next(times)
+        tutor._incoming.clock = lambda: next(times)
         for item in ("a1", "b1", "ab"):
             tutor.observe("ana", item, 1)
         assert tutor.history("ana")["item"].to_pylist() == ["b1", "ab", "a1"]
         assert storm.is_replay(tutor, "ana")
-        assert all(0 < value < 1 for value in tutor.mastery("ana")["mastery"].to_pylist())
+        assert all(0 < value < 1 for value in tutor.mastery_table("ana")["mastery"].to_pylist())
         assert len(tutor.recommend("ana", 2)) == 2
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adaptrace.cli import dataset, evaluate, privacy, report, stats
-from adaptrace.cli.models import able, with_options
+from adaptrace.cli.models import with_options
 from adaptrace.cli.options import (
     CatalogPath,
     Columns,
@@ -126,12 +126,13 @@ def fit(
     if base is not None and blank.family != "bkt":
         raise typer.BadParameter(f"--base: no option of '{model}'; expected with a bkt")
     from adaptrace.io import envelope, identity
+    from adaptrace.models import Countable, require
 
     data: Log | Stats
     if log is not None and stats is None:
         data, sources = read_log(log, format, column, time_unit, ordered, levels=counts), identity.sources(log)
     elif log is None and stats is not None:
-        able(blank, "stats")
+        require(blank, Countable, "fit --stats")
         data, sources = load_stats(stats)
     else:
         raise typer.BadParameter(f"got {'neither' if log is None else 'both'}; expected either a LOG or --stats")
@@ -146,8 +147,8 @@ def fit(
 
 @app.command()
 def summary(model: ModelPath, output: Output = None) -> None:
-    """What a model found: of a BKT every skill, its parameters with intervals, how far the fit trusts them, and why."""
-    write(able(load(model), "summary", "coefficients", "difficulties")(), output)
+    """What a fit found: of a BKT every skill, its parameters with intervals and notes; of others every parameter."""
+    write(load(model).summary(), output)
 
 
 @app.command()
@@ -164,10 +165,12 @@ def predict(
     """P(correct) before each response, from the student's responses before it."""
     import pyarrow as pa
 
+    from adaptrace.models.base import FlagsUnseen
+
     fitted = load(model)
     responses = read_log(log, format, column, time_unit, ordered, levels=known_levels(fitted, levels))
     table = responses.table.append_column("prediction", pa.array(fitted.predict(responses)))
-    if hasattr(fitted, "seen"):
+    if isinstance(fitted, FlagsUnseen):
         table = table.append_column("fitted", pa.array(fitted.seen(responses)))
     write(table.append_column("source_row", pa.array(responses.source_row)), output)
 
@@ -198,7 +201,7 @@ def recommend(
 
     fitted, items = load(model), Catalog.read(catalog, skills=skills)
     responses = read_log(log, format, column, time_unit, False, items, known_levels(fitted, levels))
-    state = Student.from_log(fitted, responses, student, items)
+    state = Student.from_log(fitted, responses, student=student, catalog=items)
     if not state.answered:
         say(f"note: the log holds no response of '{student}'; this is what a new student would get")
     rows = [

@@ -70,9 +70,9 @@ def score(
     With a folder as output (-o mastery/), and with --state, Parquet of any size is scored in bounded memory;
     a run that was killed goes on where it was.
     """
-    from adaptrace.models import knowing_mastery
+    from adaptrace.models import ScoresMastery, require
 
-    fitted, moment = knowing_mastery(load(model), "score"), {} if time is None else {"time": time}
+    fitted, moment = require(load(model), ScoresMastery, "score"), {} if time is None else {"time": time}
     is_folder = output is not None and _is_folder(output)
     if state is not None and output is not None and not is_folder:
         raise typer.BadParameter(f"got the output '{output}' with --state; expected a folder: a name without an ending")

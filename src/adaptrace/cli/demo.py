@@ -25,7 +25,7 @@ def show(console: Console, log: Log, catalog: Catalog, model: BKT, output: Path)
     console.print(f"[bold]A simulated school:[/] {log}\n")
     console.print(class_table(log, mastery, len(catalog.skills)))
     for student in example_students(log, mastery):
-        console.print(next_table(student, Student.from_log(model, log, student, catalog), catalog))
+        console.print(next_table(student, Student.from_log(model, log, student=student, catalog=catalog), catalog))
     console.print(f"\nMastery of every student on every skill: [bold]{output}[/] ({len(mastery):,} rows)")
     console.print("\nNow your own log (columns student, item, skill, correct; and time, if the rows are not in order):")
     console.print("  [bold green]adaptrace fit responses.csv -o model.json[/]", soft_wrap=True)

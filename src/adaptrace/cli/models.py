@@ -9,15 +9,13 @@ from typing import Any
 
 import typer
 
-from adaptrace.errors import ModelError
-
 NAMES = (
     "constant, bkt, bkt-classic, bkt-items, pfa, afm, best-lr, das3h, recency, rasch, 2pl, half-life, fsrs, blend"  # for --help
 )
 
 
 def named(names: str, levels: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """Models by their names, which commas separate; a BKT is told the levels of kinds."""
+    """Models by their names, which commas separate; a BKT gets the levels of kinds."""
     from adaptrace.models import MODELS  # here: --help must not wait for a compiler
 
     wanted = list(dict.fromkeys(part.strip() for part in names.split(",") if part.strip()))
@@ -26,9 +24,14 @@ def named(names: str, levels: Mapping[str, int] | None = None) -> dict[str, Any]
         got = f"'{unknown[0]}'{_nearest(unknown[0], MODELS)}" if unknown else "no name"
         raise typer.BadParameter(f"got {got}; expected one of {', '.join(MODELS)}")
     models: dict[str, Any] = {name: MODELS[name]() for name in wanted}
-    return {
-        name: replace(model, levels=levels) if levels and hasattr(model, "levels") else model for name, model in models.items()
-    }
+    return {name: _with_levels(model, levels) for name, model in models.items()}
+
+
+def _with_levels(model: Any, levels: Mapping[str, int] | None) -> Any:
+    from adaptrace.models.base import ReadsLevels
+
+    reads: bool = isinstance(model, ReadsLevels)
+    return replace(model, levels=levels) if levels and reads else model
 
 
 def with_options(name: str, options: Mapping[str, Any], levels: Mapping[str, int]) -> Any:
@@ -41,23 +44,6 @@ def with_options(name: str, options: Mapping[str, Any], levels: Mapping[str, int
         given = ", ".join("--no-forget" if option == "forget" else f"--{option}" for option in options)
         raise typer.BadParameter(f"{given}: no option of '{name}'; expected with --model bkt only")
     return replace(model, **options) if options else model
-
-
-def able(model: Any, *names: str) -> Any:
-    """The first of the methods that the model has.
-
-    Raises
-    ------
-    ModelError
-        If its family has none of them.
-    """
-    from adaptrace.models import FAMILIES
-
-    for name in names:
-        if hasattr(model, name):
-            return getattr(model, name)
-    families = [each for each, family in FAMILIES.items() if any(hasattr(family, name) for name in names)]
-    raise ModelError(f"{model!r} has no {names[0]}; expected a model of a family that has: {', '.join(families)}")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -54,7 +54,7 @@ Time = Annotated[datetime.datetime | None, typer.Option("--time", help="When (UT
 Ordered = Annotated[bool, typer.Option("--ordered", help="Promise that rows are in order; an error if not.")]
 CatalogPath = Annotated[Path, typer.Option("--catalog", "-C", help="Items, skills and prerequisites: JSON, Parquet or CSV.")]
 SkillsPath = Annotated[Path | None, typer.Option("--skills", help="Prerequisites, if the catalog is a table.")]
-PolicyName = Annotated[Policies, typer.Option("--policy", help="How to choose; see docs/policies.md.")]
+PolicyName = Annotated[Policies, typer.Option("--policy", help="How to choose; see docs/explanation/policies.md.")]
 Target = Annotated[float, typer.Option("--target", min=0.0, max=1.0, help="P(correct) that target-success aims at.")]
 
 
@@ -116,7 +116,9 @@ def counted(levels: list[str] | None) -> dict[str, int]:
 
 def known_levels(model: Any, levels: list[str] | None) -> dict[str, int]:
     """The kinds that a model knows the levels of, and those of the options."""
-    return {**getattr(model, "levels", {}), **counted(levels)}
+    from adaptrace.models.base import levels_of
+
+    return {**levels_of(model), **counted(levels)}
 
 
 def _count(text: str) -> tuple[str, int]:

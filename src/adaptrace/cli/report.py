@@ -109,10 +109,10 @@ def pace(
     """Responses and days until mastery, who reached it, and who is stuck."""
     ready(output)
     from adaptrace import report
-    from adaptrace.models import knowing_mastery
+    from adaptrace.models import Traces, require
 
     fitted = load(model)
-    knowing_mastery(fitted, "report pace")
+    require(fitted, Traces, "report pace")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
         table = report.pace(responses, fitted, by=_split(by), roster=roster, threshold=threshold, min_students=min_students)
@@ -135,10 +135,10 @@ def stuck(
     """Students who spin their wheels: many opportunities on a skill, and never mastered. It names students."""
     ready(output)
     from adaptrace import report
-    from adaptrace.models import knowing_mastery
+    from adaptrace.models import Traces, require
 
     fitted = load(model)
-    knowing_mastery(fitted, "report stuck")
+    require(fitted, Traces, "report stuck")
     responses = _logs(log, fitted, format, column, time_unit, ordered, levels)
     with usage(), waiting("tracing mastery"):
         table = report.stuck(responses, fitted, opportunities=opportunities, threshold=threshold)

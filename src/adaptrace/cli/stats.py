@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli.models import able, with_options
+from adaptrace.cli.models import with_options
 from adaptrace.cli.options import (
     Columns,
     Format,
@@ -83,7 +83,9 @@ def stats(
     """
     counts = counted(levels)
     blank = with_options(model, varying(items, kinds, groups, students, elapsed), counts)
-    able(blank, "stats")
+    from adaptrace.models import Countable, require
+
+    require(blank, Countable, "stats")
     ready(output)
     from adaptrace import dataset
     from adaptrace.errors import DataError, Problem

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem, UnknownItemError
+from adaptrace.io.arrow_check import imported
 from adaptrace.io.files import read_table
 
 TEXT_NAMES = schema.names_of(*schema.CATALOG_ITEMS, *schema.CATALOG_SKILLS) - schema.names_of(schema.MINUTES)
@@ -103,7 +104,7 @@ class Catalog:
         Prerequisites are a list, or text with ``;``; rows are mappings.
         """
         needs = _needs(skills, source)
-        return cls(_items(pa.table(data), needs, source), *needs)
+        return cls(_items(imported(data, source), needs, source), *needs)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -187,7 +188,7 @@ def _needs(skills: Any, source: str) -> Needs:
     """The prerequisites, hard and soft, of a table or rows of skills."""
     if skills is None:
         return Needs()
-    table = _rows(skills) if isinstance(skills, (list, tuple)) else pa.table(skills)
+    table = _rows(skills) if isinstance(skills, (list, tuple)) else imported(skills, source)
     if not table.num_columns:
         return Needs()
     found = schema.resolve(table.column_names, schema.CATALOG_SKILLS, None)

@@ -88,16 +88,8 @@ class Log:
             text = TEXT_NAMES | {name.strip().lower() for key, name in (columns or {}).items() if key in TEXT_NAMES}
             source = read_table(path, text)
         with source.located():
-            log = cls.from_arrow(
-                source.table,
-                columns=columns,
-                catalog=catalog,
-                time_unit=time_unit,
-                ordered=ordered,
-                keep=keep,
-                levels=levels,
-                source=source.name,
-            )
+            reading = Reading(columns, time_unit, levels or {}, source.name)
+            log = log_from_checked(source.table, reading, catalog=catalog, ordered=ordered, keep=keep)
         rows = log.source_row if source.rows is None else source.rows[log.source_row]
         return cls(log.table, rows, notes)
 
@@ -150,11 +142,8 @@ class Log:
         >>> len(log), log.skills.to_pylist()
         (2, ['fractions'])
         """
-        table, reading = pa.table(data), Reading(columns, time_unit, levels or {}, source)
-        checked = reading.check(table, with_skills=catalog is None)
-        if catalog is not None and not {"skill", "skills"} & checked.keys():
-            checked["skills"] = catalog.skills_of(checked["item"], source)
-        return _build(checked, extra_columns(table, keep, source), ordered, source)
+        reading = Reading(columns, time_unit, levels or {}, source)
+        return log_from_checked(reading.imported(data, keep), reading, catalog=catalog, ordered=ordered, keep=keep)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -236,11 +225,11 @@ class Log:
 
     @property
     def days(self) -> NDArray[np.float64]:
-        """:attr:`moments` in days."""
-        return self.moments / DAY
+        """:attr:`timestamps_us` in days."""
+        return self.timestamps_us / DAY
 
     @property
-    def moments(self) -> NDArray[np.int64]:
+    def timestamps_us(self) -> NDArray[np.int64]:
         """Microseconds since 1970 (UTC) of every response, int64 (n_rows,).
 
         Raises
@@ -263,7 +252,7 @@ class Log:
         DataError
             If the log has no ``time``.
         """
-        time, out = self.moments, space(len(self.rows.pair), np.float64)
+        time, out = self.timestamps_us, space(len(self.rows.pair), np.float64)
         pieces = parallel.spans(self.rows.student_start, parallel.cores())
         parallel.run(kernels.gaps, [(self.rows, time, DAY, *piece, out) for piece in pieces])
         return out
@@ -318,6 +307,16 @@ class Log:
     def _extra(self) -> list[str]:
         known = {column.name for column in schema.RESPONSES} - {schema.LEVEL.name}  # levels became outcomes
         return [name for name in self.table.column_names if name not in known]
+
+
+def log_from_checked(
+    table: pa.Table, reading: Reading, *, catalog: Catalog | None = None, ordered: bool = False, keep: Sequence[str] = ()
+) -> Log:
+    """As :meth:`Log.from_arrow`, of a table whose memory was checked where it came in (:mod:`adaptrace.arrow_check`)."""
+    checked = reading.check(table, with_skills=catalog is None)
+    if catalog is not None and not {"skill", "skills"} & checked.keys():
+        checked["skills"] = catalog.skills_of(checked["item"], reading.source)
+    return _build(checked, extra_columns(table, keep, reading.source), ordered, reading.source)
 
 
 # ---- building ---------------------------------------------------------------

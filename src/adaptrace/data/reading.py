@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
+from adaptrace.io.arrow_check import imported
 
 TIME_UNITS = ("s", "ms", "us", "ns")
 
@@ -22,6 +24,18 @@ class Reading(NamedTuple):
     time_unit: str | None
     levels: Mapping[str, int]
     source: str
+
+    def imported(self, data: Any, keep: Sequence[str] = ()) -> pa.Table:
+        """What speaks Arrow, as a table; the memory of the columns that are looked at was checked.
+
+        Raises
+        ------
+        DataError
+            Listing every column that is damaged.
+        """
+        table = imported(data, self.source, ())
+        used = schema.resolve(table.column_names, schema.RESPONSES, self.columns).values()
+        return imported(table, self.source, {*used, *keep})
 
     def check(self, table: pa.Table, *, with_skills: bool = True) -> dict[str, pa.Array]:
         """The canonical columns of a table, checked and cast; ``with_skills``: these must be among them.
@@ -63,7 +77,10 @@ def _clock_or_order(
         return table.drop_columns([name]), columns
     if unit is None:
         return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
-    clock = table[name].cast(pa.int64()).cast(pa.timestamp(unit))
+    number = schema.as_int64(schema.combined(table[name]), f"whole {unit} since 1970", "correct these rows or time_unit")
+    if number.array is None:
+        raise DataError(source, [replace(problem, column=name) for problem in number.problems])
+    clock = number.array.cast(pa.timestamp(unit))
     return table.set_column(table.column_names.index(name), name, clock), columns
 
 

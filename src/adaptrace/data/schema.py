@@ -17,9 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 
 TIME = pa.timestamp("us", tz="UTC")
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+SECONDS = (-62_135_596_800, 253_402_300_799)  # from 1970 to the first and the last that Python has a date for
+UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # in a second
 MICROSECOND = datetime.timedelta(microseconds=1)
 PRACTICE = "practice"  # the kind of a response that names none
 DECISION = ("propensity", "candidates", "propensities")  # columns of a log that tell how its items were chosen
@@ -66,6 +69,17 @@ def no_null(array: pa.Array, expected: str, remedy: str) -> Checked:
     return first_bad(array, pc.is_null(values), expected, remedy) if values.null_count else Checked(array)
 
 
+def as_int64(array: pa.Array, expected: str, remedy: str) -> Checked:
+    """Numbers as int64, nulls as they are, or the problem of the first that is none: a fraction, or too large."""
+    try:
+        return Checked(array.cast(pa.int64()))
+    except pa.ArrowInvalid:
+        number = array.cast(pa.float64(), safe=False)
+        whole = pc.and_(pc.equal(pc.floor(number), number), pc.less(pc.abs(number), 2.0**63))
+        checked = first_bad(array, pc.invert(pc.fill_null(whole, True)), expected, remedy)
+        return checked if checked.problems else wrong_type(array, expected, remedy)
+
+
 def wrong_type(array: pa.Array, expected: str, remedy: str) -> Checked:
     """The problem of a column that is not of a type that could be cast."""
     return Checked(problems=(Problem(f"type {array.type}", expected, remedy),))
@@ -80,7 +94,10 @@ def check_keys(array: pa.Array) -> Checked:
     """Integers, strings, or a dictionary of either; whole floats (a data frame's nullable integers) become integers."""
     names = array.dictionary if pa.types.is_dictionary(array.type) else array
     if pa.types.is_floating(names.type) and pc.all(pc.equal(pc.floor(names), names)).as_py() in (True, None):
-        array = array.cast(pa.int64())
+        whole = as_int64(array, "keys that int64 holds", "cast the column to strings")
+        if whole.array is None:
+            return whole
+        array = whole.array
     elif pa.types.is_null(names.type):
         array = array.cast(pa.string())
     elif not (pa.types.is_integer(names.type) or is_text(names.type)):
@@ -173,13 +190,29 @@ def check_time(array: pa.Array) -> Checked:
         array = pa.array([_from_iso(text) for text in array.to_pylist()], TIME)
     if pa.types.is_null(array.type):
         array = array.cast(TIME)
+    if not (pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)):
+        return wrong_type(array, "timestamps", remedy)
+    years = _check_years(array)
+    if years.array is None:
+        return years
     if pa.types.is_date(array.type):
         array = array.cast(pa.timestamp("us"))
-    if not pa.types.is_timestamp(array.type):
-        return wrong_type(array, "timestamps", remedy)
     array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=False)
     array = array.cast(TIME) if array.type.tz else array.view(TIME)
     return no_null(array, "a time in every row", remedy)
+
+
+def _check_years(array: pa.Array) -> Checked:
+    """Dates and timestamps that Python has a date for; others would come back as another time, or not at all."""
+    kind = array.type
+    a_second = 1 / 86_400 if pa.types.is_date32(kind) else UNITS["ms" if pa.types.is_date(kind) else kind.unit]
+    number = array.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64())
+    low, high = (int(min(max(second * a_second, -(2**63)), 2**63 - 1)) for second in SECONDS)
+    least, most = (pc.min_max(number)[end].as_py() for end in ("min", "max"))
+    if least is None or (least >= low and most <= high):
+        return Checked(array)
+    bad = pc.fill_null(pc.or_(pc.less(number, low), pc.greater(number, high)), False)
+    return first_bad(number, bad, f"a time of the years 1 to 9999, {low} to {high} as {kind}", "correct or drop these rows")
 
 
 def _from_iso(text: str) -> datetime.datetime:
@@ -198,22 +231,17 @@ def check_order(array: pa.Array) -> Checked:
     """Whole numbers that grow with time; their unit does not matter."""
     remedy = "number the rows of each student in the order of answering"
     expected = "a whole number in every row"
-    if pa.types.is_null(array.type):
-        array = array.cast(pa.int64())
-    if pa.types.is_integer(array.type):
-        return no_null(array.cast(pa.int64()), expected, remedy)
-    if not pa.types.is_floating(array.type):
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_null(array.type)):
         return wrong_type(array, "whole numbers", remedy)
-    whole = pc.fill_null(pc.equal(pc.floor(array), array), False)
-    checked = first_bad(array, pc.invert(whole), expected, remedy)
-    return Checked(checked.array.cast(pa.int64())) if checked.array is not None else checked
+    whole = as_int64(array, expected, remedy)
+    return whole if whole.array is None else no_null(whole.array, expected, remedy)
 
 
 def check_amount(array: pa.Array) -> Checked:
     """A quantity that is not negative; null where unknown."""
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_null(array.type)):
         return wrong_type(array, "numbers", "cast the column to a number, or leave it out")
-    array = array.cast(pa.float64())
+    array = array.cast(pa.float64(), safe=False)  # a count beyond 2^53 loses its last digits
     bad = pc.invert(pc.fill_null(pc.greater_equal(array, 0), True))
     return first_bad(array, bad, "a number that is not negative, or null", "clear these cells")
 
@@ -221,17 +249,13 @@ def check_amount(array: pa.Array) -> Checked:
 def check_level(array: pa.Array) -> Checked:
     """Whole numbers from 0; null where ``correct`` tells the outcome."""
     remedy = "number the levels of a kind 0, 1, 2, ...; leave the cell empty where correct says it all"
-    if pa.types.is_null(array.type):
-        array = array.cast(pa.int64())
-    if pa.types.is_floating(array.type):
-        whole = pc.fill_null(pc.equal(pc.floor(array), array), True)
-        checked = first_bad(array, pc.invert(whole), "a whole number from 0, or null", remedy)
-        if checked.array is None:
-            return checked
-    elif not pa.types.is_integer(array.type):
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_null(array.type)):
         return wrong_type(array, "whole numbers", remedy)
-    array = array.cast(pa.int64())
-    return first_bad(array, pc.fill_null(pc.less(array, 0), False), "a whole number from 0, or null", remedy)
+    expected = "a whole number from 0, or null"
+    whole = as_int64(array, expected, remedy)
+    return (
+        whole if whole.array is None else first_bad(whole.array, pc.fill_null(pc.less(whole.array, 0), False), expected, remedy)
+    )
 
 
 def check_label(array: pa.Array) -> Checked:
@@ -365,7 +389,10 @@ def plain(array: pa.Array) -> pa.Array:
 
 def as_array(values: Any) -> pa.Array:
     """Any array-like, or what speaks Arrow, as one array."""
-    return combined(pa.chunked_array(values)) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
+    if not isinstance(values, pa.ChunkedArray):
+        stream = hasattr(values, "__arrow_c_stream__")
+        values = pa.chunked_array(values if stream else [values if isinstance(values, pa.Array) else pa.array(values)])
+    return combined(arrow_check.checked(pa.table([values], ["values"]), "values")["values"])
 
 
 def combined(column: pa.ChunkedArray) -> pa.Array:

@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from adaptrace.data import schema
-from adaptrace.data.log import Log
+from adaptrace.data.log import Log, log_from_checked
 from adaptrace.data.reading import Reading
 from adaptrace.errors import DataError
+from adaptrace.io import arrow_check
 from adaptrace.io.files import Source, reading_errors
 from adaptrace.kernels import parallel
 
@@ -224,6 +225,7 @@ class Dataset:
 
     def _conformed(self, table: pa.Table, file: File, names: Sequence[str]) -> pa.Table:
         """The columns of a file under their canonical names, in the types that all files share."""
+        arrow_check.checked(table, str(file.path))  # codes come as they stand in the file
         columns = []
         for name in names:
             here = file.found[name]
@@ -278,4 +280,4 @@ def log_of(dataset: Dataset, table: pa.Table) -> Log:
         of = [schema.as_text(schema.combined(table[name])) for name in ("event_id", "student")]
         ids = pc.binary_join_element_wise(*of, " of student ")
         table = table.set_column(table.column_names.index("event_id"), "event_id", ids)
-    return Log.from_arrow(table, **reading_of(dataset)._asdict())
+    return log_from_checked(table, reading_of(dataset))

@@ -25,7 +25,7 @@ from adaptrace.dataset.student_keys import StudentIndex
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
 from adaptrace.kernels.rows import match
-from adaptrace.models.bkt.state_table import LAST, Earlier, mastery_of
+from adaptrace.models.bkt.state_table import LAST, Earlier, mastery_from_states
 from adaptrace.models.bkt.state_table import states as states_of
 
 IntArray = NDArray[np.int64]
@@ -221,7 +221,7 @@ def _carried(run: Run, log: Log, students: IntArray, known: Known, *, anew: bool
     mine = place[spread_out(log.rows.pair_start, students)]
     earlier = None if anew or not len(known.pair) else Earlier(known.table, mine)
     row = np.append(known.row, -1)[mine]
-    return with_plain_numbers(states_of(run.model, log.of_students(students), earlier)), row
+    return with_plain_numbers(states_of(run.model.fitted, log.of_students(students), earlier=earlier)), row
 
 
 def _write_states(increment: Increment, part: StatePart, changes: pa.Table, row: IntArray) -> tuple[StatePart, pa.Table | None]:
@@ -252,7 +252,9 @@ def _write_changes(increment: Increment, updated: Sequence[Updated]) -> int:
 
 
 def _write_mastery(run: Run, name: str, table: pa.Table) -> int:
-    states.write_part(mastery_of(run.model, table, run.time), run.staging.new_out / name, compression="snappy")
+    states.write_part(
+        mastery_from_states(run.model.fitted, table, time=run.time), run.staging.new_out / name, compression="snappy"
+    )
     return len(table)
 
 

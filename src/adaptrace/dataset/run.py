@@ -15,7 +15,7 @@ from adaptrace.dataset.staging import Staging
 from adaptrace.dataset.state import Manifest
 from adaptrace.errors import Problem
 from adaptrace.models.bkt import BKT
-from adaptrace.models.bkt.state_table import mastery_of, states
+from adaptrace.models.bkt.state_table import mastery_from_states, states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,5 +100,5 @@ def states_and_mastery(model: Any, log: Log, *, time: datetime.datetime | None) 
     """The states after a log, of a model that has them, and the mastery that is read off them."""
     if not isinstance(model, BKT):
         return None, model.score(log)
-    known = states(model, log)
-    return known, mastery_of(model, known, time)
+    known = states(model.fitted, log)
+    return known, mastery_from_states(model.fitted, known, time=time)

@@ -26,7 +26,7 @@ from adaptrace.dataset.survey import survey
 from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.io.files import write_table
 from adaptrace.kernels import parallel
-from adaptrace.models import knowing_mastery
+from adaptrace.models import ScoresMastery, require
 from adaptrace.models.bkt import BKT
 
 PLAN = 1  # the number of this layout of pieces: a run of another one is not resumed
@@ -138,7 +138,7 @@ def score_dataset(
 
 
 def _check_options(model: Any, staging: Staging, source: Path, *, before: datetime.datetime | None, changed: bool) -> None:
-    knowing_mastery(model, "score")
+    require(model, ScoresMastery, "score")
     if staging.state is not None and not isinstance(model, BKT):
         raise ModelError(f"a state of {type(model).__name__}: expected a BKT; score without a state")
     if staging.state is not None and before is not None:

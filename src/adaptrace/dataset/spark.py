@@ -24,9 +24,9 @@ from adaptrace.dataset.dataset import Dataset, ReadOptions
 from adaptrace.dataset.spark_run import SparkRun, appearing
 from adaptrace.dataset.spark_tasks import SparkJob
 from adaptrace.dataset.survey import survey
-from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError
+from adaptrace.errors import AdaptraceError, DataError, OutputError
 from adaptrace.kernels import parallel
-from adaptrace.models import knowing_mastery
+from adaptrace.models import Countable, ScoresMastery, require
 from adaptrace.stats.stats import Stats
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def score(
     ModelError
         If the model cannot score.
     """
-    knowing_mastery(model, "score")
+    require(model, ScoresMastery, "score")
     with appearing(Path(out)) as folder:
         run = SparkRun(spark, _surveyed(source, columns, time_unit, model), partitions)
         result, as_files = run.go(SparkJob(run.dataset, model, time), spark_tasks.scoring(os.fspath(folder)), bucketed)
@@ -137,8 +137,7 @@ def stats(
     ModelError
         If the model does not fit from stats.
     """
-    if not hasattr(model, "stats"):
-        raise ModelError(f"stats: {model!r} has none; expected a model of a family that does: bkt")
+    require(model, Countable, "stats")
     run = SparkRun(spark, _surveyed(source, columns, time_unit, model), partitions)
     counted: Stats = run.go(SparkJob(run.dataset, model), spark_tasks.COUNTING, bucketed)[0].value
     return counted

@@ -22,11 +22,13 @@ from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.dataset.dataset import Dataset, File, sort_of
 from adaptrace.errors import DataError, ModelError, Problem
-from adaptrace.io import envelope
+from adaptrace.io import arrow_check, envelope
 from adaptrace.io.atomic import replacing
 from adaptrace.io.files import reading_errors
+from adaptrace.models.bkt.state_table import GRADIENT
 
 MANIFEST = "_manifest.json"
+DAMAGED = "the state is damaged: start a new one in another folder"
 STATE = "state"  # what the manifest calls it
 GROUP_ROWS = 1 << 17  # of a row group: what is looked through at once stays in the cache
 ROW = "row"  # of a later file: which row of the part it replaces, or adds
@@ -193,7 +195,7 @@ def write_part(table: pa.Table, path: Path, *, compression: str = "none") -> Non
 
 def read_part(folder: Path, state: Manifest, part: StatePart) -> pa.Table:
     """The states of a part; student and skill as dictionaries if they are text."""
-    whole, *later = (_read(folder / name, state.texts) for name in part.files)
+    whole, *later = (_read(folder / name, state, part) for name in part.files)
     if not later:
         return whole
     rows = np.concatenate([table[ROW].to_numpy() for table in later])
@@ -206,7 +208,7 @@ def row_groups(folder: Path, state: Manifest, part: StatePart) -> Iterator[tuple
         first = 0
         with reading_errors(folder / name), _open(folder / name, state.texts) as opened:
             for number in range(opened.num_row_groups):
-                table = opened.read_row_group(number, use_threads=False)
+                table = _checked(opened.read_row_group(number, use_threads=False), folder / name, part)
                 if name == part.base:
                     yield table, np.arange(first, first + len(table))
                 else:
@@ -229,13 +231,28 @@ def with_plain_numbers(table: pa.Table) -> pa.Table:
     return table
 
 
-def _read(path: Path, texts: Sequence[str]) -> pa.Table:
-    with reading_errors(path), _open(path, texts) as opened:
-        return opened.read(use_threads=False).combine_chunks()
+def _read(path: Path, state: Manifest, part: StatePart) -> pa.Table:
+    with reading_errors(path), _open(path, state.texts) as opened:
+        return _checked(opened.read(use_threads=False), path, part).combine_chunks()
 
 
 def _open(path: Path, texts: Sequence[str]) -> pyarrow.parquet.ParquetFile:
+    lacking = sorted({"student", "skill", "odds", *GRADIENT, "opportunities"} - set(pyarrow.parquet.read_schema(path).names))
+    if lacking:
+        raise DataError(str(path), [Problem(f"no column '{name}'", "states of students", DAMAGED) for name in lacking])
     return pyarrow.parquet.ParquetFile(path, read_dictionary=list(texts), memory_map=True)
+
+
+def _checked(table: pa.Table, path: Path, part: StatePart) -> pa.Table:
+    """What was read of a file of a part, if its memory is sound and the rows that it replaces are the part's."""
+    arrow_check.checked(table, str(path))
+    if path.name in part.later:
+        row = table[ROW].to_numpy()
+        wrong = np.flatnonzero((row < 0) | (row >= part.rows))
+        if len(wrong):
+            expected = f"a row of the part's {part.rows:,}"
+            raise DataError(str(path), [Problem(str(row[wrong[0]]), expected, DAMAGED, ROW, int(wrong[0]) + 1, len(wrong) - 1)])
+    return table
 
 
 def runs_of(names: pa.Array) -> tuple[pa.Array, IntArray]:

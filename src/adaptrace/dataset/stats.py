@@ -9,7 +9,7 @@ from typing import Any
 from adaptrace.data.log import Log
 from adaptrace.dataset.dataset import ReadOptions
 from adaptrace.dataset.partition import logs_of_dataset
-from adaptrace.models.bkt import BKT
+from adaptrace.models import BKT, Countable, require
 from adaptrace.stats.stats import Stats, added
 
 
@@ -50,6 +50,7 @@ def stats_dataset(
     >>> stats_dataset(sample_path("responses.parquet"), at.BKT())
     Stats(24 skills, 25,169 responses in 5,620 prefixes)
     """
+    require(model, Countable, "stats_dataset")
     options = ReadOptions.of(model, columns=columns, time_unit=time_unit)
     return added(logs_of_dataset(source, model.stats, options=options, memory=memory, workers=workers, progress=progress))
 

@@ -14,6 +14,7 @@ import pyarrow.parquet
 from adaptrace.data import schema
 from adaptrace.dataset.dataset import Dataset, File, ReadOptions, sort_of
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 from adaptrace.io.files import PARQUET, ending_of, find_files, reading_errors
 from adaptrace.io.identity import identity, name_in
 from adaptrace.kernels import parallel
@@ -61,7 +62,7 @@ def _open(source: str | os.PathLike[str], path: Path, options: ReadOptions) -> F
     try:
         with reading_errors(path):
             footer = pyarrow.parquet.read_metadata(path)
-            kinds = footer.schema.to_arrow_schema()
+            kinds = arrow_check.checked(footer.schema.to_arrow_schema().empty_table(), str(path)).schema
     except DataError as error:
         return [Problem(each.got, each.expected, each.remedy, file=name) for each in error.problems]
     folders = dict(folder.split("=", 1) for folder in path.parts[:-1] if "=" in folder)

@@ -23,7 +23,7 @@ from adaptrace.evaluate import metrics
 from adaptrace.evaluate.metrics import LEVEL, METRICS
 from adaptrace.io import text_table
 from adaptrace.kernels import metrics as kernels
-from adaptrace.models.base import KnowsMastery, Model
+from adaptrace.models.base import Model, Traces
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -178,7 +178,7 @@ def fairness(
     names, measured = QUALITY, _quality(log.correct, model.predict(log) if predicted is None else predicted, groups, draw)
     sizes = {"group": groups.names, "n": np.bincount(groups.row), "students": groups.members}
     quality, practice = pa.table({**sizes, **_columns(QUALITY, measured)}), None
-    if isinstance(model, KnowsMastery):
+    if isinstance(model, Traces):
         paths = _Paths.of(model.trace(log), log, groups, threshold)
         practised = _practice(paths, groups.members, draw)
         practice = _practice_of_groups(paths, groups, practised)

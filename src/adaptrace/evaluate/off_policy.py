@@ -29,6 +29,7 @@ from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.data.schema import Checked, Column
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -127,7 +128,7 @@ def off_policy(
     "ips"    mean of w r (Horvitz & Thompson, 1952)    mean over students of Σ W_t r_t (Precup, Sutton & Singh, 2000)
     "snips"  Σ w r / Σ w (Swaminathan & Joachims 2015) Σ over steps of Σ W_t r_t / Σ W_t (weighted, the same paper);
                                                        who has ended keeps the last weight, with reward 0
-    "dr"     mean of V + w (r - ``expected``)          mean of Σ W_(t-1) V_t + W_t (r_t - ``expected``_t)
+    "dr"     mean of V + w (r - ``expected``)          mean of Σ W_(t-1) V_t + W_t (r_t - ``expected[t]``)
              (Dudík, Langford & Li, 2011)              (Jiang & Li, 2016)
     ======== ========================================= ==============================================================
 
@@ -455,7 +456,7 @@ def _read(
 
 def _table(decisions: Any) -> pa.Table:
     decisions = decisions.table if isinstance(decisions, Log) else decisions
-    return decisions if isinstance(decisions, pa.Table) else pa.table(decisions)
+    return arrow_check.imported(decisions, "decisions")
 
 
 def _asked(table: pa.Table, target: Callable[[Row], ArrayLike], found: Mapping[str, str], reward: Any) -> list[Floats]:

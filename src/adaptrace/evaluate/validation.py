@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ from adaptrace.data.log import Log
 from adaptrace.errors import AdaptraceError, ModelError
 from adaptrace.evaluate import metrics
 from adaptrace.evaluate.folds import Plan, calendar, plan_of, refused
-from adaptrace.models.base import Model, Progress, check_needs
+from adaptrace.models.base import Model, Predicts, Progress, check_needs
 from adaptrace.models.constant import Constant
 
 FloatArray = NDArray[np.float64]
@@ -304,9 +304,9 @@ def validated(
 def _usable(name: str, model: Any) -> Model:
     if isinstance(model, type):
         raise ModelError(f"{name}: got a class; expected a model, e.g. {model.__name__}()")
-    if not callable(getattr(model, "fit", None)) or not callable(getattr(model, "predict", None)):
+    if not isinstance(model, Predicts):
         raise ModelError(f"{name}: got {model!r}; expected a model, with fit and predict")
-    return model  # type: ignore[no-any-return]
+    return cast(Model, model)
 
 
 def named_models(models: Iterable[Model] | Mapping[str, Model]) -> dict[str, Model]:

@@ -19,6 +19,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from adaptrace.errors import DataError, OutputError, Problem
+from adaptrace.io import arrow_check
 from adaptrace.io.atomic import replacing
 
 PARQUET = (".parquet", ".pq", ".parq")
@@ -141,9 +142,10 @@ def _read_file(path: Path, text: frozenset[str]) -> pa.Table:
         raise DataError(str(path), [Problem("an empty file", "at least a header", "export the file again")])
     with reading_errors(path):
         if ending in PARQUET:
-            return _with_partitions(pyarrow.parquet.read_table(path, partitioning=None), path)
+            table = arrow_check.checked(pyarrow.parquet.read_table(path, partitioning=None), str(path))
+            return _with_partitions(table, path)
         if ending in ARROW:
-            return _read_arrow(path)
+            return arrow_check.checked(_read_arrow(path), str(path))
         if ending in DELIMITED:
             return _read_delimited(path, DELIMITED[ending], text)
     raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "rename or convert the file")])
@@ -154,7 +156,7 @@ def reading_errors(path: Path) -> Iterator[None]:
     """Turn any error of Arrow or of the system, while a file is read, into a DataError that says what is wrong with the file."""
     try:
         yield
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, MemoryError) as error:  # a wrong length asks for more memory than there is
         remedy = "the file is damaged or cut short: export or copy it again"
         raise DataError(str(path), [Problem(_brief(error), f"a whole {ending_of(path)[1:]} file", remedy)]) from error
     except UnicodeDecodeError as error:

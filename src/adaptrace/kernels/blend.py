@@ -1,4 +1,4 @@
-"""What a blend's layer is told of the models inside, before each response."""
+"""What the models inside a blend know before each response, as its layer sees it."""
 
 import math
 from typing import Any

@@ -19,6 +19,7 @@ from numba.core.caching import FunctionCache
 
 Function = TypeVar("Function", bound=Callable[..., object])
 UNREADABLE = (OSError, EOFError, pickle.UnpicklingError)  # no rights, a full disk; a file that was cut short
+OUTDATED = (AttributeError, ImportError)  # of another version, whose classes are elsewhere or have other names
 
 
 def kernel(function: Function) -> Function:
@@ -44,8 +45,17 @@ class Cache(FunctionCache):  # type: ignore[misc]
             return _say_uncached()
         try:
             return super().load_overload(sig, target_context)
+        except OUTDATED:
+            return self._forget()
         except UNREADABLE:
             return _say_uncached()
+
+    def _forget(self) -> None:
+        """Empty the index, so that what is compiled next can be written."""
+        try:
+            self.flush()
+        except UNREADABLE:
+            _say_uncached()
 
     def save_overload(self, sig: object, data: object) -> None:
         """Write the machine code for these argument types, if that can be done."""

@@ -24,7 +24,7 @@ LEVELS = 1000.0  # the logarithm of a half-life goes no further: no overflow
 SMALLEST = 1e-4  # P(correct) is no nearer to 0 and 1 (as in the paper's own code)
 
 
-class Curve(NamedTuple):
+class ForgettingCurve(NamedTuple):
     """How what was learnt fades."""
 
     weight: FloatArray  # (3,) of log2 days: the level, and of sqrt(1 + wins) and sqrt(1 + fails)
@@ -44,8 +44,8 @@ class Past(NamedTuple):
     fails: FloatArray  # sqrt(1 + fails)
 
 
-class Lean(NamedTuple):
-    """The log-likelihood and its slopes."""
+class HalfLifeGradient(NamedTuple):
+    """The log-likelihood and its gradient."""
 
     likelihood: FloatArray  # (1,) itself
     weight: FloatArray  # (3,)
@@ -75,9 +75,9 @@ def recall(days: float, life: float) -> float:
 
 
 @kernel
-def chance(kept: float, guess: float, slip: float) -> float:
+def chance(recalled: float, guess: float, slip: float) -> float:
     """P(correct) from the share that is still there."""
-    return min(max(guess + (1.0 - guess - slip) * kept, SMALLEST), 1.0 - SMALLEST)
+    return min(max(guess + (1.0 - guess - slip) * recalled, SMALLEST), 1.0 - SMALLEST)
 
 
 # ---- loops ------------------------------------------------------------------
@@ -98,15 +98,15 @@ def remember(rows: Rows, first: int, last: int, out: Past) -> None:
 
 
 @kernel
-def level(curve: Curve, skill: int, wins: float, fails: float) -> float:
+def level(curve: ForgettingCurve, skill: int, wins: float, fails: float) -> float:
     """log2 of a half-life in days, from what :func:`practice` made of the counts."""
     out: float = curve.weight[0] + curve.skill[skill] + curve.weight[1] * wins + curve.weight[2] * fails
     return out
 
 
 @kernel
-def chance_at(rows: Rows, past: Past, curve: Curve, at: int) -> float:
-    """P(correct) as one skill of an event says."""
+def chance_at(rows: Rows, past: Past, curve: ForgettingCurve, at: int) -> float:
+    """P(correct) by one skill of an event."""
     skill = rows.pair_skill[rows.pair[at]]
     if rows.opportunity[at] == 1:
         return chance(curve.first[skill], 0.0, 0.0)
@@ -115,7 +115,7 @@ def chance_at(rows: Rows, past: Past, curve: Curve, at: int) -> float:
 
 
 @kernel
-def event_chance(rows: Rows, past: Past, curve: Curve, row: int) -> float:
+def event_chance(rows: Rows, past: Past, curve: ForgettingCurve, row: int) -> float:
     """P(correct): the mean over the event's skills."""
     total, here, until = 0.0, int(rows.skill_start[row]), int(rows.skill_start[row + 1])
     for at in range(here, until):
@@ -124,37 +124,39 @@ def event_chance(rows: Rows, past: Past, curve: Curve, row: int) -> float:
 
 
 @kernel
-def chances(rows: Rows, past: Past, curve: Curve, first: int, last: int, out: FloatArray) -> None:
+def chances(rows: Rows, past: Past, curve: ForgettingCurve, first: int, last: int, out: FloatArray) -> None:
     """P(correct) of every response of students [first, last)."""
     for row in range(rows.student_start[first], rows.student_start[last]):
         out[row] = event_chance(rows, past, curve, row)
 
 
 @kernel
-def lean(rows: Rows, past: Past, curve: Curve, first: int, last: int, out: Lean) -> None:
-    """Add the log-likelihood of the responses of students [first, last), and its slopes.
+def log_likelihood_and_gradient(
+    rows: Rows, past: Past, curve: ForgettingCurve, first: int, last: int, out: HalfLifeGradient
+) -> None:
+    """Add the log-likelihood of the responses of students [first, last), and its gradient.
 
-    Bounds are flat: a half-life or a chance held there leans nowhere.
+    Bounds are flat: a half-life or a chance that is held there adds nothing to the gradient.
     """
     span = 1.0 - curve.guess - curve.slip
     for row in range(rows.student_start[first], rows.student_start[last]):
         p, y = event_chance(rows, past, curve, row), rows.correct[row]
         out.likelihood[0] += y * math.log(p) + (1.0 - y) * math.log(1.0 - p)
         here, until = rows.skill_start[row], rows.skill_start[row + 1]
-        slope = (y - p) / (p * (1.0 - p)) / (until - here)
+        residual = (y - p) / (p * (1.0 - p)) / (until - here)
         for at in range(here, until):
             if rows.opportunity[at] == 1:
                 continue
             skill = rows.pair_skill[rows.pair[at]]
             life = half_life(level(curve, skill, past.wins[at], past.fails[at]), curve.shortest, curve.longest)
-            kept = recall(past.days[at], life)
-            if not SMALLEST < curve.guess + span * kept < 1.0 - SMALLEST:
+            recalled = recall(past.days[at], life)
+            if not SMALLEST < curve.guess + span * recalled < 1.0 - SMALLEST:
                 continue
-            out.noise[0] += slope * (1.0 - kept)
-            out.noise[1] -= slope * kept
+            out.noise[0] += residual * (1.0 - recalled)
+            out.noise[1] -= residual * recalled
             if curve.shortest < life < curve.longest:
-                lower = slope * span * kept * LN2 * LN2 * past.days[at] / life
-                out.weight[0] += lower
-                out.weight[1] += lower * past.wins[at]
-                out.weight[2] += lower * past.fails[at]
-                out.skill[skill] += lower
+                in_level = residual * span * recalled * LN2 * LN2 * past.days[at] / life
+                out.weight[0] += in_level
+                out.weight[1] += in_level * past.wins[at]
+                out.weight[2] += in_level * past.fails[at]
+                out.skill[skill] += in_level

@@ -1,13 +1,14 @@
 """Item response theory with an ability that moves (Rasch, 1960; Birnbaum, 1968; Glickman, 1999).
 
-    P(correct) = 1 / (1 + exp(-slope (ability - difficulty)))        :func:`chance`
+    P(correct) = 1 / (1 + exp(-a (ability - difficulty)))        :func:`chance`
 
-The ability behind a response is the student's own plus the mean of how they differ on its skills; each part is believed to be
-normal, with a mean and a variance. One response moves each part by its share of the doubt, as an Elo
-rating whose step shrinks with certainty (a Kalman filter on the logit; Pelánek, 2016, sec. 3):
+The discrimination a of an item says how much the chance changes with the ability. The ability behind a response is the
+student's own plus the mean of how they differ on its skills; each part is believed to be normal, with a mean and a variance.
+One response moves each part by its share of the uncertainty, as an Elo rating whose step shrinks with certainty (a Kalman
+filter on the logit; Pelánek, 2016, sec. 3):
 
-    mean     += variance x pull          pull = slope (correct - P) / (1 + w V)       :func:`pull`
-    variance -= variance^2 x told        told = w / (1 + w V),  w = slope^2 P (1 - P)
+    mean     += variance x pull          pull = a (correct - P) / (1 + w V)               :func:`update_terms`
+    variance -= variance^2 x shrink      shrink = w / (1 + w V),  w = a^2 P (1 - P)
     variance += drift                    what may have changed until the next response
 """
 
@@ -34,7 +35,7 @@ class Dynamics(NamedTuple):
     growth: float  # what a response adds to the ability on its skills
 
 
-class Traced(NamedTuple):
+class AbilityPath(NamedTuple):
     """What :func:`trace` writes."""
 
     predicted: FloatArray  # (n_rows,) P(correct) before each response
@@ -49,61 +50,65 @@ def chance(logit: float) -> float:
 
 
 @kernel
-def expected(mean: float, variance: float, slope: float, difficulty: float) -> float:
+def expected(mean: float, variance: float, discrimination: float, difficulty: float) -> float:
     """P(correct) where the ability is uncertain (MacKay, 1992, eq. 10)."""
-    return chance(slope * (mean - difficulty) / math.sqrt(1.0 + math.pi / 8.0 * slope * slope * variance))
+    flatter = math.sqrt(1.0 + math.pi / 8.0 * discrimination * discrimination * variance)
+    return chance(discrimination * (mean - difficulty) / flatter)
 
 
 @kernel
-def pull(mean: float, variance: float, slope: float, difficulty: float, correct: float) -> tuple[float, float]:
+def update_terms(mean: float, variance: float, discrimination: float, difficulty: float, correct: float) -> tuple[float, float]:
     """By how much, per variance, an outcome moves a mean, and per squared variance, lowers a variance."""
-    p = chance(slope * (mean - difficulty))
-    weight = slope * slope * p * (1.0 - p)
-    return slope * (correct - p) / (1.0 + weight * variance), weight / (1.0 + weight * variance)
+    p = chance(discrimination * (mean - difficulty))
+    weight = discrimination * discrimination * p * (1.0 - p)
+    return discrimination * (correct - p) / (1.0 + weight * variance), weight / (1.0 + weight * variance)
 
 
 @kernel
 def moved(
-    mean: float, variance: float, share: float, lean: float, told: float, growth: float, drift: float
+    mean: float, variance: float, share: float, pull: float, shrink: float, growth: float, drift: float
 ) -> tuple[float, float]:
     """The step: mean and variance of one part, which has a ``share`` of the ability, after a response."""
     mine = share * variance
-    return mean + mine * lean + growth, variance - mine * mine * told + drift
+    return mean + mine * pull + growth, variance - mine * mine * shrink + drift
 
 
 @kernel
 def trace(
     rows: Rows,
     difficulty: FloatArray,
-    slope: FloatArray,
+    discrimination: FloatArray,
     dynamics: Dynamics,
     first: int,
     last: int,
-    out: Traced,
+    out: AbilityPath,
 ) -> None:
-    """Forward pass over students [first, last), with difficulty and slope (n_rows,): predict each event, then move its parts."""
+    """Forward pass over students [first, last): predict each event, then move its parts.
+
+    ``difficulty`` and ``discrimination`` (n_rows,) are those of the item of each response.
+    """
     spread, drift, skill_spread, skill_drift, growth = dynamics
     begin = rows.pair_start[first]
     n_pairs = rows.pair_start[last] - begin
     mean, variance = np.zeros(n_pairs), np.full(n_pairs, skill_spread)
-    told_ability = len(out.ability) > 0
+    wanted = len(out.ability) > 0
     for student in range(first, last):
-        own, doubt = 0.0, spread
+        own, uncertain = 0.0, spread
         for row in range(rows.student_start[student], rows.student_start[student + 1]):
             here, until = rows.skill_start[row], rows.skill_start[row + 1]
             share = 1.0 / (until - here)
-            total, whole = own, doubt
+            total, whole = own, uncertain
             for at in range(here, until):
                 total += share * mean[rows.pair[at] - begin]
                 whole += share * share * variance[rows.pair[at] - begin]
-            out.predicted[row] = expected(total, whole, slope[row], difficulty[row])
-            if told_ability:
+            out.predicted[row] = expected(total, whole, discrimination[row], difficulty[row])
+            if wanted:
                 out.ability[row], out.own[row] = total, own
-            lean, told = pull(total, whole, slope[row], difficulty[row], rows.correct[row])
-            own, doubt = moved(own, doubt, 1.0, lean, told, 0.0, drift)
+            pull, shrink = update_terms(total, whole, discrimination[row], difficulty[row], rows.correct[row])
+            own, uncertain = moved(own, uncertain, 1.0, pull, shrink, 0.0, drift)
             for at in range(here, until):
                 pair = rows.pair[at] - begin
-                mean[pair], variance[pair] = moved(mean[pair], variance[pair], share, lean, told, growth, skill_drift)
+                mean[pair], variance[pair] = moved(mean[pair], variance[pair], share, pull, shrink, growth, skill_drift)
 
 
 # ---- the marginal likelihood of the items -----------------------------------
@@ -117,21 +122,21 @@ class Table(NamedTuple):
     chance: FloatArray  # P
 
 
-class Lean(NamedTuple):
-    """Slopes of the marginal log-likelihood."""
+class MarginalGradient(NamedTuple):
+    """The marginal log-likelihood and its gradient."""
 
     likelihood: FloatArray  # (1,) itself
     spread: FloatArray  # (1,) in the logarithm of the abilities' standard deviation
     difficulty: FloatArray  # (n_items,)
-    slope: FloatArray  # (n_items,) in the logarithm of the slope
+    discrimination: FloatArray  # (n_items,) in the logarithm of the discrimination
 
 
 @kernel
-def tabulate(node: FloatArray, difficulty: FloatArray, slope: FloatArray, first: int, last: int, out: Table) -> None:
+def tabulate(node: FloatArray, difficulty: FloatArray, discrimination: FloatArray, first: int, last: int, out: Table) -> None:
     """The answers to items [first, last) at abilities ``node`` (n_nodes,)."""
     for item in range(first, last):
         for at in range(len(node)):
-            logit = slope[item] * (node[at] - difficulty[item])
+            logit = discrimination[item] * (node[at] - difficulty[item])
             out.logit[item, at] = logit
             out.right[item, at] = min(logit, 0.0) - math.log1p(math.exp(-abs(logit)))
             out.chance[item, at] = math.exp(out.right[item, at])
@@ -145,12 +150,12 @@ def marginal(
     node: FloatArray,
     weight: FloatArray,
     difficulty: FloatArray,
-    slope: FloatArray,
+    discrimination: FloatArray,
     first: int,
     last: int,
-    out: Lean,
+    out: MarginalGradient,
 ) -> None:
-    """Marginal log-likelihood of students [first, last) and its slopes (Bock & Aitkin, 1981; Fisher's identity).
+    """Marginal log-likelihood of students [first, last) and its gradient (Bock & Aitkin, 1981; Fisher's identity).
 
     ``weight`` (n_nodes,) are the logarithms of the grid's weights.
     """
@@ -168,11 +173,11 @@ def marginal(
         out.likelihood[0] += top + math.log(mass)
         posterior /= mass
         for row in range(rows.student_start[student], rows.student_start[student + 1]):
-            i, error, leaning = item[row], 0.0, 0.0
+            i, error, weighted = item[row], 0.0, 0.0
             for at in range(len(node)):
                 off = posterior[at] * (rows.correct[row] - table.chance[i, at])
                 error += off
-                leaning += off * node[at]
-            out.difficulty[i] -= slope[i] * error
-            out.slope[i] += slope[i] * (leaning - error * difficulty[i])
-            out.spread[0] += slope[i] * leaning
+                weighted += off * node[at]
+            out.difficulty[i] -= discrimination[i] * error
+            out.discrimination[i] += discrimination[i] * (weighted - error * difficulty[i])
+            out.spread[0] += discrimination[i] * weighted

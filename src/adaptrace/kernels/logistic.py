@@ -2,7 +2,7 @@
 
     P(correct) = 1 / (1 + exp(-sum of weight x value))               :func:`chance`
 
-A *value* is one thing that a student's history says before a response, read from what is kept for one
+A *value* is one number from a student's history before a response, read from what is remembered for one
 *slot*: all their responses, those on the item, or those on a skill. One step reads the slots of a response
 (:func:`read`), the next adds its outcome to them (:func:`record`). Both take arrays by slot, for a whole log, or
 dictionaries by slot, for one student online: the same code, and so the same bits.
@@ -24,7 +24,7 @@ from adaptrace.kernels.rows import Rows
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 CodeArray = NDArray[np.int32]
-Kept = Any  # an array by slot in a log, a dictionary by slot online
+BySlot = Any  # an array by slot in a log, a dictionary by slot online
 Listed = Any  # an array in a log, a list online
 
 STUDENT, ITEM, SKILL = range(3)  # whose history a value is read from
@@ -36,7 +36,7 @@ RECALLED = 4  # outcomes of a pattern; patterns are numbered below 2 << RECALLED
 NEVER = -1
 
 
-class Plan(NamedTuple):
+class FeaturePlan(NamedTuple):
     """The values of a model, one entry per feature."""
 
     of: Listed  # STUDENT, ITEM or SKILL
@@ -50,24 +50,24 @@ class Plan(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What is kept of one student, by slot; arrays in a log, dictionaries online."""
+    """What is remembered of one student, by slot; arrays in a log, dictionaries online."""
 
-    owner: Kept  # (n_slots,) the student that the slot tells of
-    attempts: Kept  # (n_slots,)
-    wins: Kept  # (n_slots,)
-    last: Kept  # (n_slots,) the last outcome
-    pattern: Kept  # (n_slots,) the number of the last outcomes
-    place: Kept  # (n_slots,) how many responses the student had given when it was last met
-    day: Kept  # (n_slots,) when it was last met
-    recent_attempts: Kept  # (n_slots, n_rates)
-    recent_wins: Kept  # (n_slots, n_rates)
-    newest: Kept  # (n_slots,) the last entry of a chain of responses, for windows
-    oldest: Kept  # (n_slots, n_windows) the first entry inside
-    window_attempts: Kept  # (n_slots, n_windows)
-    window_wins: Kept  # (n_slots, n_windows)
-    later: Kept  # (n_entries,) the next entry of the chain
-    entry_day: Kept  # (n_entries,)
-    entry_correct: Kept  # (n_entries,)
+    owner: BySlot  # (n_slots,) the student whose history it is
+    attempts: BySlot  # (n_slots,)
+    wins: BySlot  # (n_slots,)
+    last: BySlot  # (n_slots,) the last outcome
+    pattern: BySlot  # (n_slots,) the number of the last outcomes
+    place: BySlot  # (n_slots,) how many responses the student had given when it was last met
+    day: BySlot  # (n_slots,) when it was last met
+    recent_attempts: BySlot  # (n_slots, n_rates)
+    recent_wins: BySlot  # (n_slots, n_rates)
+    newest: BySlot  # (n_slots,) the last entry of a chain of responses, for windows
+    oldest: BySlot  # (n_slots, n_windows) the first entry inside
+    window_attempts: BySlot  # (n_slots, n_windows)
+    window_wins: BySlot  # (n_slots, n_windows)
+    later: BySlot  # (n_entries,) the next entry of the chain
+    entry_day: BySlot  # (n_entries,)
+    entry_correct: BySlot  # (n_entries,)
 
 
 class Design(NamedTuple):
@@ -90,7 +90,7 @@ def chance(logit: float) -> float:
 
 @kernel
 def meet(memory: Memory, slot: Any, student: int, n_rates: int, n_windows: int) -> None:
-    """Make a slot tell of this student: empty, if it told of another."""
+    """Make a slot the history of this student: empty, if it was that of another."""
     if memory.owner[slot] == student:
         return
     memory.owner[slot] = student
@@ -133,7 +133,7 @@ def slide(memory: Memory, slot: Any, which: int, days: float, now: float) -> Non
 
 @kernel
 def recalled(memory: Memory, what: int, slot: Any, place: int, now: float) -> float:
-    """What a slot that was met says of its last response; see :func:`read`."""
+    """What the last response on a slot that was met adds; see :func:`read`."""
     if what == LAST:
         return float(memory.last[slot])
     if what == GAP:
@@ -142,8 +142,8 @@ def recalled(memory: Memory, what: int, slot: Any, place: int, now: float) -> fl
 
 
 @kernel
-def read(plan: Plan, memory: Memory, feature: int, slot: Any, place: int, now: float) -> float:
-    """What a feature says of a slot that :func:`meet` has opened, before the response at this place and day."""
+def read(plan: FeaturePlan, memory: Memory, feature: int, slot: Any, place: int, now: float) -> float:
+    """The value of a feature on a slot that :func:`meet` has opened, before the response at this place and day."""
     what, which, attempts = plan.what[feature], plan.which[feature], memory.attempts[slot]
     if what == ONE:
         return 1.0
@@ -167,7 +167,7 @@ def lengthened(pattern: int, correct: float) -> int:
 
 
 @kernel
-def record(plan: Plan, memory: Memory, slot: Any, entry: int, place: int, now: float, correct: float) -> None:
+def record(plan: FeaturePlan, memory: Memory, slot: Any, entry: int, place: int, now: float, correct: float) -> None:
     """Add an outcome to a slot; ``entry`` is the response's place in the chains of the windows."""
     memory.attempts[slot] += 1.0
     memory.wins[slot] += correct
@@ -196,7 +196,7 @@ def record(plan: Plan, memory: Memory, slot: Any, entry: int, place: int, now: f
 
 @kernel
 def values(
-    plan: Plan,
+    plan: FeaturePlan,
     memory: Memory,
     slot: Listed,
     code: Listed,
@@ -207,7 +207,7 @@ def values(
     design: Design,
     at: int,
 ) -> int:
-    """Write what all features say before a response, from ``design`` entry ``at`` on; return the next free entry.
+    """Write the values of all features before a response, from ``design`` entry ``at`` on; return the next free entry.
 
     ``slot`` and ``code`` (2 + n_skills,) are of the student, the item and the skills; a code of -1 has no weight. Of several
     skills, a feature with a weight per skill gives each its own value, one by pattern each its share, others their mean.
@@ -239,7 +239,7 @@ def values(
 
 
 @kernel
-def practise(plan: Plan, memory: Memory, slot: Listed, entry: int, place: int, now: float, correct: float) -> None:
+def practise(plan: FeaturePlan, memory: Memory, slot: Listed, entry: int, place: int, now: float, correct: float) -> None:
     """Add the outcome of a response to its slots; ``entry`` counts the slots of all earlier responses."""
     for each in range(len(slot)):
         record(plan, memory, slot[each], entry + each, place, now, correct)
@@ -248,7 +248,7 @@ def practise(plan: Plan, memory: Memory, slot: Listed, entry: int, place: int, n
 # ---- a log ------------------------------------------------------------------
 
 
-class Names(NamedTuple):
+class NameCodes(NamedTuple):
     """The log's items, skills and students among the model's; -1 where the model does not know them."""
 
     item: IntArray  # (n_items,)
@@ -257,7 +257,7 @@ class Names(NamedTuple):
 
 
 @kernel
-def empty_memory(plan: Plan, n_slots: int, n_entries: int) -> Memory:
+def empty_memory(plan: FeaturePlan, n_slots: int, n_entries: int) -> Memory:
     """Room for the memory of a student."""
     rates, windows = len(plan.rates), len(plan.windows)
     if windows == 0:
@@ -287,8 +287,8 @@ def lay_out(
     rows: Rows,
     item: CodeArray,
     day: FloatArray,
-    plan: Plan,
-    names: Names,
+    plan: FeaturePlan,
+    names: NameCodes,
     given: FloatArray,
     first: int,
     last: int,
@@ -337,7 +337,7 @@ def chances(design: Design, weights: FloatArray, first: int, last: int, out: Flo
 
 
 @kernel
-def slope(design: Design, correct: FloatArray, weights: FloatArray, first: int, last: int, out: FloatArray) -> float:
+def loss_and_gradient(design: Design, correct: FloatArray, weights: FloatArray, first: int, last: int, out: FloatArray) -> float:
     """Minus the log-likelihood of rows [first, last), and its gradient into ``out`` (n_weights,)."""
     loss = 0.0
     out[:] = 0.0
@@ -379,11 +379,11 @@ def moments(design: Design, block: Block, step: int, out: FloatArray) -> None:
 
 
 @kernel
-def roots(curve: FloatArray) -> None:
+def roots(matrices: FloatArray) -> None:
     """Turn each symmetric matrix of (n_names, n, n) into its upper root, root' root (Cholesky), in place."""
-    n = curve.shape[1]
-    for name in range(len(curve)):
-        a = curve[name]
+    n = matrices.shape[1]
+    for name in range(len(matrices)):
+        a = matrices[name]
         for j in range(n):
             a[j, j:] /= math.sqrt(a[j, j])
             for i in range(j + 1, n):

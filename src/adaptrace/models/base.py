@@ -1,18 +1,21 @@
-"""What every model can do, and what it keeps of one student.
+"""What every model can do, what only some can, and what a model keeps of one student.
 
 Parameters belong to the model, which is shared and never changes; a *state* belongs to one student and is updated in
-place, one response at a time. Folding :meth:`State.observe` over a student's responses, with :meth:`State.predict` before
-each, gives the very numbers of :meth:`Model.predict` on the log.
+place, one response at a time. Calling :meth:`State.observe` for each of a student's responses, with :meth:`State.predict` before
+each, gives the same numbers as :meth:`Model.predict` on the log.
+
+What only some families can do is a protocol here, e.g. :class:`ScoresMastery`. Ask ``isinstance(model, ScoresMastery)``, or
+let :func:`adaptrace.models.registry.require` refuse the others.
 """
 
 from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +24,9 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import DataError
+
+if TYPE_CHECKING:
+    from adaptrace.stats.stats import Stats
 
 Progress = Callable[[float], None]  # called with the share that is done, 0 to 1
 
@@ -31,8 +37,11 @@ class Response(NamedTuple):
     item: str
     skills: tuple[str, ...]  # sorted, distinct, at least one
     kind: str
-    correct: float  # in [0, 1]; nan where the answer is only asked for
+    correct: float  # in [0, 1]; nan where only a prediction is asked for
     moment: int | None  # microseconds since 1970, UTC; None unless the model needs time, or where "now" is the last response
+
+
+# ---- one student ------------------------------------------------------------
 
 
 class State(Protocol):
@@ -48,11 +57,15 @@ class State(Protocol):
         """Plain data, exact to the last bit; the model's ``resume`` reads it."""
 
 
-class Knowing(State, Protocol):
-    """A state that knows mastery."""
+@runtime_checkable
+class KnowsMastery(Protocol):
+    """A state that has the student's mastery; the states of models that are :class:`ScoresMastery` do."""
 
     def mastery(self, skill: str, moment: int | None = None) -> float:
         """P(known), right after the last response or at a moment; the prior for a skill not met yet."""
+
+
+# ---- every model ------------------------------------------------------------
 
 
 class Model(Protocol):
@@ -93,14 +106,116 @@ class Model(Protocol):
 
 
 @runtime_checkable
-class KnowsMastery(Protocol):
-    """A model that knows mastery, P(known); one that follows abilities has a ``trace`` of these, and no ``score``."""
+class Predicts(Protocol):
+    """The least that evaluation needs: a model that can be fitted and asked."""
+
+    def fit(self, data: Log, /, *, executor: Executor | None = None, progress: Progress | None = None) -> Any:
+        """A fitted model; this one stays as it is."""
+
+    def predict(self, log: Log) -> NDArray[np.float64]:
+        """P(correct) before each response, float64 (n_rows,)."""
+
+
+@runtime_checkable
+class FollowsStudents(Protocol):
+    """A model that keeps a state of each student."""
+
+    def start(self, name: str = "", group: str = "") -> State:
+        """The state of a student who has not answered yet."""
+
+    def resume(self, content: Mapping[str, Any], name: str = "", group: str = "") -> State:
+        """The state that its ``to_dict`` described."""
+
+
+@runtime_checkable
+class HasNeeds(Protocol):
+    """A model that says which columns it needs."""
+
+    needs: tuple[str, ...]
+
+
+# ---- what only some models can do -------------------------------------------
+
+
+@runtime_checkable
+class ScoresMastery(Protocol):
+    """A model that knows mastery, P(known)."""
 
     def score(self, log: Log, *, time: datetime.datetime | None = None) -> pa.Table:
         """Mastery of every student on every skill they met, after their last response or at a moment."""
 
+
+@runtime_checkable
+class Traces(Protocol):
+    """A model that gives the path of mastery."""
+
     def trace(self, log: Log) -> pa.Table:
         """Mastery after every response: a row per response and skill, in the order of the log."""
+
+
+@runtime_checkable
+class Countable(Protocol):
+    """A model that can be fitted to counts instead of rows."""
+
+    def stats(self, log: Log) -> Stats:
+        """The counts that the fit needs of a log; they add."""
+
+    def fit(self, data: Log | Stats, *, executor: Executor | None = None, progress: Progress | None = None) -> Any:
+        """A model that is fitted to a log or to counts."""
+
+
+@runtime_checkable
+class ExplainsItself(Protocol):
+    """A model that says what its fit found; every family does."""
+
+    def summary(self) -> pa.Table:
+        """What the fit found, as a table."""
+
+
+@runtime_checkable
+class FlagsUnseen(Protocol):
+    """A model that says which rows its fit knows nothing of."""
+
+    def seen(self, log: Log) -> NDArray[np.bool_]:
+        """Whether the fit saw what each row is of, (n_rows,)."""
+
+
+@runtime_checkable
+class ReadsLevels(Protocol):
+    """A model that knows the number of levels of a kind."""
+
+    levels: Mapping[str, int]
+
+
+@runtime_checkable
+class ReadsColumns(Protocol):
+    """A model that says which columns of a log make a difference to it."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Their names."""
+
+
+@runtime_checkable
+class VariesByKind(Protocol):
+    """A model whose parameters may differ by kind of evidence."""
+
+    kinds: Sequence[str]
+
+
+# ---- helpers ----------------------------------------------------------------
+
+
+def levels_of(model: object) -> Mapping[str, int]:
+    """Kind -> number of its levels, as far as a model knows any.
+
+    Examples
+    --------
+    >>> import adaptrace as at
+    >>> levels_of(at.BKT(levels={"project": 5})), levels_of(at.PFA())
+    ({'project': 5}, {})
+    """
+    return model.levels if isinstance(model, ReadsLevels) else {}
 
 
 def check_needs(models: Mapping[str, Model], log: Log) -> None:
@@ -119,7 +234,8 @@ def check_needs(models: Mapping[str, Model], log: Log) -> None:
     problems = [
         replace(problem, expected=f"{problem.expected}, which {name} needs")
         for name, model in models.items()
-        for problem in schema.missing(log.table.column_names, schema.RESPONSES, {}, getattr(model, "needs", ()))
+        if isinstance(model, HasNeeds)
+        for problem in schema.missing(log.table.column_names, schema.RESPONSES, {}, model.needs)
     ]
     if problems:
         raise DataError("log", problems)

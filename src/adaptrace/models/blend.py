@@ -23,42 +23,45 @@ from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.irt import IRT, TwoPL
 from adaptrace.models.irt.state import IRTState
 from adaptrace.models.logistic import Feature, Logistic
-from adaptrace.models.logistic.model import INTERCEPT
+from adaptrace.models.logistic.features import INTERCEPT
 from adaptrace.models.logistic.state import LogisticState
-from adaptrace.models.saved import Kept
+from adaptrace.models.saved import SavedModel
 
 FloatArray = NDArray[np.float64]
 
 FOLDS = 4  # of the students: each is known to the layer as models fitted to the others see them
-LOOSE, LEVEL, SLOPE = 1.0, 10.0, 30.0  # penalties: on weights of all, on an item's or skill's level, on its slopes
+LOOSE, LEVEL, STRICT = 1.0, 10.0, 30.0  # penalties: on weights of all, on the level of an item or skill, on its other weights
 RATES = (0.6, 0.9)  # of recent shares
-MATURING = (  # what changes how much the known counts
+MATURING = (  # features that change the weight of what the models inside know
     *(("log_attempts", "student"), ("log_attempts", "skill"), ("gap", "skill")),
     *(("new", "item"), ("gap", "item")),
 )
+
+PARTS: dict[str, Any] = {"bkt": BKT, "irt": IRT, "layer": Logistic}
 
 knowledge = plain(kernels.knowledge)
 
 
 def _layer() -> Logistic:
-    """What is known, the history of the student, the item and the skills, and how items and skills differ in all that."""
+    """What the models inside know, the history of student, item and skills, and how items and skills differ."""
     known = range(len(kernels.KNOWN))
     whose = ("student", "item", "skill")
     counts = ("log_attempts", "log_wins", "log_fails", "last", "new", "gap")
-    shared = [Feature("one", times=each) for each in known]
-    shared += [Feature(what, of) for of in whose for what in counts]
-    shared += [Feature("recent", of, rate=rate) for of in whose for rate in RATES]
-    shared += [Feature(what, of, times=each) for what, of in MATURING for each in known]
-    levels = [Feature("one", of, by) for of, by in (("item", "item"), ("skill", "skill"), ("skill", "pattern"))]
-    slopes = [Feature("one", times=kernels.IRT, by="item"), Feature("log_attempts", "skill", "skill")]
-    slopes += [Feature("one", times=each, by="skill") for each in (kernels.BKT, kernels.IRT, kernels.ABILITY)]
-    slopes += [Feature("recent", "skill", "skill", rate=RATES[1])]
-    penalised = ((shared, LOOSE), (levels, LEVEL), (slopes, SLOPE))
-    return Logistic((INTERCEPT, *(replace(each, l2=l2) for features, l2 in penalised for each in features)), "layer")
+    shared = [Feature(what="one", times=each) for each in known]
+    shared += [Feature(what=what, of=of) for of in whose for what in counts]
+    shared += [Feature(what="recent", of=of, rate=rate) for of in whose for rate in RATES]
+    shared += [Feature(what=what, of=of, times=each) for what, of in MATURING for each in known]
+    levels = [Feature(what="one", of=of, by=by) for of, by in (("item", "item"), ("skill", "skill"), ("skill", "pattern"))]
+    others = [Feature(what="one", times=kernels.IRT, by="item"), Feature(what="log_attempts", of="skill", by="skill")]
+    others += [Feature(what="one", times=each, by="skill") for each in (kernels.BKT, kernels.IRT, kernels.ABILITY)]
+    others += [Feature(what="recent", of="skill", by="skill", rate=RATES[1])]
+    penalised = ((shared, LOOSE), (levels, LEVEL), (others, STRICT))
+    features = (INTERCEPT, *(replace(each, l2=l2) for features, l2 in penalised for each in features))
+    return Logistic(features=features, name="layer")
 
 
-@dataclass(frozen=True, repr=False)
-class Blend(Kept):
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Blend(SavedModel):
     """The best of the others: a logistic layer over what they know before each response (stacking; Wolpert, 1992).
 
     It sees the predictions of a :class:`~adaptrace.BKT` and of an item response model, the ability and the difficulty behind
@@ -76,7 +79,7 @@ class Blend(Kept):
     Attributes
     ----------
     layer
-        The logistic layer (:class:`~adaptrace.Logistic`); ``blend.layer.coefficients()`` says what it weighs and how much.
+        The logistic layer (:class:`~adaptrace.Logistic`); ``blend.layer.coefficients()`` gives its weights.
 
     Examples
     --------
@@ -113,31 +116,31 @@ class Blend(Kept):
         progress
             Called with the share that is done.
         """
-        told = progress or (lambda share: None)
+        report = progress or (lambda share: None)
         inner = replace(self, bkt=self.bkt.fit(self._stats(data), executor=executor), irt=self.irt.fit(data, executor=executor))
-        told(0.4)
+        report(0.4)
         fold = _folds(data)
         known = np.empty((len(data), len(kernels.KNOWN)))
         for number in np.unique(fold):
             other = inner._refitted(data.select(fold != number), executor)
             known[fold == number] = other.known(data.select(fold == number))
-            told(0.4 + 0.3 * (number + 1) / FOLDS)
-        layer = self.layer.fit_given(data, known, executor=executor, progress=lambda share: told(0.7 + 0.3 * share))
+            report(0.4 + 0.3 * (number + 1) / FOLDS)
+        layer = self.layer.fit_given(data, known, executor=executor, progress=lambda share: report(0.7 + 0.3 * share))
         return replace(inner, layer=layer)
 
     def _stats(self, log: Log) -> Any:
-        """The counts of a log: what an event says of several skills is then approximate, and the fit fast."""
+        """The counts of a log, which make the fit fast; evidence of events with several skills is then approximate."""
         return replace(self.bkt, table=None, effects=None).stats(log)
 
     def _refitted(self, log: Log, executor: Executor | None) -> Blend:
-        """The models inside, as a part of the log says."""
+        """The models inside, fitted to a part of the log."""
         bkt = self.bkt.refit(self._stats(log), executor=executor)
         return replace(self, bkt=bkt, irt=self.irt.recalibrate(log, executor=executor))
 
     def known(self, log: Log) -> FloatArray:
         """What the models inside know before each response, (n_rows, 4): see :data:`adaptrace.kernels.blend.KNOWN`."""
-        traced, (difficulty, _), out = self.irt.trace(log), self.irt.place(log), np.empty((len(log), len(kernels.KNOWN)))
-        work = (self.bkt.predict(log), traced.predicted, traced.own, difficulty)
+        path, (difficulty, _), out = self.irt.abilities(log), self.irt.place(log), np.empty((len(log), len(kernels.KNOWN)))
+        work = (self.bkt.predict(log), path.predicted, path.own, difficulty)
         parallel.run(kernels.know, [(*work, *piece, out) for piece in parallel.ranges(len(log))])
         return out
 
@@ -146,15 +149,21 @@ class Blend(Kept):
         return self.layer.predict_given(log, self.known(log))
 
     def score(self, log: Log, *, time: datetime.datetime | None = None) -> pa.Table:
-        """Mastery of every student on every skill they met, as the knowledge tracing inside says (:meth:`BKT.score`)."""
+        """Mastery of every student on every skill they met by the knowledge tracing inside (:meth:`BKT.score`)."""
         return self.bkt.score(log, time=time)
 
     def summary(self) -> pa.Table:
-        """One row per skill: the parameters of the knowledge tracing inside."""
-        return self.bkt.summary()
+        """The weights of the layer: ``parameter`` (the feature), whose it is (``name``; empty where all share it) and ``value``.
+
+        A feature that is multiplied by what a model inside says names it, e.g. ``one of student times ability``. The skills'
+        parameters are in ``blend.bkt.summary()``, the items' in ``blend.irt.summary()``.
+        """
+        table = self.layer.summary()
+        names = [_in_words(each) for each in table["parameter"].to_pylist()]
+        return table.set_column(0, "parameter", pa.array(names, pa.string()))
 
     def trace(self, log: Log) -> pa.Table:
-        """The path of mastery, as the knowledge tracing inside says."""
+        """Mastery after every response, by the knowledge tracing inside."""
         return self.bkt.trace(log)
 
     # ---- one student ----
@@ -168,16 +177,17 @@ class Blend(Kept):
         bkt, irt = self.bkt.resume(content["bkt"], name, group), self.irt.resume(content["irt"], name, group)
         return BlendState(bkt, irt, self.layer.resume(content["layer"], name, group))
 
-    # ---- keeping it ----
+    # ---- plain data ----
 
     def to_dict(self) -> dict[str, Any]:
         """The model as plain data, exact to the last bit."""
-        return {"family": self.family, **{part: getattr(self, part).to_dict() for part in ("bkt", "irt", "layer")}}
+        return {"family": self.family, **{part: getattr(self, part).to_dict() for part in PARTS}}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Blend:
         """The model that :meth:`to_dict` described."""
-        return cls(BKT.from_dict(content["bkt"]), IRT.from_dict(content["irt"]), Logistic.from_dict(content["layer"]))
+        bkt, irt, layer = (family.from_dict(content[name]) for name, family in PARTS.items())
+        return cls(bkt=bkt, irt=irt, layer=layer)
 
 
 @dataclass
@@ -190,7 +200,7 @@ class BlendState:
 
     def predict(self, response: Response) -> float:
         """P(correct)."""
-        difficulty, _ = self.irt.model.online.item(response)
+        difficulty, _ = self.irt.lookup.item(response)
         known = [0.0] * len(kernels.KNOWN)
         knowledge(self.bkt.predict(response), self.irt.predict(response), self.irt.ability[0], difficulty, known)
         return self.layer.predict(response, known)
@@ -201,16 +211,23 @@ class BlendState:
             part.observe(response)
 
     def mastery(self, skill: str, moment: int | None = None) -> float:
-        """P(known), as the knowledge tracing inside says."""
+        """P(known), by the knowledge tracing inside."""
         return self.bkt.mastery(skill, moment)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, exact to the last bit."""
-        return {part: getattr(self, part).to_dict() for part in ("bkt", "irt", "layer")}
+        return {part: getattr(self, part).to_dict() for part in PARTS}
+
+
+def _in_words(feature: str) -> str:
+    """A feature's label, with what is given by its name instead of its number."""
+    before, given, after = feature.partition("given ")
+    number, space, rest = after.partition(" ")
+    return f"{before}{kernels.KNOWN[int(number)]}{space}{rest}" if given else feature
 
 
 def _folds(log: Log) -> NDArray[np.int64]:
-    """The fold of every response, (n_rows,): students are dealt in the order of their names, whatever theirs in the log."""
+    """The fold of every response, (n_rows,): students are assigned in the order of their names, not of the log."""
     _, by_name = schema.in_order(log.students)
     fold = np.random.default_rng(0).permutation(np.arange(len(by_name)) % FOLDS)[by_name]
     return np.asarray(fold[log.table["student"].chunk(0).indices.to_numpy()])

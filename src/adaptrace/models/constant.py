@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
-from adaptrace.models.saved import Kept
+from adaptrace.models.saved import SavedModel, summary_of
 
 
-@dataclass(frozen=True, repr=False)
-class Constant(Kept):
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Constant(SavedModel):
     """The mean outcome of the log it was fitted to, whoever answers whatever.
 
     Parameters
@@ -52,10 +54,10 @@ class Constant(Kept):
             raise ModelError(f"mean: got {self.mean!r}; expected a number strictly between 0 and 1")
 
     def fit(self, log: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> Constant:
-        """A model of the log's mean outcome; of n answers that are all alike, half an answer of n + 1 is taken to be otherwise.
+        """A model of the log's mean outcome; where all n answers are alike, half an answer of n + 1 counts as the other one.
 
         So an empty log gives 0.5, and no log certainty (Krichevsky & Trofimov, 1981). ``executor`` has nothing to do here;
-        ``progress`` is told that all is done.
+        ``progress`` is called once, with 1.
         """
         n = len(log)
         least = 0.5 / (n + 1)
@@ -67,6 +69,10 @@ class Constant(Kept):
     def predict(self, log: Log) -> NDArray[np.float64]:
         """P(correct) before each response, float64 (n_rows,): the same for all."""
         return np.full(len(log), self._fitted)
+
+    def summary(self) -> pa.Table:
+        """The mean, as the one row: ``parameter``, ``name`` (empty) and ``value``."""
+        return summary_of([("mean", [""], [self._fitted])])
 
     @property
     def _fitted(self) -> float:
@@ -87,7 +93,7 @@ class Constant(Kept):
         """The state that :meth:`ConstantState.to_dict` described."""
         return self.start(name, group)
 
-    # ---- keeping it ---------------------------------------------------------
+    # ---- plain data ---------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """The model as plain data, exact to the last bit."""
@@ -96,7 +102,7 @@ class Constant(Kept):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Constant:
         """The model that :meth:`to_dict` described."""
-        return cls(content["mean"])
+        return cls(mean=read.number(content, "mean"))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 WHEEL_SPINNING = 10  # opportunities without mastery (Beck & Gong, 2013)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Criterion:
     """When a skill counts as mastered: two tiers, a threshold per skill, and a minimum of evidence.
 
@@ -22,9 +22,9 @@ class Criterion:
     proficient
         The mastery from which it counts as proficient, the tier below.
     skills
-        Skill -> a threshold of its own instead of ``at``.
+        Skill -> a threshold of its own instead of ``threshold``.
     evidence
-        Opportunities below which no skill counts as mastered or proficient, however it looks.
+        Opportunities below which no skill counts as mastered or proficient, whatever its mastery.
 
     Raises
     ------
@@ -66,11 +66,11 @@ class Criterion:
         """The threshold of every skill."""
         return np.array([self.threshold_of(skill) for skill in skills], np.float64)
 
-    def mastered(self, skill: str, mastery: float, opportunities: int) -> bool:
+    def mastered(self, skill: str, *, mastery: float, opportunities: int) -> bool:
         """Whether the skill counts as mastered."""
         return opportunities >= self.evidence and mastery >= self.threshold_of(skill)
 
-    def verdict(self, skill: str, mastery: float, opportunities: int) -> str:
+    def verdict(self, skill: str, *, mastery: float, opportunities: int) -> str:
         """``"mastered"``, ``"proficient"``, ``"learning"``, or ``"too little evidence"`` to say."""
         if opportunities < self.evidence:
             return "too little evidence"

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
-from adaptrace.models.half_life import chance, first_rates
-from adaptrace.models.saved import Kept
+from adaptrace.models.half_life.fit import first_rates
+from adaptrace.models.half_life.state import chance
+from adaptrace.models.saved import SavedModel, summary_of
 
 if TYPE_CHECKING:
     from fsrs import Card
@@ -28,8 +30,8 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Rates:
-    """Rates of right answers where FSRS has nothing to say.
+class ReviewRates:
+    """Rates of right answers where FSRS makes no prediction.
 
     Attributes
     ----------
@@ -59,19 +61,20 @@ class Rates:
         return {"items": self.items.to_pylist(), **numbers}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Rates:
+    def from_dict(cls, content: Mapping[str, Any]) -> ReviewRates:
         """What :meth:`to_dict` described."""
-        first = np.array(content["first"], float)
-        return cls(pa.array(content["items"], pa.string()), first, content["same_day"], content["responses"])
+        items = read.texts(content, "items")
+        first = read.numbers(content, "first", len(items) + 1, low=0.0, high=1.0)
+        return cls(items, first, read.number(content, "same_day", 0.0, 1.0), read.count(content, "responses"))
 
 
-@dataclass(frozen=True, repr=False)
-class FSRS(Kept):
+@dataclass(frozen=True, repr=False, kw_only=True)
+class FSRS(SavedModel):
     """FSRS, the free spaced repetition scheduler, as the package ``fsrs`` has it (Ye, Su & Cao, 2022; version 6).
 
     A card per student and item, rated *good* where at least half is correct, else *again*. P(correct) is the scheduler's
-    retrievability. The scheduler counts whole days: it has nothing to say of first responses on an item, nor of those within a
-    day of the last (it would say 1); these have the rates of the log that the model was fitted to. Skills play no part.
+    retrievability. The scheduler counts whole days: it predicts nothing for first responses on an item, nor (it would predict 1)
+    for those within a day of the last; these have the rates of the log that the model was fitted to. Skills play no part.
 
     It is pure Python, 10 to 20 microseconds a response, where a :class:`HalfLife` takes some 30 nanoseconds.
 
@@ -85,7 +88,7 @@ class FSRS(Kept):
     Attributes
     ----------
     rates
-        What the fit counted (:class:`Rates`); None before it.
+        What the fit counted (:class:`ReviewRates`); None before it.
 
     Raises
     ------
@@ -105,7 +108,7 @@ class FSRS(Kept):
 
     parameters: Sequence[float] | None = None
     optimise: bool = False
-    rates: Rates | None = None
+    rates: ReviewRates | None = None
 
     family: ClassVar[str] = "fsrs"
     needs: ClassVar[tuple[str, ...]] = ("time",)
@@ -128,7 +131,7 @@ class FSRS(Kept):
         executor
             Has nothing to do here.
         progress
-            Told that all is done.
+            Called once, with 1.
 
         Raises
         ------
@@ -145,7 +148,7 @@ class FSRS(Kept):
         parameters = self._optimised(data, cards.card) if self.optimise else self._scheduler.parameters
         if progress is not None:
             progress(1.0)
-        return replace(self, parameters=parameters, rates=Rates(names, first, same_day, len(data)))
+        return replace(self, parameters=parameters, rates=ReviewRates(names, first, same_day, len(data)))
 
     def _optimised(self, data: Log, card: IntArray) -> tuple[float, ...]:
         """What the package's optimiser makes of the log."""
@@ -179,6 +182,15 @@ class FSRS(Kept):
                 state.review(items[item[row]], correct[row], moments[row])
         return out
 
+    def summary(self) -> pa.Table:
+        """The scheduler's parameters, then the rates that were counted: ``parameter``, ``name`` and ``value``.
+
+        ``same_day``: P(correct) within a day of the last response on an item; ``first``: of first responses, per item.
+        """
+        rates = self._fitted
+        parameters = [(f"w{number}", [""], [value]) for number, value in enumerate(self.parameters or ())]
+        return summary_of([*parameters, ("same_day", [""], [rates.same_day]), ("first", rates.items, rates.first[:-1])])
+
     @cached_property
     def _scheduler(self) -> Any:
         package = _package()
@@ -188,7 +200,7 @@ class FSRS(Kept):
             raise ModelError(f"fsrs refuses the parameters: {error}") from error
 
     @property
-    def _fitted(self) -> Rates:
+    def _fitted(self) -> ReviewRates:
         if self.rates is None:
             raise ModelError("this FSRS model is not fitted; use the one that fit(log) returns")
         return self.rates
@@ -214,7 +226,9 @@ class FSRS(Kept):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> FSRS:
         """The model that :meth:`to_dict` described."""
-        return cls(content["parameters"] or None, content["optimise"], Rates.from_dict(content["rates"]))
+        parameters = content["parameters"] and read.numbers(content, "parameters", len(content["parameters"])).tolist()
+        rates = ReviewRates.from_dict(content["rates"])
+        return cls(parameters=parameters or None, optimise=read.flag(content, "optimise"), rates=rates)
 
 
 @dataclass(slots=True)
@@ -229,7 +243,7 @@ class FSRSState:
         The package's cards, by item.
     """
 
-    rates: Rates = field(repr=False, compare=False)
+    rates: ReviewRates = field(repr=False, compare=False)
     scheduler: Any = field(repr=False, compare=False)
     cards: dict[str, Card] = field(default_factory=dict)
 
@@ -292,7 +306,7 @@ class _Cards(NamedTuple):
 
 def _moments(log: Log) -> list[int]:
     """Microseconds since 1970 of every response."""
-    moments: list[int] = log.moments.tolist()
+    moments: list[int] = log.timestamps_us.tolist()
     return moments
 
 

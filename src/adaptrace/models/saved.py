@@ -1,20 +1,23 @@
-"""What all families share once they can predict and be written down."""
+"""What all families share once they can predict and be written as plain data."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.data.log import Log
 from adaptrace.io import envelope
 
+Part = tuple[str, Sequence[str] | pa.StringArray, Sequence[float] | NDArray[np.float64]]  # parameter, whose, values
 
-class Kept:
+
+class SavedModel:
     """A model that is plain data: its likelihood, its fingerprint, its file."""
 
     def predict(self, log: Log) -> NDArray[np.float64]:
@@ -46,3 +49,24 @@ class Kept:
             The files it was fitted to (:func:`adaptrace.io.identity.sources`), which ``adaptrace forget-student`` asks for.
         """
         envelope.write(path, "model", self.to_dict(), sources=sources)
+
+
+def summary_of(parts: Iterable[Part]) -> pa.Table:
+    """A summary with one row per value: ``parameter``, whose it is (``name``; empty where all share it) and ``value``.
+
+    Examples
+    --------
+    >>> summary_of([("guess", [""], [0.2]), ("half_life_days", ["a", "b"], [3.0, 4.0])]).to_pylist()[1]
+    {'parameter': 'half_life_days', 'name': 'a', 'value': 3.0}
+    """
+    tables = [
+        pa.table(
+            {
+                "parameter": pa.array([parameter] * len(values), pa.string()),
+                "name": pa.array(names, pa.string()),
+                "value": pa.array(values, pa.float64()),
+            }
+        )
+        for parameter, names, values in parts
+    ]
+    return pa.concat_tables(tables)

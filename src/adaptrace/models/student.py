@@ -6,7 +6,7 @@ import datetime
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
@@ -16,7 +16,9 @@ from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.io.envelope import SCHEMA
-from adaptrace.models.base import Model, Response, State
+from adaptrace.models.base import KnowsMastery, Model, Response, ScoresMastery, State
+from adaptrace.models.registry import require
+from adaptrace.models.response import ResponseChecker, moment_of
 
 PARTS = {"schema", "model", "name", "group", "answered", "opportunities", "latest", "state"}  # of plain data
 RECENT = 100  # responses that are remembered one by one
@@ -68,18 +70,18 @@ class Student:
     0.835
     """
 
-    def __init__(self, model: Model, catalog: Catalog | None = None, name: str = "", group: str = "") -> None:
+    def __init__(self, model: Model, catalog: Catalog | None = None, *, name: str = "", group: str = "") -> None:
         self.model, self.catalog, self.name, self._group = model, catalog, name, group
+        self._checker = ResponseChecker(model, catalog)
         self.state: State = model.start(name, group)
         self.answered: dict[str, int] = {}
         self.opportunities: dict[str, int] = {}
         self.responses = 0
         self.turns: dict[str, int] = {}
         self._recent: deque[Recent] = deque(maxlen=RECENT)
-        self._columns: Iterable[Iterable[Any]] = ()  # of the latest responses, as they were stored; until somebody looks
+        self._columns: Iterable[Iterable[Any]] = ()  # of the latest responses, as they were stored; until they are asked for
         self.latest: int | None = None
-        self.watcher: Callable[[tuple[str, ...]], None] | None = None  # told of the skills that each response moved
-        self._levels: Mapping[str, int] = getattr(model, "levels", {})
+        self.watcher: Callable[[tuple[str, ...]], None] | None = None  # called with the skills of each response
         self._timed = "time" in model.needs
 
     @property
@@ -100,16 +102,6 @@ class Student:
         if group != self._group:
             self._group, self.state = group, self.model.resume(self.state.to_dict(), self.name, group)
             self.watcher = None
-
-    @property
-    def odds(self) -> dict[str, float]:
-        """Of mastery, per skill met; kept by a BKT."""
-        return cast(dict[str, float], cast(Any, self.state).odds)
-
-    @property
-    def last_time(self) -> dict[str, int]:
-        """Microseconds since 1970 of the last response, per skill met; kept by a BKT whose mastery fades."""
-        return cast(dict[str, int], cast(Any, self.state).last_time)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Student) and self.catalog == other.catalog and self.to_dict() == other.to_dict()
@@ -154,25 +146,10 @@ class Student:
             If ``correct`` is not in [0, 1], the level not one of its kind's, or the time missing or before the last one
             where the model needs it. The state is then unchanged.
         """
-        response = self.response(item, correct, level=level, kind=kind, time=time, skills=skills)
+        response = self._checker.response(item, correct, level=level, kind=kind, time=time, skills=skills)
         if self._timed:
             self._check_order(response.moment, time)
         self.take(response)
-
-    def response(
-        self,
-        item: object,
-        correct: float | None = None,
-        *,
-        level: int | None = None,
-        kind: str | None = None,
-        time: datetime.datetime | None = None,
-        skills: Iterable[object] | None = None,
-    ) -> Response:
-        """One response, checked and looked up as :meth:`observe` does it. Changes nothing."""
-        kind = self._kind(item, kind)
-        correct = self._outcome(correct, level, kind)
-        return Response(str(item), self._skills(item, skills), kind, correct, moment_of(time))
 
     def take(self, response: Response) -> None:
         """Take in a response that is checked and looked up already; its moment may be None unless the model needs it."""
@@ -189,9 +166,9 @@ class Student:
             self.watcher(skills)
 
     @classmethod
-    def from_log(cls, model: Model, log: Log, student: object, catalog: Catalog | None = None) -> Student:
+    def from_log(cls, model: Model, log: Log, *, student: object, catalog: Catalog | None = None) -> Student:
         """A student after all their responses in a log; a student the log does not hold has not answered yet."""
-        state = cls(model, catalog, str(student))
+        state = cls(model, catalog, name=str(student))
         code = int(schema.find(pa.array([state.name]), log.students)[0])
         if code < 0:
             return state
@@ -214,8 +191,8 @@ class Student:
         skills: Iterable[object] | None = None,
     ) -> float:
         """P(correct) if the student answered this item now, or at a time. Changes nothing."""
-        kind, moment = self._kind(item, kind), self.moment(time)
-        return self.state.predict(Response(str(item), self._skills(item, skills), kind, math.nan, moment))
+        names, kind = self._checker.skills(item, skills), self._checker.kind(item, kind)
+        return self.state.predict(Response(str(item), names, kind, math.nan, self._moment(time)))
 
     def mastery(self, skill: object, *, time: datetime.datetime | None = None) -> float:
         """P(known), right after the last response or at a time; the prior for a skill not met yet.
@@ -223,55 +200,49 @@ class Student:
         Raises
         ------
         ModelError
-            If the model predicts answers only, and knows nothing of mastery.
+            If the model does not know mastery, saying which families do.
         """
-        return self.mastery_at(str(skill), self.moment(time))
+        return self.mastery_at(str(skill), self._moment(time))
 
     def mastery_at(self, skill: str, moment: int | None) -> float:
         """:meth:`mastery` at microseconds since 1970 (UTC); None: right after the last response."""
-        mastery = getattr(self.state, "mastery", None)
-        if mastery is None:
-            raise ModelError(
-                f"mastery: {self.model!r} predicts answers and knows no mastery; "
-                "take a BKT, or a Blend, which keeps a BKT inside, or ask for predict(item)"
-            )
-        return cast(float, mastery(skill, moment))
+        if not _knows_mastery(type(self.state)):
+            require(self.model, ScoresMastery, "mastery")
+        return cast(KnowsMastery, self.state).mastery(skill, moment)
+
+    def mastery_table(self, *, time: datetime.datetime | None = None) -> pa.Table:
+        """Mastery of every skill that the student met, right after the last response or at a time.
+
+        Returns
+        -------
+        pyarrow.Table
+            ``skill``, sorted; ``mastery``, P(known); and ``opportunities``, how many responses.
+
+        Raises
+        ------
+        ModelError
+            If the model does not know mastery, saying which families do.
+
+        Examples
+        --------
+        >>> import adaptrace as at
+        >>> model = at.BKT.from_parameters(["fractions"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
+        >>> student = at.Student(model)
+        >>> student.observe("q1", correct=1, skills=["fractions"])
+        >>> student.mastery_table().select(["skill", "opportunities"]).to_pylist()
+        [{'skill': 'fractions', 'opportunities': 1}]
+        """
+        require(self.model, ScoresMastery, "mastery_table")
+        names, moment = sorted(self.opportunities), self._moment(time)
+        mastery = pa.array([self.mastery_at(name, moment) for name in names], pa.float64())
+        opportunities = pa.array([self.opportunities[name] for name in names], pa.int64())
+        return pa.table({"skill": pa.array(names, pa.string()), "mastery": mastery, "opportunities": opportunities})
 
     def mastered(self, skill: object, *, threshold: float = 0.95, time: datetime.datetime | None = None) -> bool:
         """Whether mastery has reached the threshold, right after the last response or at a time."""
         return self.mastery(skill, time=time) >= threshold
 
-    # ---- what a response is made of ----
-
-    def _outcome(self, correct: float | None, level: int | None, kind: str) -> float:
-        if level is not None:
-            if correct is not None:
-                raise ValueError("got correct and level; expected one of them")
-            return self._share(level, kind)
-        if correct is None:
-            raise ValueError(
-                f"got no outcome; expected correct=0 or 1, a fraction, or level= for a kind with levels (kind '{kind}')"
-            )
-        correct = float(correct)
-        if not 0.0 <= correct <= 1.0:
-            raise ValueError(f"correct: got {correct}; expected 0, 1 or a fraction between; divide points by the most possible")
-        return correct
-
-    def _share(self, level: int, kind: str) -> float:
-        """A level as a share of the highest one of its kind."""
-        highest = self._levels.get(kind, 0) - 1
-        if highest < 1:
-            known = ", ".join(self._levels) or "none"
-            raise ValueError(f"level: got {level} of kind '{kind}'; the model knows levels of {known}: give correct instead")
-        if level != int(level) or not 0 <= level <= highest:
-            raise ValueError(f"level: got {level} of kind '{kind}'; expected a whole number, 0 to {highest}")
-        return int(level) / highest
-
-    def _kind(self, item: object, kind: str | None) -> str:
-        known = self.catalog.by_name.get(str(item)) if self.catalog is not None else None
-        return kind or (known and known.kind) or schema.PRACTICE
-
-    def moment(self, time: datetime.datetime | None) -> int | None:
+    def _moment(self, time: datetime.datetime | None) -> int | None:
         """Microseconds since 1970 (UTC) of a time, where the model needs it."""
         return moment_of(time) if self._timed else None
 
@@ -284,18 +255,6 @@ class Student:
             raise ValueError(
                 f"time: got {time}, before the last response at {last}; observe responses in the order of their times"
             )
-
-    def _skills(self, item: object, skills: Iterable[object] | None) -> tuple[str, ...]:
-        if isinstance(skills, str):
-            raise ValueError(f"the skills of item '{item}': got the text '{skills}'; expected a list, e.g. skills=['{skills}']")
-        if skills is not None:
-            names = tuple(sorted({str(skill) for skill in skills}))
-            if not names:
-                raise ValueError(f"the skills of item '{item}': got an empty list; expected at least one")
-            return names
-        if self.catalog is None:
-            raise ValueError(f"the skills of item '{item}': got none; pass skills=[...], or make Student(model, catalog)")
-        return tuple(sorted(self.catalog.item(item).skills))
 
     # ---- plain data ----
 
@@ -315,7 +274,7 @@ class Student:
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], model: Model, catalog: Catalog | None = None) -> Student:
+    def from_dict(cls, content: Mapping[str, Any], model: Model, *, catalog: Catalog | None = None) -> Student:
         """The state that :meth:`to_dict` described.
 
         Raises
@@ -323,19 +282,8 @@ class Student:
         ModelError
             If it was made by another model or a newer version.
         """
-        content = _of_now(content)
-        if not content.keys() >= PARTS:
-            raise ModelError("a student's state that is not whole; expected what to_dict() gave")
-        if content["schema"] > SCHEMA:
-            raise ModelError(
-                f"a student's state of schema {content['schema']}, this version reads up to {SCHEMA}; upgrade adaptrace"
-            )
-        if content["model"] != model.fingerprint:
-            raise ModelError(
-                f"a student's state of model {content['model']}, not of this model {model.fingerprint}; "
-                "use that model, or observe the student's responses again with this one"
-            )
-        student = cls(model, catalog, content["name"], content["group"])
+        content = _checked(_of_now(content), model)
+        student = cls(model, catalog, name=content["name"], group=content["group"])
         student.answered, student.opportunities = dict(content["answered"]), dict(content["opportunities"])
         student.responses, student.turns = sum(student.answered.values()), dict(content.get("turns", {}))
         student._columns = content.get("recent", ())
@@ -343,17 +291,28 @@ class Student:
         return student
 
 
-def moment_of(time: datetime.datetime | None) -> int | None:
-    """Microseconds since 1970 of a time (UTC if without a zone)."""
-    if time is None:
-        return None
-    if not isinstance(time, datetime.datetime):
-        raise ValueError(f"time: got {time!r}; expected a datetime.datetime")
-    return ((time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - schema.EPOCH) // schema.MICROSECOND
+@cache
+def _knows_mastery(state: type) -> bool:
+    """Whether states of this class have the student's mastery."""
+    return issubclass(state, KnowsMastery)
+
+
+def _checked(content: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
+    """Plain data of a student, if they are whole, of a schema that this version reads, and of this model."""
+    if not content.keys() >= PARTS:
+        raise ModelError("a student's state that is not whole; expected what to_dict() gave")
+    if content["schema"] > SCHEMA:
+        raise ModelError(f"a student's state of schema {content['schema']}, this version reads up to {SCHEMA}; upgrade adaptrace")
+    if content["model"] != model.fingerprint:
+        raise ModelError(
+            f"a student's state of model {content['model']}, not of this model {model.fingerprint}; "
+            "use that model, or observe the student's responses again with this one"
+        )
+    return content
 
 
 def _of_now(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Plain data of version 0.1, which had the state of a BKT in its midst, as they are now."""
+    """Plain data of version 0.1, where the state of a BKT was not a part of its own, in the layout of today."""
     if "state" in content or not {"odds", "last_time"} <= set(content):
         return content
     state = {name: content[name] for name in ("odds", "last_time")}

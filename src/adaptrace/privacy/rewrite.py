@@ -19,6 +19,7 @@ import pyarrow.parquet
 
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, reading_errors
 
 ROWS = 1 << 20  # of a piece, at most
@@ -38,9 +39,11 @@ def schema_of(path: Path) -> pa.Schema:
     ending = ending_of(path)
     with reading_errors(path):
         if ending in PARQUET:
-            return _without_views(pyarrow.parquet.read_schema(path).empty_table()).schema
-        with _open_arrow(path) if ending in ARROW else _open_delimited(path) as reader:
-            return _without_views(reader.schema.empty_table()).schema
+            columns = pyarrow.parquet.read_schema(path)
+        else:
+            with _open_arrow(path) if ending in ARROW else _open_delimited(path) as reader:
+                columns = reader.schema
+        return _without_views(arrow_check.checked(columns.empty_table(), str(path))).schema
 
 
 def pieces(path: Path, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None) -> Iterator[pa.Table]:
@@ -62,7 +65,7 @@ def pieces(path: Path, columns: Sequence[str] | None = None, groups: Sequence[in
     """
     with reading_errors(path):
         for batch in _batches(path, columns, groups):
-            piece = _without_views(pa.Table.from_batches([batch]))
+            piece = _without_views(arrow_check.checked(pa.Table.from_batches([batch]), str(path)))
             yield piece if columns is None else piece.select(columns)
 
 

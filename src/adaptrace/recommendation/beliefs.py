@@ -18,11 +18,12 @@ from adaptrace.data.log import DAY
 from adaptrace.data.schema import PRACTICE
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.compile import plain
-from adaptrace.models import BKT
+from adaptrace.models import BKT, Blend
 from adaptrace.models.base import Model
 from adaptrace.models.bkt.effects import Effects
 from adaptrace.models.bkt.fitted import RULES
 from adaptrace.models.bkt.state import BKTState
+from adaptrace.models.blend import BlendState
 from adaptrace.models.student import Student
 from adaptrace.recommendation.catalog_index import Shelf
 
@@ -37,7 +38,7 @@ credit = np.vectorize(plain(kernels.credit), otypes=[float, float])
 
 def tracing_of(model: Model) -> BKT | None:
     """The knowledge tracing that a model's mastery comes from, if it is one that has parameters per skill."""
-    inside = getattr(model, "bkt", model)
+    inside = model.bkt if isinstance(model, Blend) else model
     return inside if isinstance(inside, BKT) else None
 
 
@@ -202,7 +203,7 @@ def _entropy(p: FloatArray) -> FloatArray:
 
 def state_of(student: Student) -> BKTState:
     """What the knowledge tracing of a student's model keeps."""
-    return cast(BKTState, getattr(student.state, "bkt", student.state))
+    return student.state.bkt if isinstance(student.state, BlendState) else cast(BKTState, student.state)
 
 
 class ByAsking:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class Facts(Protocol):
         """P(correct) on the item."""
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Ranks items for students; pure: it changes nothing and reads no clock."""
 
@@ -72,7 +73,7 @@ class Interleaved:
     it is got wrong. Of several skills the latest wait and the mean P(wrong) count: an item is not wanted for being hard.
     Practice is spaced and interleaved (Rohrer & Taylor, 2007), a skill on which a student does not move cannot hold up the
     others, and when all is mastered review goes on in the same way: the model is not asked which of the mastered skills is
-    a hair less certain, which it cannot know. How it fares beside the others is in ``docs/policies.md``.
+    a hair less certain, which it cannot know. How it fares beside the others is in ``docs/explanation/policies.md``.
     """
 
     def utility(self, view: View) -> FloatArray:

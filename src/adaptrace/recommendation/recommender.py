@@ -19,7 +19,8 @@ from adaptrace.errors import ConstraintError, ModelError
 from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model
 from adaptrace.models.criterion import Criterion
-from adaptrace.models.student import Student, moment_of
+from adaptrace.models.response import moment_of
+from adaptrace.models.student import Student
 from adaptrace.recommendation.catalog_index import Shelf
 from adaptrace.recommendation.constraints import Constraints, Rule
 from adaptrace.recommendation.context import Scene, View
@@ -335,7 +336,7 @@ def recommend(
 
 def check_kinds(policy: object, constraints: object, criterion: object = None) -> None:
     """Refuse what is of another kind than the options want."""
-    if policy is not None and (isinstance(policy, type) or not hasattr(policy, "utility")):
+    if policy is not None and (isinstance(policy, type) or not isinstance(policy, Policy)):
         raise ValueError(f"policy: got {policy!r}; expected one like LowestMastery(), with its brackets")
     for name, given, kind in (("constraints", constraints, Constraints), ("criterion", criterion, Criterion)):
         if given is not None and not isinstance(given, kind):

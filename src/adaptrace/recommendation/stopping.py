@@ -56,7 +56,7 @@ def when_to_stop(
     skill = response.skills[0]
     mastery, n = student.mastery_at(skill, response.moment), student.opportunities.get(skill, 0)
     so_far = f"{skill} is at {mastery:.0%} after {n} response{'s' * (n != 1)}"
-    if criterion.mastered(skill, mastery, n):
+    if criterion.mastered(skill, mastery=mastery, opportunities=n):
         return Stop(True, "mastered", f"{so_far}: mastered")
     if n >= WHEEL_SPINNING and not ever:
         return Stop(True, "wheel-spinning", f"{so_far}: more of the same will hardly help; ask a person")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import DataError, Problem
-from adaptrace.models import KnowsMastery, knowing_mastery
+from adaptrace.models import Traces, require
 from adaptrace.models.bkt.state_table import LAST
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.report.disclosure import bounded_share, withhold
@@ -38,9 +38,9 @@ class Attainment(NamedTuple):
     last_row: IntArray  # and of the last
 
 
-def attainment_of(log: Log, model: KnowsMastery, threshold: float) -> Attainment:
+def attainment_of(log: Log, model: Traces, threshold: float) -> Attainment:
     """What each student of a log reached on each skill they met."""
-    rows, mastery = log.rows, model.trace(log)["mastery"].to_numpy()
+    rows, mastery = log.rows, require(model, Traces, "attainment").trace(log)["mastery"].to_numpy()
     n_pairs, row = len(rows.pair_skill), np.repeat(np.arange(len(log)), np.diff(rows.skill_start))
     start, first, last = (np.zeros(n_pairs, np.int64) for _ in range(3))  # entries
     backwards = np.arange(len(row))[::-1]
@@ -65,7 +65,7 @@ def attainment_of(log: Log, model: KnowsMastery, threshold: float) -> Attainment
 
 def pace(
     logs: Log | Iterable[Log],
-    model: KnowsMastery,
+    model: Traces,
     *,
     by: str | Sequence[str] = "skill",
     roster: Any = None,
@@ -114,7 +114,7 @@ def pace(
     [{'skill': 'halves', 'reached': 1.0, 'responses_median': 3.0}]
     """
     check(threshold, min_students)
-    knowing_mastery(model, "pace")
+    require(model, Traces, "pace")
     tally, once = Tally(by, roster, "reached", "stuck"), DistinctStudents()
     values = {name: Sums(("cell", "value"), ("n",)) for name in ("responses", "days")}
     for log in [logs] if isinstance(logs, Log) else logs:
@@ -162,7 +162,7 @@ def _add_log(tally: Tally, values: dict[str, Sums], log: Log, found: Attainment)
     values["responses"].add({"cell": cell, "value": found.first[reached][row], "n": one})
     known = one[:0]
     if "time" in log.table.column_names:
-        known = (log.moments[found.first_row] - log.moments[found.start_row])[reached][row] // int(DAY / HOURS)
+        known = (log.timestamps_us[found.first_row] - log.timestamps_us[found.start_row])[reached][row] // int(DAY / HOURS)
     timed = slice(0, len(known))
     values["days"].add({"cell": cell[timed], "value": known, "n": one[timed]})
 
@@ -190,7 +190,7 @@ NOBODY = {"student": TEXT, "skill": TEXT, "opportunities": pa.int64(), "best": R
 
 
 def stuck(
-    logs: Log | Iterable[Log], model: KnowsMastery, *, opportunities: int = WHEEL_SPINNING, threshold: float = Criterion.threshold
+    logs: Log | Iterable[Log], model: Traces, *, opportunities: int = WHEEL_SPINNING, threshold: float = Criterion.threshold
 ) -> pa.Table:
     """Students who are stuck: many opportunities on a skill, and never mastered (wheel-spinning; Beck & Gong, 2013).
 
@@ -231,7 +231,7 @@ def stuck(
     check(threshold)
     if not opportunities >= 1:
         raise ValueError(f"opportunities: got {opportunities}; expected 1 or more")
-    knowing_mastery(model, "stuck")
+    require(model, Traces, "stuck")
     once, tables = DistinctStudents(), list[pa.Table]()
     for log in [logs] if isinstance(logs, Log) else logs:
         once.add(log)

@@ -18,6 +18,7 @@ from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.data.schema import Checked, Column
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import arrow_check
 from adaptrace.io.files import PARQUET, find_files, read_table, reading_errors
 from adaptrace.kernels.pairs import first_again
 
@@ -35,7 +36,7 @@ def check_probability(array: pa.Array) -> Checked:
     expected, remedy = "a probability, 0 to 1", "score the log again"
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
         return schema.wrong_type(array, expected, remedy)
-    array = array.cast(pa.float64())
+    array = array.cast(pa.float64(), safe=False)
     inside = pc.and_(pc.greater_equal(array, 0.0), pc.less_equal(array, 1.0))
     return schema.first_bad(array, pc.invert(pc.fill_null(inside, False)), expected, remedy)
 
@@ -45,8 +46,10 @@ def check_count(array: pa.Array) -> Checked:
     expected, remedy = "a whole number from 0", "score the log again"
     if not pa.types.is_integer(array.type):
         return schema.wrong_type(array, expected, remedy)
-    array = array.cast(pa.int64())
-    return schema.first_bad(array, pc.fill_null(pc.less(array, 0), True), expected, remedy)
+    whole = schema.as_int64(array, expected, remedy)
+    if whole.array is None:
+        return whole
+    return schema.first_bad(whole.array, pc.fill_null(pc.less(whole.array, 0), True), expected, remedy)
 
 
 COLUMNS = (
@@ -170,7 +173,7 @@ def _repeated(checked: dict[str, pa.Array], row: int) -> Problem:
 def _batches_of(mastery: Mastery, columns: tuple[Column, ...], source: str) -> Iterator[MasteryBatch]:
     need = [column.name for column in columns]
     if not isinstance(mastery, str | os.PathLike):
-        table = pa.table(mastery)
+        table = arrow_check.imported(mastery, source)
         if problems := lacking(table.column_names, columns, need, REMEDY):
             raise DataError(source, problems)
         yield from _numbered(table.to_batches(BATCH), "")
@@ -206,7 +209,9 @@ def _batches(file: Path, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch
         return
     with pq.ParquetFile(file) as opened:
         wanted = list(schema.resolve(opened.schema_arrow.names, columns, None).values())
-        yield from opened.iter_batches(BATCH, columns=wanted)
+        for batch in opened.iter_batches(BATCH, columns=wanted):
+            arrow_check.checked(pa.Table.from_batches([batch]), str(file))
+            yield batch
 
 
 def _is_parquet(file: Path) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.schema import Column
 from adaptrace.errors import DataError
+from adaptrace.io.arrow_check import imported
 from adaptrace.io.files import read_table
 from adaptrace.report.mastery_table import BATCH, IntArray, NameCodes, lacking
 
@@ -66,7 +67,7 @@ class Groups:
             return cls._of(pa.array([], pa.string()), {})
         columns = (schema.STUDENT, *(Column(name, "a group of students", schema.check_label) for name in by))
         if not isinstance(roster, str | os.PathLike):
-            return cls._checked(pa.table(roster), columns, "roster")
+            return cls._checked(imported(roster, "roster"), columns, "roster")
         source = read_table(roster, schema.names_of(schema.STUDENT) | {name.lower() for name in by})
         with source.located():
             return cls._checked(source.table, columns, source.name)

@@ -6,7 +6,7 @@ import datetime
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,21 @@ class Pupil(Protocol):
         """Draw an outcome, and learn from the response."""
 
 
+@runtime_checkable
+class Local(Protocol):
+    """A student who says whether a response changes the chances on items of its skills only."""
+
+    local: bool
+
+
+@runtime_checkable
+class MakesPupils(Protocol):
+    """What makes its own students."""
+
+    def pupil(self, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
+        """A student who has not answered yet."""
+
+
 class Truth(Protocol):
     """What can be taught that is no model: a sort of student."""
 
@@ -49,12 +64,11 @@ class Truth(Protocol):
 
 def pupil_of(truth: Model | Truth, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
     """A student of a truth: what it makes itself, else hidden knowledge for a BKT, else the model's own state."""
-    own = getattr(truth, "pupil", None)
-    if own is not None:
-        return cast(Pupil, own(catalog, name, random))
+    if isinstance(truth, MakesPupils):
+        return truth.pupil(catalog, name, random)
     if isinstance(truth, BKT):
         return HiddenKnowledge(truth, catalog, name, random)
-    return OwnState(cast(Model, truth), name)
+    return OwnState(truth, name)
 
 
 class OwnState:
@@ -134,7 +148,7 @@ class HiddenKnowledge:
         """How many levels there are, and P(level) of each, if the item's kind has any."""
         skill, kind = item.skills[0], item.kind or PRACTICE
         n_levels = self.truth.levels.get(kind, 0) if len(item.skills) == 1 else 0
-        told = [self.truth.level_chances(skill, kind, level / (n_levels - 1)) for level in range(n_levels)]
+        told = [self.truth.fitted.level_chances(skill, kind=kind, correct=level / (n_levels - 1)) for level in range(n_levels)]
         return n_levels, [1.0 - each[1] if self.known[skill] else each[0] for each in told if each is not None]
 
 

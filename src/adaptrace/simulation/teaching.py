@@ -17,12 +17,12 @@ from adaptrace.data.catalog import Catalog, Item
 from adaptrace.data.log import Log
 from adaptrace.data.schema import DECISION
 from adaptrace.errors import ModelError
-from adaptrace.models.base import Model
+from adaptrace.models.base import FollowsStudents, Model, VariesByKind, levels_of
 from adaptrace.models.student import Student
 from adaptrace.recommendation.constraints import Constraints
 from adaptrace.recommendation.policies import Policy
 from adaptrace.recommendation.recommender import BLOCK, Recommender, propensities
-from adaptrace.simulation.students import Truth, pupil_of
+from adaptrace.simulation.students import Local, Truth, pupil_of
 
 START = datetime.datetime(2025, 9, 1, 8, 0, tzinfo=datetime.UTC)
 A_DAY = 20  # responses
@@ -221,12 +221,12 @@ class _Plan:
     @property
     def tells_kind(self) -> bool:
         """Whether the truth tells sorts of evidence apart, so that the log must."""
-        return bool(getattr(self.truth, "kinds", ()) or getattr(self.truth, "levels", {}))
+        return bool(isinstance(self.truth, VariesByKind) and self.truth.kinds) or bool(levels_of(self.truth))
 
 
 def _seen(truth: Model | Truth, belief: Model | None) -> Model:
     """What policies see students through: by default the truth, if it is a model."""
-    if belief is None and not hasattr(truth, "start"):
+    if belief is None and not isinstance(truth, FollowsStudents):
         raise ModelError(
             f"{truth!r} is a truth of its own, no model; pass belief= the model that policies see its students through"
         )
@@ -280,7 +280,8 @@ class _Course:
     def __init__(self, plan: _Plan, name: str, random: np.random.Generator, seed: int) -> None:
         self.plan, self.name, self.random, self.seed = plan, name, random, seed
         self.pupil = pupil_of(plan.truth, plan.catalog, name, random)
-        self.student = Student(plan.belief, plan.catalog, name)
+        self.local = isinstance(self.pupil, Local) and self.pupil.local
+        self.student = Student(plan.belief, plan.catalog, name=name)
         self.time = START + datetime.timedelta(minutes=int(random.integers(0, 120)))
         self.seconds = 0.0  # of the latest response
         self.reached = math.inf
@@ -301,7 +302,7 @@ class _Course:
     def _quick_test(self) -> float:
         """:meth:`test`, asking again only what can have changed since it was last called."""
         items = self.plan.catalog.items
-        if self._last is None or not getattr(self.pupil, "local", False):
+        if self._last is None or not self.local:
             self._chances = [self.pupil.chance(item, self.time) for item in items]
         else:
             for place in self.plan.touched[self._last]:

@@ -7,10 +7,11 @@ sequences end there (``ends``). What the observations stand for, and where the c
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from adaptrace.errors import ModelError
+from adaptrace.io import arrow_check
 from adaptrace.io.atomic import replacing
 from adaptrace.io.envelope import SCHEMA
 from adaptrace.kernels import trie as kernels
@@ -98,24 +100,26 @@ def read(path: str | os.PathLike[str]) -> Content:
         If there is no such file, it holds something else, is damaged, or is of a newer schema.
     """
     said = _said(path)
-    try:
-        table = pq.read_table(path)
-        whole = _fingerprint(table, said) == said.get("fingerprint")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # whatever Arrow meets in a broken file
-        raise _damaged(path) from error
-    if not whole:
-        raise _damaged(path)
-    return Content(table["skill"].combine_chunks(), _unpacked(said["symbols"]), _trie(table))
+    with _read_whole(path):
+        table = arrow_check.checked(pq.read_table(path), str(path))
+        if _fingerprint(table, said) != said.get("fingerprint"):
+            raise _damaged(path)
+        symbols = _unpacked(said["symbols"])
+        return Content(table["skill"].combine_chunks(), symbols, _trie(table, len(symbols)))
 
 
 def sources(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Which files the counts of a stats file came from."""
-    return list(json.loads(_said(path)["sources"]))
+    said = _said(path)
+    with _read_whole(path):
+        return list(json.loads(said["sources"]))
 
 
 def factors(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """What a stats file tells apart beside the outcome."""
-    return tuple(_unpacked(_said(path)["symbols"]).column_names[len(OUTCOME) :])
+    said = _said(path)
+    with _read_whole(path):
+        return tuple(_unpacked(said["symbols"]).column_names[len(OUTCOME) :])
 
 
 def _said(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -125,7 +129,7 @@ def _said(path: str | os.PathLike[str]) -> dict[str, str]:
         said = {key.decode(): value.decode() for key, value in found.items()}
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file; expected {WHAT} written by adaptrace") from error
-    except (OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise ModelError(f"{path}: not Parquet, or cut short ({reason}); expected {WHAT} written by adaptrace") from error
     if said.get("adaptrace") != WHAT:
@@ -139,24 +143,39 @@ def _said(path: str | os.PathLike[str]) -> dict[str, str]:
     return said
 
 
+@contextlib.contextmanager
+def _read_whole(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Whatever is met in a broken file is an error that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, MemoryError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(path) from error
+
+
 def _damaged(path: str | os.PathLike[str]) -> ModelError:
     return ModelError(f"{path}: its content does not match its fingerprint; it was edited or damaged: copy or save it again")
 
 
 def _unpacked(text: str) -> pa.Table:
     with pa.ipc.open_stream(base64.b64decode(text)) as stream:
-        return stream.read_all().combine_chunks()
+        return arrow_check.checked(stream.read_all(), WHAT).combine_chunks()
 
 
-def _trie(table: pa.Table) -> Trie:
+def _trie(table: pa.Table, n_symbols: int) -> Trie:
+    """The prefixes of a table; a ValueError where they hang together in no way: kernels follow them."""
     lists = [table[name].combine_chunks() for name in LISTS]
     children, symbol, students = (np.array(each.flatten(), kind) for each, kind in zip(lists, LISTS.values(), strict=True))
+    lowest = min(each.min(initial=0) for each in (children, symbol, students))
+    if lowest < 0 or symbol.max(initial=-1) >= n_symbols or not len(children) == len(symbol) == len(students):
+        raise ValueError("numbers that are too low, too high or too few")
     start = np.array(lists[0].offsets, np.int64)
     node = np.arange(len(children)) - np.repeat(start[:-1], np.diff(start))
     upto = np.concatenate([[0], np.cumsum(children)])
     firsts = np.diff(start) - np.diff(upto[start])  # nodes that are nobody's child
     parent = np.full(len(children), -1, np.int32)
     parent[node >= np.repeat(firsts, np.diff(start))] = np.repeat(node, children)
+    if (parent >= node).any():
+        raise ValueError("a prefix that does not begin with a shorter one")
     trie = Trie(start, parent, symbol, students)
     kernels.sum_up(trie, 0, len(start) - 1)
     return trie

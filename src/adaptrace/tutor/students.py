@@ -1,34 +1,261 @@
-"""A tutor's students: their entries, and locks by name."""
+"""A tutor's students: read from the store, kept in memory, written with the events that changed them.
+
+Writers are optimistic: a change says from which version of the student it was made. If another process wrote first, the store
+refuses the change, and it is made again from what that process wrote.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-from adaptrace.errors import StoreError
+from adaptrace.errors import ConflictError, StoreError, UnreadableEventError
+from adaptrace.models.base import Progress
+from adaptrace.models.criterion import Criterion
 from adaptrace.models.student import Student
-from adaptrace.tutor.replay import Key
+from adaptrace.tutor.replay import Key, MasteryHistory, Replay, key_of, state_text, take
+from adaptrace.tutor.store.base import Change, Event, Store, StoredState, describe
 
-LOCKS = 256  # students share so many locks by their names
-TRIES = 100  # times that a write may find that another process was first
-AS_BEFORE = "\0"  # in place of a group, until the student is read: that of the latest event
+LOCKS = 256  # students share so many locks, by their names
+TRIES = 100  # at a write that other processes get ahead of
+LISTED = 20  # events that an error lists
+AS_BEFORE = "\0"  # in place of an event's group, until the student is read: the group of the event before
 
 
 @dataclass
-class Entry:
+class LoadedStudent:
     """A student in memory."""
 
-    version: int  # of the stored state it equals
+    version: int  # of the stored state that it equals
     student: Student
     last: Key | None  # of the latest event
 
 
-def name_of(student: object) -> str:
-    """A student's name as text."""
-    if student is None or student == "":
-        raise ValueError(f"student: got {student!r}; expected a name")
-    return str(student)
+class Students:
+    """The students of a store; safe to use from many threads.
+
+    A student that :meth:`get` gives is changed by the next write: hold the student's :meth:`lock` as long as you read it.
+
+    Parameters
+    ----------
+    store
+        Where events and states are.
+    replay
+        What makes students of them.
+    size
+        Students kept in memory.
+    """
+
+    def __init__(self, store: Store, replay: Replay, *, size: int) -> None:
+        self._store, self._replay, self._size = store, replay, size
+        self._cache: OrderedDict[str, LoadedStudent] = OrderedDict()
+        self._cache_lock = threading.Lock()
+        self._locks = [threading.RLock() for _ in range(LOCKS)]
+
+    # ---- reading ------------------------------------------------------------
+
+    def lock(self, name: str) -> threading.RLock:
+        """The lock of a student, which other students may share."""
+        return self._locks[hash(name) % LOCKS]
+
+    def get(self, name: str) -> Student:
+        """A student as the store has it now, also if another process wrote; one who is not stored has not answered yet."""
+        return self._entry(name).student
+
+    def get_many(self, names: Iterable[str] | None) -> Iterator[Student]:
+        """These students, or all of the store, in the order of their names."""
+        if names is None:
+            for name, stored in self._store.load_many():
+                yield self._read(name, stored).student
+            return
+        ordered = sorted(set(names))
+        found = self._store.load_many(ordered)
+        following = next(found, None)
+        for name in ordered:
+            if following is None or following[0] != name:
+                yield self._replay.new_student(name)
+            else:
+                yield self._read(*following).student
+                following = next(found, None)
+
+    def with_history(self, name: str, criterion: Criterion) -> tuple[Student, MasteryHistory]:
+        """A student, and what each event did to mastery."""
+        with self.lock(name):
+            return self._replay.replay_with_history(name, self._store.events(name), criterion)
+
+    def _entry(self, name: str) -> LoadedStudent:
+        with self._cache_lock:
+            entry = self._cache.get(name)
+            if entry is not None:
+                self._cache.move_to_end(name)
+        if entry is None or entry.version != self._store.version(name):
+            entry = self._read(name, self._store.load(name))
+            self._keep(name, entry)
+        return entry
+
+    def _read(self, name: str, stored: StoredState | None) -> LoadedStudent:
+        if stored is None:
+            return LoadedStudent(0, self._replay.new_student(name), None)
+        is_ours = stored.model == self._replay.model.fingerprint
+        found = self._replay.read_state(stored.state, name) if is_ours else None
+        if found is None:  # the state is of another model or version, or damaged: replay the events
+            found = self._replay.fold(name, self._store.events(name))
+        return LoadedStudent(stored.version, *found)
+
+    def _keep(self, name: str, entry: LoadedStudent) -> None:
+        with self._cache_lock:
+            self._cache[name] = entry
+            if len(self._cache) > self._size:
+                self._cache.popitem(last=False)
+
+    def _pop(self, name: str) -> LoadedStudent | None:
+        """The student, who is in memory no longer."""
+        with self._cache_lock:
+            return self._cache.pop(name, None)
+
+    # ---- writing ------------------------------------------------------------
+
+    def write(self, name: str, events: Sequence[Event], retracted: Sequence[str] = ()) -> int:
+        """Store events and retractions of a student, with the state they lead to; how many of them were new.
+
+        Raises
+        ------
+        ConflictError
+            If an event's id stands for something else, or the event to replace was retracted before.
+        StoreError
+            If nothing was stored.
+        """
+        with self.lock(name):
+            return self._write(name, events, retracted)
+
+    def write_many(self, block: Sequence[tuple[str, Sequence[Event]]]) -> int:
+        """Store the events of several students in one transaction or, if one change does not apply, student by student."""
+        locks = {id(lock): lock for lock in (self.lock(name) for name, _ in block)}
+        with ExitStack() as held:
+            for _, lock in sorted(locks.items()):  # always in the same order: two blocks cannot wait for each other
+                held.enter_context(lock)
+            new = {name: self._not_stored(events, ())[0] for name, events in block}
+            made = [self._change(name, events, ()) for name, events in new.items() if events]
+            if not made or self._is_written([change for change, _ in made], [entry for _, entry in made]):
+                return sum(map(len, new.values()))
+            return sum(self._write(name, events, ()) for name, events in block)
+
+    def forget(self, name: str) -> int:
+        """Remove all that is stored of a student; how many events that were."""
+        with self.lock(name):
+            self._pop(name)
+            return self._store.forget(name)
+
+    def rebuild(self, progress: Progress | None) -> int:
+        """Make every student's state again from the events; how many. See :meth:`adaptrace.Tutor.rebuild`."""
+        names, unreadable, failed = self._store.students(), list[str](), 0
+        for number, name in enumerate(names):
+            try:
+                with self.lock(name):
+                    self._pop(name)
+                    self._write(name, (), (), again=True)
+            except UnreadableEventError as error:
+                failed, unreadable = failed + 1, [*unreadable, *(_unreadable(self._store.events(name)) or [error.event_id])]
+            if progress is not None:
+                progress((number + 1) / len(names))
+        if unreadable:
+            raise StoreError(
+                f"{_listed(unreadable)}: cannot be read: {failed:,} of {len(names):,} students were not rebuilt, "
+                "all others were; restore a snapshot"
+            )
+        return len(names)
+
+    def _write(self, name: str, events: Sequence[Event], retracted: Sequence[str], *, again: bool = False) -> int:
+        for _ in range(TRIES):
+            change, entry = self._change(name, events, retracted, again=again)
+            if again and not change.version:  # forgotten meanwhile: the name must not come back
+                return 0
+            if self._is_written([change], [entry]):
+                return len(change.events) + len(change.retracted)
+            events, retracted = self._not_stored(events, retracted)
+            if not events and not retracted and not again:
+                return 0
+        ids = [*(event.event_id for event in events), *retracted]
+        who = f"{_listed(ids)}: the student" if ids else "a student"
+        raise StoreError(f"{who} was changed by others {TRIES} times in a row; nothing was stored: try again")
+
+    def _change(
+        self, name: str, events: Sequence[Event], retracted: Sequence[str], *, again: bool = False
+    ) -> tuple[Change, LoadedStudent]:
+        """The change to store, and the student after it, who is in memory again once it is stored."""
+        entry = self._pop(name) or self._read(name, self._store.load(name))  # out of memory until it is stored
+        before = entry.student.group
+        events = [event._replace(group=before) if event.group == AS_BEFORE else event for event in events]
+        is_late = entry.last is not None and any(key_of(event) < entry.last for event in events)
+        if retracted or is_late or again:
+            left = (event for event in self._store.events(name) if event.event_id not in retracted)
+            entry.student, entry.last = self._replay.fold(name, sorted([*left, *events], key=key_of))
+        else:
+            for event in sorted(events, key=key_of):
+                take(entry.student, event)
+                entry.last = key_of(event)
+        made = ("", "")
+        if self._store.keeps_states:
+            made = (self._replay.model.fingerprint, state_text(entry.student, entry.last))
+        return Change(name, entry.version, *made, tuple(events), tuple(retracted)), entry
+
+    def _is_written(self, changes: Sequence[Change], entries: Sequence[LoadedStudent]) -> bool:
+        """Whether the store took the changes; only then are these students in memory again."""
+        if self._store.write(changes):
+            return False
+        for change, entry in zip(changes, entries, strict=True):
+            entry.version = change.version + 1
+            self._keep(change.student, entry)
+        return True
+
+    def _not_stored(self, events: Sequence[Event], retracted: Sequence[str]) -> tuple[list[Event], list[str]]:
+        """The events that are not stored yet, and the retractions that are not stored yet."""
+        stored = self._store.find([*(event.event_id for event in events), *retracted])
+        new = [event for event in events if event.event_id not in stored]
+        for event in events:
+            if event.event_id in stored:
+                _check_same(stored[event.event_id], event)
+        for event_id in retracted:
+            if event_id not in stored:
+                raise no_event(event_id)
+            if new and stored[event_id].retracted:
+                raise ConflictError(
+                    f"replaces: got event_id '{event_id}', which was retracted or replaced before; replace what replaced it"
+                )
+        return new, [event_id for event_id in retracted if not stored[event_id].retracted]
 
 
 def no_event(event_id: str) -> StoreError:
     """The error for the id of an event that was never observed."""
     return StoreError(f"event_id '{event_id}': no such event in the store; expected the id of one that was observed")
+
+
+def _listed(event_ids: Sequence[str]) -> str:
+    """Some ids for a message."""
+    more = f" and {len(event_ids) - LISTED:,} more" if len(event_ids) > LISTED else ""
+    return f"event_id {', '.join(map(repr, event_ids[:LISTED]))}{more}"
+
+
+def _check_same(stored: Event, event: Event) -> None:
+    """Refuse an event of another content; the group, and whether it was retracted, may differ."""
+    if stored[:7] == event[:7]:
+        return
+    whose = " of another student" if stored.student != event.student else ""
+    raise ConflictError(
+        f"event_id '{event.event_id}': got {describe(event)}; it stands for {describe(stored)}{whose}, which is kept; "
+        "use another id, or replaces= to correct an event"
+    )
+
+
+def _unreadable(events: Iterator[Event]) -> list[str]:
+    """The ids of the events that cannot be read."""
+    found: list[str] = []
+    while True:
+        try:
+            if next(events, None) is None:
+                return found
+        except UnreadableEventError as error:
+            found.append(error.event_id)

@@ -9,7 +9,8 @@ import pytest
 
 import adaptrace as at
 from adaptrace.errors import ModelError
-from adaptrace.models.bkt.fit_skills import Base, Pull
+from adaptrace.models.bkt.fit_skills import BaseSkills
+from adaptrace.models.bkt.limits import Pull
 from reference.districts import district
 from reference.school import random_log
 
@@ -83,8 +84,8 @@ def test_a_skill_that_the_base_does_not_know_is_pulled_to_its_mean_skill() -> No
 
 def test_a_skill_that_the_base_does_not_know_is_pulled_as_the_base_pulled_its_own() -> None:
     mean, weight = np.array([values[-1] for values in pool().parameters]), np.arange(1.0, 6.0)
-    stranger = Base(mean[None], np.zeros((1, 5)), np.array([False]), Pull(mean, weight))
-    assert stranger.pull_to(np.full(5, 0.1), at.BKT()._limits()).weight.tolist() == [weight.tolist()]
+    stranger = BaseSkills(mean[None], np.zeros((1, 5)), np.array([False]), Pull(mean, weight))
+    assert stranger.pull_to(np.full(5, 0.1), at.BKT().limits).weight.tolist() == [weight.tolist()]
 
 
 def test_what_the_base_is_sure_of_pulls_more() -> None:

@@ -12,9 +12,11 @@ import pytest
 
 import adaptrace as at
 from adaptrace.kernels import bkt_effects as kernels
-from adaptrace.models.bkt.fit_effects import Objective, Responses, Sequences, places
-from adaptrace.models.bkt.fit_skills import Fitted, Pull
+from adaptrace.models.bkt.evidence import ResponseEvidence, SequenceEvidence
+from adaptrace.models.bkt.fit_effects import Objective, to_logits
+from adaptrace.models.bkt.fit_skills import SkillFit
 from adaptrace.models.bkt.fitted import RULES
+from adaptrace.models.bkt.limits import Pull
 from adaptrace.models.bkt.skill_table import SMALLEST, SkillTable
 from reference import evidence as reference
 
@@ -61,16 +63,16 @@ def school(rows: int = 120, seed: int = 0, several: bool = False) -> at.Log:
 
 def objective_of(model: at.BKT, log: at.Log, *, by_rows: bool = False) -> Objective:
     """The objective of a model's fit, with some smoothing, from the counts of a log or from its rows."""
-    limits, varies = model._limits().pooled(Pull(UNKNOWN, np.full(5, 10.0))), model._variation
+    limits, varies = model.limits.pooled(Pull(UNKNOWN, np.full(5, 10.0))), model.variation
     if by_rows:
-        return Objective(Responses(log, RULES[model.combine], varies, None), limits, varies)
-    return Objective(Sequences(model.stats(log), varies, None), limits, varies)
+        return Objective(ResponseEvidence(log, RULES[model.combine], varies, None), limits, varies)
+    return Objective(SequenceEvidence(model.stats(log), varies, None), limits, varies)
 
 
 def vector_of(objective: Objective, seed: int = 1) -> np.ndarray:
     """Any point; guess high and learn low, so that plausibility holds guess back."""
     random = np.random.default_rng(seed)
-    size = 5 * objective.n_skills + sum(part.size for part in objective.parts)
+    size = 5 * objective.n_skills + sum(block.size for block in objective.blocks)
     vector = random.normal(0.0, 0.7, size)
     vector[1 : 5 * objective.n_skills : 5] -= 5.0
     vector[3 : 5 * objective.n_skills : 5] += 3.0
@@ -95,15 +97,17 @@ def check_gradient(objective: Objective, vector: np.ndarray) -> None:
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("plausible", [True, False])
 @pytest.mark.parametrize("model", [EVERYTHING, *ALONE], ids=repr)
 def test_the_gradient_of_the_objective_equals_central_differences(model: at.BKT, plausible: bool) -> None:
     objective = objective_of(with_options(model, plausible=plausible), school())
     vector = vector_of(objective)
-    assert (objective.at(vector).squeeze.min() < 0.99) == plausible
+    assert (objective.point_at(vector).guess_scale.min() < 0.99) == plausible
     check_gradient(objective, vector)
 
 
+@pytest.mark.plain_python
 @pytest.mark.parametrize("model", [EVERYTHING, at.BKT()], ids=["everything varies", "nothing varies"])
 @pytest.mark.parametrize("rule", RULES)
 def test_the_gradient_over_events_of_several_skills_equals_central_differences(rule: str, model: at.BKT) -> None:
@@ -122,7 +126,7 @@ def test_the_likelihood_of_everything_that_varies_equals_the_sum_over_hidden_pat
         for skill in (0, 1):
             responses, prior = history(log, effects, student, skill)
             seen += float(np.log(reference.likelihood(prior, responses))) if responses else 0.0
-    assert objective.at(vector).gradient.value == pytest.approx(seen, rel=1e-9)
+    assert objective.point_at(vector).gradient.value == pytest.approx(seen, rel=1e-9)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -133,11 +137,11 @@ def test_the_likelihood_that_a_fit_over_events_sees_is_the_models_own(rule: str)
     objective = objective_of(model, log, by_rows=True)
     vector = vector_of(objective)
     effects = objective.effects(vector, UNKNOWN)
-    theta = objective.at(vector).base
-    found = Fitted(theta, np.zeros((2, 5, 5)), np.zeros((2, 5)), Pull(UNKNOWN, np.zeros(5)))
+    theta = objective.point_at(vector).base
+    found = SkillFit(theta, np.zeros((2, 5, 5)), np.zeros((2, 5)), Pull(UNKNOWN, np.zeros(5)))
     table = SkillTable.build(pa.array(["a", "b"]), np.array([9, 9]), found)
     fitted = replace(model, table=table, effects=effects)
-    assert objective.at(vector).gradient.value == pytest.approx(fitted.log_likelihood(log), rel=1e-12)
+    assert objective.point_at(vector).gradient.value == pytest.approx(fitted.log_likelihood(log), rel=1e-12)
 
 
 def test_counts_and_rows_of_events_of_one_skill_say_the_same() -> None:
@@ -174,24 +178,24 @@ def history(log: at.Log, effects: object, student: object, skill: int) -> tuple[
     return responses, prior
 
 
-def test_places_are_the_inverse_of_settling() -> None:
+def test_logits_are_the_inverse_of_parameters() -> None:
     random = np.random.default_rng(2)
     low, high = np.full(5, SMALLEST), np.full(5, 1 - 2 * SMALLEST)
-    x, squeeze, theta = random.normal(0, 3, (200, 5)), random.uniform(0.1, 1, 200), np.empty((200, 5))
-    kernels.settle(x, squeeze, low, high, theta)
-    np.testing.assert_allclose(places(theta, squeeze, low, high), x, rtol=1e-6, atol=1e-9)
+    x, guess_scale, theta = random.normal(0, 3, (200, 5)), random.uniform(0.1, 1, 200), np.empty((200, 5))
+    kernels.from_logits(x, guess_scale, low, high, theta)
+    np.testing.assert_allclose(to_logits(theta, guess_scale, low, high), x, rtol=1e-6, atol=1e-9)
 
 
-def test_a_climb_never_goes_down() -> None:
+def test_a_search_never_goes_down() -> None:
     objective = objective_of(EVERYTHING, school())
     vector = vector_of(objective)
-    values = [objective.value(objective.climb(vector, steps))[0] for steps in (1, 3, 20)]
+    values = [objective.value(objective.maximise(vector, steps))[0] for steps in (1, 3, 20)]
     assert objective.value(vector)[0] < values[0] < values[1] < values[2]
 
 
-def test_every_skill_of_a_climb_stays_plausible() -> None:
+def test_every_skill_of_a_search_stays_plausible() -> None:
     objective = objective_of(EVERYTHING, school(rows=300))
-    point = objective.at(objective.climb(vector_of(objective), 30))
+    point = objective.point_at(objective.maximise(vector_of(objective), 30))
     assert np.all(point.theta[:, 3] + point.theta[:, 4] < 1.0)
     for prior, learn, forget, guess, slip in point.base:
         mastery = [prior]

@@ -1,5 +1,6 @@
 """The model: options, intervals, hindsight."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,6 +40,7 @@ EXACT = {"pooling": 0.0, "plausible": False}  # the plain maximum of the likelih
 TRUTH = {"prior": 0.3, "learn": 0.15, "guess": 0.2, "slip": 0.1}
 
 
+@pytest.mark.plain_python
 @settings(max_examples=60, deadline=None)
 @given(outcomes=st.lists(st.sampled_from([0.0, 1.0, 0.5]), min_size=1, max_size=7).map(tuple), theta=THETA)
 def test_hindsight_equals_sums_over_hidden_paths(outcomes: tuple[float, ...], theta: tuple[float, ...]) -> None:
@@ -105,6 +107,38 @@ def test_parameters_that_make_no_model_are_refused(parameters: dict[str, float])
         at.BKT.from_parameters(["a"], **{**TRUTH, **parameters})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"combine": "mean"}, "got 'combine'; expected probabilities prior, learn, guess, slip and, if any, forget"),
+        ({"forget": True}, "forget: got True; expected probabilities"),
+    ],
+)
+def test_options_that_are_no_parameters_are_refused_and_not_dropped(wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(at.ModelError) as error:
+        at.BKT.from_parameters(["a"], **{**TRUTH, **wrong})
+    assert told in str(error.value)
+
+
+def test_a_missing_parameter_is_named() -> None:
+    with pytest.raises(at.ModelError, match="slip is missing"):
+        at.BKT.from_parameters(["a"], prior=0.3, learn=0.1, guess=0.2)
+
+
+def test_options_by_position_are_refused() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        at.BKT(True, ("guess",))
+
+
+def test_states_and_tables_are_given_a_fitted_bkt_that_knows_no_options() -> None:
+    model = at.BKT(combine="mean").fit(log_of((1, 0, 1), (0, 1, 1)))
+    assert model.start().fitted is model.fitted
+    assert not hasattr(model.fitted, "combine")
+    assert replace(model, combine="min").fitted.rule != model.fitted.rule
+    with pytest.raises(at.ModelError, match="not fitted"):
+        _ = at.BKT().fitted
+
+
 def test_intervals_of_parameters_cover_the_truth_nine_times_in_ten() -> None:
     covered = 0
     for seed in range(60):
@@ -114,6 +148,7 @@ def test_intervals_of_parameters_cover_the_truth_nine_times_in_ten() -> None:
     assert 204 <= covered <= 228
 
 
+@pytest.mark.plain_python
 def test_intervals_of_mastery_shrink_with_the_evidence_on_the_skill() -> None:
     widths = []
     for students in (30, 300, 3000):

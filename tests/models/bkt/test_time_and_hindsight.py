@@ -81,9 +81,10 @@ def test_a_time_before_the_last_response_changes_nothing() -> None:
     assert model.score(ada, time=START + DAY).to_pydict() == model.score(ada).to_pydict()
 
 
+@pytest.mark.plain_python
 def test_mastery_at_a_time_equals_the_students_bit_for_bit_and_keeps_its_interval_around_it() -> None:
     model, ada = fading(), history(0.0, 1.5, 4.0)
-    student = at.Student.from_log(model, ada, 0)
+    student = at.Student.from_log(model, ada, student=0)
     for days in (4.0, 5.25, 90.0):
         when = START + DAY * days
         (row,) = model.score(ada, time=when).to_pylist()
@@ -135,7 +136,7 @@ def test_the_moment_of_learning_equals_the_sum_over_hidden_paths(outcomes: list[
     learned = [reference.learned_after(prior, responses, place) for place in range(len(outcomes))]
     start = reference.known_at(prior, responses, 0)
     never = 1 - reference.known_at(prior, responses, len(outcomes) - 1) - learned[-1]
-    (row,) = model.moments(log_of(np.array([outcomes]))).to_pylist()
+    (row,) = model.learning_moments(log_of(np.array([outcomes]))).to_pylist()
     chances = {0: start, None: never, **{place + 1: chance for place, chance in enumerate(learned)}}
     assert row["probability"] == pytest.approx(chances[row["moment"]], rel=1e-8)
     assert chances[row["moment"]] >= max(chances.values()) - 1e-9
@@ -144,7 +145,7 @@ def test_the_moment_of_learning_equals_the_sum_over_hidden_paths(outcomes: list[
 def test_the_moment_is_where_wrong_answers_turn_right() -> None:
     model = at.BKT.from_parameters(["s"], prior=0.3, learn=0.1, guess=0.05, slip=0.05)
     outcomes = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]])
-    table = model.moments(log_of(outcomes))
+    table = model.learning_moments(log_of(outcomes))
     assert table["moment"].to_pylist() == [0, 3, None]
     assert all(0.5 < each < 1.0 for each in table["probability"].to_pylist())
 
@@ -152,7 +153,7 @@ def test_the_moment_is_where_wrong_answers_turn_right() -> None:
 def test_every_student_and_skill_has_one_moment() -> None:
     log = random_log(2, several=True)
     model = at.BKT(combine="mean").fit(log)
-    moments, score = model.moments(log), model.score(log)
+    moments, score = model.learning_moments(log), model.score(log)
     assert moments.select(["student", "skill"]).to_pylist() == score.select(["student", "skill"]).to_pylist()
     ends = score["opportunities"].to_numpy()
     assert all(moment is None or 0 <= moment <= end for moment, end in zip(moments["moment"].to_pylist(), ends, strict=True))

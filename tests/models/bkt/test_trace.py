@@ -32,7 +32,7 @@ CASES += [(variant, rule, True) for rule in RULES for variant in ("plain", "ever
 def short_climbs() -> Iterator[None]:
     """The path is one of any parameters, not only of those where a climb ends."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, steps in (("SPREAD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
+        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
             patch.setattr(fit_effects, name, steps)
         yield
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ import adaptrace as at
 from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import Dynamics
 from adaptrace.models.irt import IRT, Rasch, TwoPL, fit
-from adaptrace.models.irt.fit import Items, calibrate, settle
+from adaptrace.models.irt.fit import AskedItems, calibrate, fit_dynamics
 from reference import irt as reference
 
 
@@ -41,7 +42,7 @@ def planted() -> tuple[Any, Any]:
 def fitted(slopes: bool) -> IRT:
     difficulty, slope = planted()
     options = {"difficulty": difficulty, "slope": slope if slopes else None, "spread": 1.2}
-    return IRT(slopes, **STILL).fit(reference.school(0, students=2000, length=N_ITEMS, **options))
+    return IRT(discrimination=slopes, **STILL).fit(reference.school(0, students=2000, length=N_ITEMS, **options))
 
 
 def test_planted_difficulties_are_found_by_rasch() -> None:
@@ -49,13 +50,13 @@ def test_planted_difficulties_are_found_by_rasch() -> None:
     difficulty, found = planted()[0], fitted(False).bank.difficulty
     assert np.corrcoef(found, difficulty)[0, 1] > 0.995
     assert np.sqrt(((found - difficulty) ** 2).mean()) < 0.08
-    assert fitted(False).bank.slope.tolist() == [1.0] * N_ITEMS
+    assert fitted(False).bank.discrimination.tolist() == [1.0] * N_ITEMS
 
 
 def test_planted_difficulties_and_slopes_are_found_by_2pl_up_to_the_scale() -> None:
     """The prior on log slopes has its mean at 0 and shrinks them, by about a tenth of their spread for 2,000 answers."""
     (difficulty, slope), bank = planted(), fitted(True).bank
-    told = np.log(bank.slope)
+    told = np.log(bank.discrimination)
     assert np.corrcoef(bank.difficulty, difficulty)[0, 1] > 0.98
     assert np.corrcoef(told, np.log(slope))[0, 1] > 0.95
     assert told.std() / np.log(slope).std() == pytest.approx(0.95, abs=0.15)
@@ -64,9 +65,9 @@ def test_planted_difficulties_and_slopes_are_found_by_2pl_up_to_the_scale() -> N
     assert np.sqrt(((bank.difficulty * scale - difficulty) ** 2).mean()) < 0.12
 
 
-def calibrated(log: at.Log, slopes: bool = False) -> fit.Calibrated:
+def calibrated(log: at.Log, slopes: bool = False) -> fit.CalibratedItems:
     item = log.table["item"].chunk(0).indices.to_numpy()
-    items = Items.of(log.rows, item, len(log.items), len(log.skills))
+    items = AskedItems.of(log.rows, item, len(log.items), len(log.skills))
     return calibrate(log.rows, item, items, slopes, None)
 
 
@@ -151,7 +152,7 @@ def test_items_are_their_skills_and_their_own() -> None:
     log = at.Log.from_arrow(
         {"student": [1] * 4, "item": [1, 2, 1, 3], "skills": [["a"], ["a", "b", "c"], ["a"], ["b"]], "correct": [1, 0, 1, 0]}
     )
-    items = Items.of(log.rows, log.table["item"].chunk(0).indices.to_numpy(), 3, 3)
+    items = AskedItems.of(log.rows, log.table["item"].chunk(0).indices.to_numpy(), 3, 3)
     dense = np.array([[1.0, 0.0, 0.0], [1.0 / 3.0] * 3, [0.0, 1.0, 0.0]])
     v, w = np.array([0.3, -1.0, 2.0]), np.array([1.0, 0.7, -0.2])
     np.testing.assert_allclose(items.means(v), dense @ v, rtol=1e-14)
@@ -165,8 +166,8 @@ def test_logs_that_say_little_give_finite_numbers(slopes: bool, correct: list[fl
     columns = {"student": [f"s{k % 7}" for k in range(n)], "item": [f"q{k % 3}" for k in range(n)], "skill": ["a"] * n}
     text = {name: pa.array(values, pa.string()) for name, values in columns.items()}
     log = at.Log.from_arrow({**text, "correct": pa.array(correct, pa.float64())})
-    model = IRT(slopes).fit(log)
-    assert all(np.isfinite(part).all() for part in (model.bank.difficulty, model.bank.slope, model.bank.dynamics))
+    model = IRT(discrimination=slopes).fit(log)
+    assert all(np.isfinite(part).all() for part in (model.bank.difficulty, model.bank.discrimination, model.bank.dynamics))
     predicted = model.predict(log)
     assert np.all((predicted > 0.0) & (predicted < 1.0))
     if n == 50:
@@ -178,7 +179,7 @@ def test_logs_that_say_little_give_finite_numbers(slopes: bool, correct: list[fl
 
 def prequential(log: at.Log, model: IRT, dynamics: Dynamics) -> float:
     """Mean log-likelihood of each response given those before."""
-    moved = IRT(model.slopes, model.drift, model.skills, type(model.bank)(**{**vars(model.bank), "dynamics": dynamics}))
+    moved = replace(model, bank=replace(model.bank, dynamics=dynamics))
     return moved.log_likelihood(log) / len(log)
 
 
@@ -324,5 +325,5 @@ def test_a_model_that_is_not_fitted_says_so() -> None:
 def test_settle_moves_only_what_is_free() -> None:
     log = reference.school(13, students=50, length=20, difficulty=planted()[0], skills=2)
     difficulty, slope = Rasch().fit(log).place(log)
-    found = settle(log.rows, difficulty, slope, fit.START, (False, True, False, True, False))
+    found = fit_dynamics(log.rows, difficulty, slope, fit.START, (False, True, False, True, False))
     assert [found[k] == fit.START[k] for k in range(5)] == [True, False, True, False, True]

@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 
 import adaptrace as at
 from adaptrace.models.logistic import AFM, DAS3H, PFA, BestLR, Feature, Logistic, Recency
-from adaptrace.models.logistic.model import INTERCEPT
+from adaptrace.models.logistic.features import INTERCEPT
 from reference import logistic as reference
 from reference.school import START, random_log
 
@@ -80,14 +80,14 @@ def test_a_penalty_is_half_the_square_of_the_weight_as_scikit_learns_with_c_of_o
             return float(C * np.logaddexp(0.0, [-w, -w, -w, w, -w]).sum() + w * w / 2.0)
 
         best = minimize_scalar(objective, tol=1e-12)
-        fitted = Logistic((Feature("one"),), l2=l2).fit(log_of(correct))
+        fitted = Logistic(features=(Feature(what="one"),), l2=l2).fit(log_of(correct))
         assert fitted.coefficients()["weight"].to_pylist() == pytest.approx([best.x], rel=1e-4)
 
 
 def test_the_intercept_is_not_penalised() -> None:
     """Alone it is the logit of the mean outcome, whatever the penalty."""
     correct = [1.0] * 9 + [0.0]
-    fitted = Logistic((INTERCEPT,), l2=1e6).fit(log_of(correct))
+    fitted = Logistic(features=(INTERCEPT,), l2=1e6).fit(log_of(correct))
     assert fitted.coefficients()["weight"].to_pylist() == pytest.approx([np.log(9.0)], rel=1e-4)
     many = PFA(l2=1e6).fit(small(False))
     assert many.predict(small(False)) == pytest.approx(small(False).correct.mean(), abs=1e-3)
@@ -95,8 +95,8 @@ def test_the_intercept_is_not_penalised() -> None:
 
 def test_a_feature_may_have_a_penalty_of_its_own() -> None:
     log = small(False)
-    features = (INTERCEPT, Feature("one", "item", "item", l2=1e6), Feature("one", "skill", "skill"))
-    weights = Logistic(features, l2=0.1).fit(log).coefficients()["weight"].to_numpy()
+    features = (INTERCEPT, Feature(what="one", of="item", by="item", l2=1e6), Feature(what="one", of="skill", by="skill"))
+    weights = Logistic(features=features, l2=0.1).fit(log).coefficients()["weight"].to_numpy()
     assert np.abs(weights[1:7]).max() < 1e-3
     assert np.abs(weights[7:]).max() > 1e-2
 
@@ -186,7 +186,9 @@ def test_a_prediction_far_ahead_does_not_empty_the_windows() -> None:
 
 def test_what_is_wrong_with_features_is_told_at_once() -> None:
     with pytest.raises(at.ModelError) as error:
-        Logistic((Feature("wisdom", of="class", by="day"), Feature("recent"), Feature("window_wins")), l2=-1.0)
+        Logistic(
+            features=(Feature(what="wisdom", of="class", by="day"), Feature(what="recent"), Feature(what="window_wins")), l2=-1.0
+        )
     for name in ("wisdom", "class", "day", "rate", "days", "l2"):
         assert name in str(error.value)
 
@@ -195,11 +197,11 @@ def test_what_is_wrong_with_features_is_told_at_once() -> None:
 def test_a_penalty_that_rewards_is_refused(l2: float) -> None:
     """With a negative one there is no optimum."""
     with pytest.raises(at.ModelError, match="l2"):
-        Logistic((INTERCEPT, Feature("one", by="item", l2=l2)))
+        Logistic(features=(INTERCEPT, Feature(what="one", by="item", l2=l2)))
 
 
 def test_a_given_column_that_is_not_there_is_an_error_not_whatever_lies_in_memory() -> None:
-    model = Logistic((INTERCEPT, Feature("one", times=3)))
+    model = Logistic(features=(INTERCEPT, Feature(what="one", times=3)))
     with pytest.raises(at.ModelError, match="times"):
         model.fit(small(False))
     with pytest.raises(at.ModelError, match="times"):
@@ -211,7 +213,7 @@ def test_das3h_needs_a_clock_and_says_so() -> None:
     with pytest.raises(at.DataError, match="time"):
         DAS3H().fit(log)
     assert DAS3H().needs == ("time",)
-    assert Logistic((Feature("days"),)).needs == ("time",)
+    assert Logistic(features=(Feature(what="days"),)).needs == ("time",)
     assert BestLR().needs == ()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from adaptrace.errors import OutputError, StoreError
-from adaptrace.tutor.store import Change, Decision, Event, Kept, Store, open_store
+from adaptrace.tutor.store import Change, Decision, Event, Store, StoredState, open_store
 from adaptrace.tutor.store import sqlite as inside
 
 Make = Callable[..., Event]
@@ -33,9 +33,9 @@ def test_a_new_store_is_empty(store: Store) -> None:
 
 def test_a_state_comes_back_with_its_version_and_model(store: Store) -> None:
     assert store.write([Change("Ada", 0, "m1", "first")]) == ()
-    assert store.load("Ada") == Kept(1, "m1", "first")
+    assert store.load("Ada") == StoredState(1, "m1", "first")
     assert store.write([Change("Ada", 1, "m2", "second " * 4000)]) == ()
-    assert store.load("Ada") == Kept(2, "m2", "second " * 4000)
+    assert store.load("Ada") == StoredState(2, "m2", "second " * 4000)
     assert store.version("Ada") == 2
 
 
@@ -43,7 +43,7 @@ def test_a_state_comes_back_with_its_version_and_model(store: Store) -> None:
 def test_a_change_from_another_version_does_not_apply(store: Store, event: Make, change: MakeChange, version: int) -> None:
     store.write([change("Ada", 0, event("e1"))])
     assert store.write([change("Ada", version, event("e2"))]) == ("Ada",)
-    assert store.load("Ada") == Kept(1, "model", "state 1")
+    assert store.load("Ada") == StoredState(1, "model", "state 1")
     assert list(store.find(["e1", "e2"])) == ["e1"]
 
 
@@ -59,7 +59,7 @@ def test_no_change_is_no_write(store: Store) -> None:
 
 def test_a_student_may_change_twice_in_one_call(store: Store, event: Make, change: MakeChange) -> None:
     assert store.write([change("Ada", 0, event("e1")), change("Ada", 1, event("e2"), retracted=("e1",))]) == ()
-    assert store.load("Ada") == Kept(2, "model", "state 2")
+    assert store.load("Ada") == StoredState(2, "model", "state 2")
     assert [found.event_id for found in store.events()] == ["e2"]
     assert store.write([change("Ada", 2), change("Ada", 2), change("Ada", 2)]) == ("Ada",)
     assert store.version("Ada") == 2
@@ -70,7 +70,7 @@ def test_states_come_ordered_by_name_each_once(store: Store, change: MakeChange)
     assert store.students() == sorted(ODD)
     assert [name for name, _ in store.load_many()] == sorted(ODD)
     assert list(store.load_many(["z", "", "nobody", "z", "Z"])) == [
-        (name, Kept(1, "model", "state 1")) for name in ("", "Z", "z")
+        (name, StoredState(1, "model", "state 1")) for name in ("", "Z", "z")
     ]
     assert list(store.load_many([])) == []
 
@@ -116,7 +116,7 @@ def test_names_may_hold_anything(store: Store, change: MakeChange, text: str) ->
     assert store.write([Change(text, 0, text, text, (given,))]) == ()
     assert (list(store.events(text)), list(store.events())) == ([given], [given])
     assert store.find([f"id {text}"]) == {f"id {text}": given}
-    assert store.load(text) == Kept(1, text, text)
+    assert store.load(text) == StoredState(1, text, text)
     assert store.forget(text) == 1
 
 
@@ -285,7 +285,7 @@ def test_no_update_of_one_student_is_lost_under_threads(store: Store, event: Mak
         for at in range(rounds):
             mark = f"{number}.{at} "
             while True:
-                kept = store.load("Ada") or Kept(0, "", "")
+                kept = store.load("Ada") or StoredState(0, "", "")
                 if not store.write([Change("Ada", kept.version, "model", kept.state + mark, (event(mark, moment=at),))]):
                     break
 
@@ -356,7 +356,7 @@ def test_a_snapshot_overwrites_nothing(filled: Store, tmp_path: Path) -> None:
     assert (tmp_path / "copy.db").read_text() == "mine"
 
 
-def test_a_snapshot_into_no_folder_is_told(filled: Store, tmp_path: Path) -> None:
+def test_a_snapshot_into_no_folder_is_reported(filled: Store, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
         filled.snapshot(tmp_path / "none" / "copy.db")
 
@@ -414,7 +414,7 @@ def test_a_closed_store_says_so(filled: Store, name: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://server/name", "sqlite://tutor.db", "https://example.org/tutor.db"])
-def test_an_unknown_kind_of_store_is_told(url: str) -> None:
+def test_an_unknown_kind_of_store_is_reported(url: str) -> None:
     with pytest.raises(StoreError, match=r"unknown kind of store; expected a path, sqlite:///path, postgresql://.* or memory:"):
         open_store(url)
 

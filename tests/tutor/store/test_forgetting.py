@@ -70,7 +70,7 @@ def stopped(store: Store) -> Iterator[tuple[threading.Event, threading.Event]]:
                 reached.set()
                 go_on.wait(PATIENCE)
 
-        store._writer.set_trace_callback(stop)
+        store._writer.connection.set_trace_callback(stop)
     yield reached, go_on
     go_on.set()
 

@@ -21,7 +21,8 @@ from adaptrace.errors import StoreError
 from adaptrace.tutor.store import postgres
 from adaptrace.tutor.store.base import Change, Decision, Event
 from adaptrace.tutor.store.postgres import PostgresStore
-from adaptrace.tutor.store.sqlite import SQLiteStore, copy
+from adaptrace.tutor.store.snapshot import copy
+from adaptrace.tutor.store.sqlite import SQLiteStore
 from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 NAMES = [
@@ -89,9 +90,10 @@ def change(student: str = "Ada", version: int = 0, *events: Event) -> Change:
 
 
 def waits_for_a_lock(sql: Callable[..., list], work: Future) -> None:
-    """Return when another session of the test's schema waits."""
+    """Return when another session waits for the test's own, whatever other tests do on the server."""
     until = time.monotonic() + 20
-    while not sql("SELECT 1 FROM pg_locks WHERE NOT granted") and time.monotonic() < until:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    while not sql(waiting) and time.monotonic() < until:
         assert not work.done(), work.result()
 
 
@@ -142,15 +144,17 @@ def hammered(server: str) -> Iterator[SimpleNamespace]:
         for worker in workers if all(ready) else ():
             worker.stdin.write("go\n")
             worker.stdin.flush()
-        told = [worker.communicate(timeout=120) for worker in workers]
-        assert [worker.returncode for worker in workers] == [0] * PROCESSES, told
+        message = [worker.communicate(timeout=120) for worker in workers]
+        assert [worker.returncode for worker in workers] == [0] * PROCESSES, message
         store = PostgresStore(url)
-        yield SimpleNamespace(store=store, counted=sum(int(out) for out, _ in told), told="".join(error for _, error in told))
+        yield SimpleNamespace(
+            store=store, counted=sum(int(out) for out, _ in message), errors="".join(error for _, error in message)
+        )
         store.close()
 
 
 def test_processes_lose_no_update(hammered: SimpleNamespace) -> None:
-    assert hammered.told == ""
+    assert hammered.errors == ""
     assert len(list(hammered.store.events("Ada"))) == PROCESSES * THREADS * ROUNDS
     assert len(list(hammered.store.events())) == 2 * PROCESSES * THREADS * ROUNDS
 
@@ -250,7 +254,7 @@ def test_a_store_of_a_newer_schema_is_refused(url: str, store: PostgresStore, sq
         PostgresStore(url)
 
 
-def test_a_lost_server_is_told_once_and_then_found_again(url: str, sql: Callable[..., list]) -> None:
+def test_a_lost_server_is_reported_once_and_then_found_again(url: str, sql: Callable[..., list]) -> None:
     name = re.findall(r"adaptrace_\w+", url)[0]
     store = PostgresStore(f"{url}&application_name={name}")
     with ThreadPoolExecutor(4) as pool:
@@ -286,7 +290,7 @@ def test_writers_agree_whatever_the_usual_isolation_of_the_database(url: str, le
 
 
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
-def test_text_that_the_server_cannot_keep_is_told(store: PostgresStore, text: str) -> None:
+def test_text_that_the_server_cannot_keep_is_reported(store: PostgresStore, text: str) -> None:
     for call in (
         lambda: store.write([change(text)]),
         lambda: store.write([change("Ada", 0, event("e1")._replace(item=text))]),
@@ -294,12 +298,12 @@ def test_text_that_the_server_cannot_keep_is_told(store: PostgresStore, text: st
         lambda: store.decide([Decision(text, "Ada", 0, "{}")]),
         lambda: store.expose([text], 1),
     ):
-        with pytest.raises(StoreError, match=r"a value that PostgreSQL does not keep: .*; take it out"):
+        with pytest.raises(StoreError, match=r"PostgreSQL cannot store a value: .*; remove NUL"):
             call()
     assert store.students() == []
 
 
-def test_a_fork_is_told_to_open_the_store_itself(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_is_reported_to_open_the_store_itself(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: -1)
         with pytest.raises(StoreError, match="its fork; open it again here"):
@@ -354,7 +358,7 @@ def not_opened(url: str) -> str:
 
 @pytest.mark.skipif(not postgres.INSTALLED, reason=MISSING)
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("postgresql://ada:secret@127.0.0.1:1/db", "postgresql://127.0.0.1:1/db: connection failed"),
         ("postgresql://ada:s3c@ret@127.0.0.1:1/db", "not a PostgreSQL URL: an @ too many"),
@@ -364,11 +368,11 @@ def not_opened(url: str) -> str:
         ("postgresql://ada:secret@127.0.0.1:1/db?secret=1", "not a PostgreSQL URL"),
     ],
 )
-def test_a_server_that_cannot_be_reached_is_told_without_the_password(url: str, told: str) -> None:
-    assert not_opened(url).startswith(told)
+def test_a_server_that_cannot_be_reached_is_reported_without_the_password(url: str, message: str) -> None:
+    assert not_opened(url).startswith(message)
 
 
-def test_a_wrong_password_is_told_but_not_shown(server: str) -> None:
+def test_a_wrong_password_is_reported_but_not_shown(server: str) -> None:
     url = re.sub(r"//(\w+)(:\w+)?@", r"//nobody:secret@", server)
     assert re.search("authentication failed|does not exist|no pg_hba.conf entry", not_opened(url))
 

@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 
 from adaptrace.errors import OutputError, StoreError
-from adaptrace.tutor.store import Change, Decision, Event, Kept, SQLiteStore, Store
+from adaptrace.tutor.store import Change, Decision, Event, SQLiteStore, Store, StoredState, snapshot, sqlite_file
 from adaptrace.tutor.store import sqlite as inside
-from adaptrace.tutor.store.group_commit import Job
+from adaptrace.tutor.store.group_commit import PendingWrite
 
 Make = Callable[..., Event]
 MakeChange = Callable[..., Change]
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def opened(path: Path, durability: str = "normal") -> Iterator[SQLiteStore]:
-    with contextlib.closing(SQLiteStore(path, durability)) as store:  # type: ignore[arg-type]
+    with contextlib.closing(SQLiteStore(path, durability=durability)) as store:  # type: ignore[arg-type]
         yield store
 
 
@@ -67,19 +67,19 @@ def query(path: Path, sql: str) -> list[tuple[object, ...]]:
 
 def test_a_store_says_what_it_is(path: Path) -> None:
     SQLiteStore(path).close()
-    assert query(path, "PRAGMA application_id") == [(inside.APPLICATION,)]
-    assert query(path, "PRAGMA user_version") == [(len(inside.MIGRATIONS),)]
+    assert query(path, "PRAGMA application_id") == [(sqlite_file.APPLICATION,)]
+    assert query(path, "PRAGMA user_version") == [(len(sqlite_file.MIGRATIONS),)]
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
 
 @pytest.mark.parametrize(("durability", "synchronous"), [("normal", 1), ("full", 2)])
-def test_durability_is_what_sqlite_is_told(path: Path, durability: str, synchronous: int) -> None:
+def test_durability_is_what_sqlite_is_reported(path: Path, durability: str, synchronous: int) -> None:
     with opened(path, durability) as store:
-        assert store._writer.execute("PRAGMA synchronous").fetchone() == (synchronous,)
-        assert store._writer.execute("PRAGMA secure_delete").fetchone() == (1,)
+        assert store._writer.connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+        assert store._writer.connection.execute("PRAGMA secure_delete").fetchone() == (1,)
 
 
-def test_an_unknown_durability_is_told(path: Path) -> None:
+def test_an_unknown_durability_is_reported(path: Path) -> None:
     with pytest.raises(ValueError, match="got 'none'; expected 'normal' or 'full'"), opened(path, "none"):
         pass
     assert not path.exists()
@@ -90,7 +90,7 @@ def test_what_was_written_is_there_when_opened_again(path: Path, event: Make, ch
         store.write([change("Ada", 0, event("e1"))])
     assert os.listdir(path.parent) == ["tutor.db"]
     with opened(path) as store:
-        assert store.load("Ada") == Kept(1, "model", "state 1")
+        assert store.load("Ada") == StoredState(1, "model", "state 1")
         assert list(store.events()) == [event("e1")]
 
 
@@ -108,18 +108,18 @@ def test_an_older_store_is_brought_to_this_schema(path: Path, change: MakeChange
     with opened(path) as store:
         store.write([change("Ada", 0)])
     more = ("CREATE TABLE notes (a TEXT); INSERT INTO notes VALUES ('one; two');", "ALTER TABLE notes ADD COLUMN b TEXT")
-    monkeypatch.setattr(inside, "MIGRATIONS", (*inside.MIGRATIONS, *(f"{script};\n" for script in more)))
+    monkeypatch.setattr(sqlite_file, "MIGRATIONS", (*sqlite_file.MIGRATIONS, *(f"{script};\n" for script in more)))
     with opened(path) as store:
         assert store.version("Ada") == 1
     assert query(path, "SELECT a, b FROM notes") == [("one; two", None)]
-    assert query(path, "PRAGMA user_version") == [(len(inside.MIGRATIONS),)]
+    assert query(path, "PRAGMA user_version") == [(len(sqlite_file.MIGRATIONS),)]
 
 
 def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     SQLiteStore(path).close()
-    before, schema = query(path, ALL), len(inside.MIGRATIONS)
+    before, schema = query(path, ALL), len(sqlite_file.MIGRATIONS)
     with monkeypatch.context() as patch:
-        patch.setattr(inside, "MIGRATIONS", (*inside.MIGRATIONS, "CREATE TABLE notes (a TEXT);\nDROP TABLE none;"))
+        patch.setattr(sqlite_file, "MIGRATIONS", (*sqlite_file.MIGRATIONS, "CREATE TABLE notes (a TEXT);\nDROP TABLE none;"))
         with pytest.raises(StoreError, match=r"tutor\.db: cannot be opened: no such table: none"):
             SQLiteStore(path)
     assert query(path, ALL) == before
@@ -127,10 +127,12 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, monkeypat
     SQLiteStore(path).close()
 
 
-def test_a_newer_schema_is_told_with_the_remedy(path: Path) -> None:
+def test_a_newer_schema_is_reported_with_the_remedy(path: Path) -> None:
     SQLiteStore(path).close()
     query(path, "PRAGMA user_version = 7")
-    with pytest.raises(StoreError, match=rf"tutor\.db: schema 7, this version reads up to {len(inside.MIGRATIONS)}; upgrade"):
+    with pytest.raises(
+        StoreError, match=rf"tutor\.db: schema 7, this version reads up to {len(sqlite_file.MIGRATIONS)}; upgrade"
+    ):
         SQLiteStore(path)
 
 
@@ -153,7 +155,7 @@ def test_stores_of_every_schema_stay_readable(golden: Path, path: Path) -> None:
     """Made by ``python tests/tutor/store/test_sqlite.py`` with the version that brought the schema."""
     shutil.copy(golden, path)
     with opened(path) as store:
-        assert store.load("Ada") == Kept(2, "model b", '{"halves": 0.25}')
+        assert store.load("Ada") == StoredState(2, "model b", '{"halves": 0.25}')
         assert store.students() == ["Ada", "O'Brien 🦉"]
         assert [(each.event_id, each.correct, each.moment) for each in store.events()] == [
             ("e3", 0.0, -5),
@@ -175,7 +177,7 @@ def test_stores_of_every_schema_stay_readable(golden: Path, path: Path) -> None:
 
 
 def test_there_is_a_golden_store_of_this_schema() -> None:
-    assert (GOLDEN / f"store-{len(inside.MIGRATIONS)}.db").exists()
+    assert (GOLDEN / f"store-{len(sqlite_file.MIGRATIONS)}.db").exists()
 
 
 # ---- files that are no store ------------------------------------------------
@@ -199,21 +201,21 @@ def test_an_sqlite_file_of_another_program_is_left_alone(path: Path, number: int
 
 
 @pytest.mark.parametrize("content", [b"student,item\nAda,q1\n" * 100, b"SQLite format 3\0" + b"x" * 5000], ids=["text", "header"])
-def test_a_file_that_is_no_database_is_told(path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_database_is_reported(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert "cannot be opened: file is not a database; expected a store of adaptrace" in refused(path)
 
 
-def test_a_folder_is_told(path: Path) -> None:
+def test_a_folder_is_reported(path: Path) -> None:
     path.mkdir()
     assert "unable to open database file; check that the folder exists" in refused(path)
 
 
-def test_no_folder_is_told(tmp_path: Path) -> None:
+def test_no_folder_is_reported(tmp_path: Path) -> None:
     assert "unable to open database file; check that the folder exists" in refused(tmp_path / "none" / "tutor.db")
 
 
-def test_a_damaged_file_is_told(path: Path, change: MakeChange) -> None:
+def test_a_damaged_file_is_reported(path: Path, change: MakeChange) -> None:
     with opened(path) as store:
         store.write([change(f"s{number:04}", 0) for number in range(3000)])
     content = bytearray(path.read_bytes())
@@ -265,11 +267,11 @@ def test_a_file_that_cannot_grow_stops_one_write_and_nothing_else(path: Path) ->
         assert len(list(store.events())) == int(written)
 
 
-def test_a_full_disk_is_told_to_every_thread_and_the_store_lives_on(path: Path, change: MakeChange) -> None:
+def test_a_full_disk_is_reported_to_every_thread_and_the_store_lives_on(path: Path, change: MakeChange) -> None:
     with opened(path) as store:
         store.write([change("Ada", 0)])
-        pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
-        store._writer.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+        pages = store._writer.connection.execute("PRAGMA page_count").fetchone()[0]
+        store._writer.connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
         def write(number: int) -> str:
             with pytest.raises(StoreError) as raised:
@@ -277,19 +279,19 @@ def test_a_full_disk_is_told_to_every_thread_and_the_store_lives_on(path: Path, 
             return str(raised.value)
 
         with ThreadPoolExecutor(8) as pool:
-            told = set(pool.map(write, range(8)))
-        assert told == {
+            message = set(pool.map(write, range(8)))
+        assert message == {
             f"{path}: cannot be written: database or disk is full; free space on the disk and try again; "
             "nothing of this call was written"
         }
-        store._writer.execute("PRAGMA max_page_count = 1000000").fetchall()
+        store._writer.connection.execute("PRAGMA max_page_count = 1000000").fetchall()
         assert store.write([Change("s1", 0, "model", "x" * 20_000)]) == ()
         assert store.students() == ["Ada", "s1"]
 
 
-def test_a_file_that_is_locked_too_long_is_told(path: Path, change: MakeChange, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_locked_too_long_is_reported(path: Path, change: MakeChange, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(path) as store, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-        store._writer.execute("PRAGMA busy_timeout = 10").fetchall()
+        store._writer.connection.execute("PRAGMA busy_timeout = 10").fetchall()
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="cannot be written: database is locked; another process held it longer than 10 s"):
             store.write([change("Ada", 0)])
@@ -299,14 +301,16 @@ def test_a_file_that_is_locked_too_long_is_told(path: Path, change: MakeChange, 
 
 
 @pytest.mark.parametrize("fields", [{"moment": 2**63}, {"correct": None}, {"item": "\ud800"}, {"kind": object()}], ids=str)
-def test_values_that_cannot_be_stored_are_told_and_others_are_written(
+def test_values_that_cannot_be_stored_are_reported_and_others_are_written(
     path: Path, event: Make, change: MakeChange, fields: dict[str, object]
 ) -> None:
     with opened(path) as store:
-        jobs = [Job(lambda: ()), Job(lambda: ())]
-        jobs[0].work = lambda: () if store._applies(change("Ada", 0, event("e1", **fields))) else ("Ada",)
-        jobs[1].work = lambda: () if store._applies(change("Bob", 0, event("b1", "Bob"))) else ("Bob",)
-        store._run(jobs)
+        jobs = [PendingWrite(lambda: ()), PendingWrite(lambda: ())]
+        jobs[0].work = lambda: (
+            () if inside._applies(store._writer.connection, change("Ada", 0, event("e1", **fields))) else ("Ada",)
+        )
+        jobs[1].work = lambda: () if inside._applies(store._writer.connection, change("Bob", 0, event("b1", "Bob"))) else ("Bob",)
+        store._writer.run(jobs)
         assert isinstance(jobs[0].error, StoreError)
         assert (jobs[1].error, jobs[1].result) == (None, ())
         with pytest.raises(StoreError, match="cannot be written"):
@@ -318,7 +322,7 @@ WITHOUT_RIGHTS = """
 from adaptrace.errors import StoreError
 if os.getuid() == 0:
     os.setuid(65534)
-def told(call):
+def message(call):
     try:
         print(call())
     except StoreError as error:
@@ -328,9 +332,9 @@ try:
 except StoreError as error:
     print(error)
 else:
-    told(lambda: store.load("Ada").state)
-    told(lambda: store.write([Change("Ada", 1, "model", "next")]))
-    told(lambda: store.load("Ada").state)
+    message(lambda: store.load("Ada").state)
+    message(lambda: store.write([Change("Ada", 1, "model", "next")]))
+    message(lambda: store.load("Ada").state)
     store.close()
 """
 
@@ -354,7 +358,7 @@ def test_a_file_without_the_right_to_write_can_be_read(plain_folder: Path, chang
     assert write.startswith(f"{path}: cannot be written: attempt to write a readonly database; make the file and its folder")
 
 
-def test_a_folder_without_the_right_to_write_is_told(plain_folder: Path, change: MakeChange) -> None:
+def test_a_folder_without_the_right_to_write_is_reported(plain_folder: Path, change: MakeChange) -> None:
     path = plain_folder / "tutor.db"
     with opened(path) as store:
         store.write([change("Ada", 0)])
@@ -374,7 +378,7 @@ for at in range(60):
     own = Change(name, at, "model", "state", (Event(f"{name}-{at}", name, "q", ("s",), "k", 1.0, at),))
     assert store.write([own]) == ()
     while True:
-        kept = store.load("both") or Kept(0, "", "")
+        kept = store.load("both") or StoredState(0, "", "")
         if not store.write([Change("both", kept.version, "model", kept.state + name)]):
             break
     store.expose(["hot"], 0.5)
@@ -413,7 +417,7 @@ def test_threads_may_make_one_file_at_once(path: Path, attempt: int) -> None:
 
 KILLED = """
 import threading
-store = SQLiteStore(sys.argv[1], sys.argv[2])
+store = SQLiteStore(sys.argv[1], durability=sys.argv[2])
 def work(number):
     name = f"s{number}"
     version = store.version(name)
@@ -490,13 +494,13 @@ def test_no_byte_of_a_forgotten_student_is_left(path: Path) -> None:
         assert store.students() == sorted(name for name in names[40:] if versions[name])
 
 
-def test_a_reader_in_the_way_of_forgetting_is_told(path: Path, change: MakeChange) -> None:
+def test_a_reader_in_the_way_of_forgetting_is_reported(path: Path, change: MakeChange) -> None:
     with opened(path) as store, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         store.write([change("Ada", 0), change("Bob", 0)])
-        store._writer.execute("PRAGMA busy_timeout = 10").fetchall()
+        store._writer.connection.execute("PRAGMA busy_timeout = 10").fetchall()
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM students").fetchone()
-        with pytest.raises(StoreError, match=r"'Ada' is removed, but another process reads .*forget the student again"):
+        with pytest.raises(StoreError, match=r"db: the student is removed, but another process reads .*forget the student again"):
             store.forget("Ada")
         other.execute("COMMIT")
         assert store.students() == ["Bob"]
@@ -509,20 +513,20 @@ def test_a_reader_in_the_way_of_forgetting_is_told(path: Path, change: MakeChang
 
 def test_threads_that_wait_share_one_transaction(path: Path, change: MakeChange) -> None:
     with opened(path, "full") as store:
-        sizes, run = list[int](), store._commits._run
+        sizes, run = list[int](), store._writer.commits._run
 
-        def counted(jobs: list[Job]) -> None:
+        def counted(jobs: list[PendingWrite]) -> None:
             sizes.append(len(jobs))
             run(jobs)
 
-        store._commits._run = counted  # type: ignore[assignment]
-        with store._writing, ThreadPoolExecutor(8) as pool:
+        store._writer.commits._run = counted  # type: ignore[assignment]
+        with store._writer.lock, ThreadPoolExecutor(8) as pool:
             done = [pool.submit(store.write, [change(f"s{number}", 0), change("s3", 0)][: 1 + number % 2]) for number in range(8)]
-            while len(store._commits._pending) < 7:
+            while len(store._writer.commits._pending) < 7:
                 time.sleep(0.001)
-            store._writing.release()
+            store._writer.lock.release()
             results = [each.result() for each in done]
-            store._writing.acquire()
+            store._writer.lock.acquire()
     assert sorted(sizes) == [1, 7]
     assert sum(not result for result in results) == 5  # the even ones, and whoever was first with s3
 
@@ -535,7 +539,7 @@ def test_a_thread_that_is_interrupted_does_not_keep_the_others_waiting(
 
     with opened(path) as store, ThreadPoolExecutor(1) as pool:
         with monkeypatch.context() as patch:
-            patch.setattr(store._commits, "_gather", interrupt)
+            patch.setattr(store._writer.commits, "_gather", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 store.write([change("Ada", 0)])
         assert pool.submit(store.write, [change("Bob", 0)]).result(timeout=30) == ()
@@ -554,7 +558,7 @@ def test_a_snapshot_that_fails_leaves_nothing(path: Path, tmp_path: Path, monkey
         raise sqlite3.OperationalError("database or disk is full")
 
     with opened(path) as store:
-        monkeypatch.setattr(inside, "_connect", fail)
+        monkeypatch.setattr(snapshot, "connect", fail)
         with pytest.raises(OutputError, match=r"copy\.db: cannot be written: database or disk is full; nothing was changed"):
             store.snapshot(tmp_path / "copy.db")
     assert os.listdir(tmp_path) == ["tutor.db"]
@@ -562,5 +566,5 @@ def test_a_snapshot_that_fails_leaves_nothing(path: Path, tmp_path: Path, monkey
 
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
-    with opened(GOLDEN / f"store-{len(inside.MIGRATIONS)}.db") as made:
+    with opened(GOLDEN / f"store-{len(sqlite_file.MIGRATIONS)}.db") as made:
         fill(made)

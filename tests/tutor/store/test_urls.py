@@ -79,8 +79,8 @@ NO_STORES = [
 @pytest.mark.parametrize("url", NO_STORES)
 def test_a_url_of_another_kind_is_refused_without_its_password(here: Path, url: str, as_path: bool) -> None:
     for opened in (open_store, SQLiteStore, lambda given: at.Tutor.open(given, **school())):
-        told = refused(lambda: opened(Path(url) if as_path else url))  # noqa: B023
-        assert re.search(r": unknown kind of store; expected a path, sqlite:///path, postgresql://\S+ or memory:$", told)
+        message = refused(lambda: opened(Path(url) if as_path else url))  # noqa: B023
+        assert re.search(r": unknown kind of store; expected a path, sqlite:///path, postgresql://\S+ or memory:$", message)
     assert list(here.iterdir()) == []
 
 
@@ -181,8 +181,8 @@ def test_what_psycopg_says_at_connecting_is_redacted_in_errors_and_logs(
     url = f"postgresql://ada:{password}@{DEAD}/db?sslpassword={key}"
     monkeypatch.setattr(psycopg.Connection, "connect", fail)
     monkeypatch.setattr(psycopg, "connect", fail)
-    told = refused(lambda: open_store(url))
-    assert re.match(rf"postgresql://{DEAD}/db: '\.\.\.' is wrong: .* user=ada password=; check the server", told)
+    message = refused(lambda: open_store(url))
+    assert re.match(rf"postgresql://{DEAD}/db: '\.\.\.' is wrong: .* user=ada password=; check the server", message)
     monkeypatch.setattr(postgres, "WAIT_S", 0.3)
     monkeypatch.setattr(postgres.PostgresStore, "_prepare", lambda self, conninfo: None)
     with caplog.at_level(logging.DEBUG), contextlib.closing(open_store(url)) as store:

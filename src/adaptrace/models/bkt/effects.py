@@ -1,9 +1,9 @@
 """Effects: how the parameters of a skill vary by item, kind, group and student, and over time.
 
-Everything varies on one scale. A skill has a place ``x`` on the logit scale for each parameter
-(:func:`adaptrace.kernels.bkt_effects.settle`), an item (kind, group, student) moves it by its own
-offset, and offsets are drawn from a normal distribution whose spread the data decide: with few
-responses an item stays at its skill, with thousands it is where its own responses put it.
+Parameters vary on the logit scale. A skill has a logit for each parameter
+(:func:`adaptrace.kernels.bkt_effects.from_logits`), and an item (kind, group, student) adds its own
+offset. Offsets have a normal distribution whose standard deviation is estimated from the data: an
+item with few responses stays close to its skill, one with thousands is fitted by its own responses.
 """
 
 from __future__ import annotations
@@ -19,20 +19,26 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.log import Log
-from adaptrace.errors import DataError, Problem
+from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.kernels import bkt_effects as kernels
-from adaptrace.kernels.bkt import Cells, Parameters
+from adaptrace.kernels.bkt import CellIndex, Parameters
 from adaptrace.kernels.compile import plain
+from adaptrace.models import content as read
 
 FloatArray = NDArray[np.float64]
 Row = tuple[float, float, float, float, float]
 
-STEEPEST = 5.0  # log of how much one level more tells at most
+FARTHEST = 100.0  # on the logit scale, that an offset may be: exp() of all that is added up does not overflow
+MOST_STEEP = 5.0  # the highest log of the evidence in one level more
 
-within, highest_guess = plain(kernels.within), plain(kernels.highest_guess)  # the steps of `settle`, for one response
+from_logit, highest_guess = (
+    plain(kernels.from_logit),
+    plain(kernels.highest_guess),
+)  # the steps of `from_logits`, for one response
+SAVED = {"low": "low", "high": "high", "x": "logits", "squeeze": "guess_scale", "half_life": "half_life"}  # key -> attribute
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Effect:
     """Offsets of one factor.
 
@@ -46,19 +52,19 @@ class Effect:
         As text, sorted, (n,).
     offsets
         (n, n_parameters) on the logit scale.
-    spread
-        (n_parameters,) standard deviation from which the offsets are drawn.
+    std
+        (n_parameters,) standard deviation of the offsets' normal distribution.
     """
 
     factor: str
     parameters: tuple[str, ...]
     names: pa.StringArray
     offsets: FloatArray
-    spread: FloatArray
+    std: FloatArray
 
     @cached_property
     def moves(self) -> FloatArray:
-        """The offsets of all five parameters, (n + 1, 5): the last row, for what was never seen, is zero."""
+        """The offsets of all five parameters, (n + 1, 5); the last row, for names that the fit did not see, is zero."""
         moves = np.zeros((len(self.names) + 1, len(Parameters._fields)))
         moves[:-1, [Parameters._fields.index(name) for name in self.parameters]] = self.offsets
         return moves
@@ -68,11 +74,11 @@ class Effect:
         return dict(zip(self.names.to_pylist(), self.moves[:-1].tolist(), strict=True))
 
     def move(self, name: str) -> list[float] | None:
-        """The offsets of one item (kind, group, student); None if it was never seen."""
+        """The offsets of one item (kind, group, student); None if the fit did not see it."""
         return self._of.get(name)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Levels:
     """Emission rows of a kind whose outcomes are ordered levels 0 to L - 1 (Masters, 1982, partial credit, given known or not).
 
@@ -109,7 +115,7 @@ class Levels:
 
 def level_rows(easy: FloatArray, steep: FloatArray) -> tuple[FloatArray, FloatArray]:
     """P(level | unknown) and P(level | known), (n, L) each, from the steps between levels (n, L - 1)."""
-    return _softmax(easy), _softmax(easy + np.exp(np.minimum(steep, STEEPEST)))
+    return _softmax(easy), _softmax(easy + np.exp(np.minimum(steep, MOST_STEEP)))
 
 
 def level_of(correct: FloatArray, n_levels: int, kind: str) -> NDArray[np.int64]:
@@ -136,7 +142,7 @@ def _softmax(steps: FloatArray) -> FloatArray:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Effects:
     """How the parameters of skills vary.
 
@@ -144,10 +150,10 @@ class Effects:
     ----------
     low, high
         (5,) bounds of prior, learn, forget, guess and slip.
-    x
-        (n_skills + 1, 5) the skills' places on the logit scale; the last is for unknown skills.
-    squeeze
-        (n_skills + 1,) how far below its bound guess is kept, so that the skill stays plausible.
+    logits
+        (n_skills + 1, 5) of the skills' parameters, between their bounds; the last row is for unknown skills.
+    guess_scale
+        (n_skills + 1,) the factor by which the range of guess is narrowed, so that the skill stays plausible.
     factors
         The offsets by item, kind, group, student.
     levels
@@ -158,8 +164,8 @@ class Effects:
 
     low: FloatArray
     high: FloatArray
-    x: FloatArray
-    squeeze: FloatArray
+    logits: FloatArray
+    guess_scale: FloatArray
     factors: tuple[Effect, ...] = ()
     levels: tuple[Levels, ...] = ()
     half_life: FloatArray = field(default_factory=lambda: np.empty(0))
@@ -178,11 +184,11 @@ class Effects:
 
     # ---- a whole log ----
 
-    def cells(self, log: Log, skill: NDArray[np.int64]) -> tuple[Cells, Parameters]:
-        """The cells of a log and their parameters; ``skill`` (n_log_skills,) holds the place of its skills here."""
+    def cells(self, log: Log, skill: NDArray[np.int64]) -> tuple[CellIndex, Parameters]:
+        """The cells of a log and their parameters; ``skill`` (n_log_skills,) is the row here of each of its skills."""
         rows = log.rows
         entries = np.diff(rows.skill_start)
-        of_entry = skill[rows.pair_skill[rows.pair]] % len(self.x)
+        of_entry = skill[rows.pair_skill[rows.pair]] % len(self.logits)
         positions = [np.repeat(log.positions(effect.factor, effect.names), entries) for effect in self.factors]
         kinds = pa.array([each.kind for each in self.levels], pa.string())
         kind = np.repeat(log.positions("kind", kinds), entries) if self.levels else np.full(len(of_entry), -1)
@@ -192,11 +198,11 @@ class Effects:
         for position, size in zip([*positions, kind], sizes, strict=True):
             code = code * size + position % size
         _, first, cell = np.unique(code, return_index=True, return_inverse=True)
-        x = self.x[of_entry[first]].copy()
+        logits = self.logits[of_entry[first]].copy()
         for effect, position in zip(self.factors, positions, strict=True):
-            x += effect.moves[position[first]]
-        theta = np.empty_like(x)
-        kernels.settle(x, self.squeeze[of_entry[first]], self.low, self.high, theta)
+            logits += effect.moves[position[first]]
+        theta = np.empty_like(logits)
+        kernels.from_logits(logits, self.guess_scale[of_entry[first]], self.low, self.high, theta)
         for number, levels in enumerate(self.levels):
             own = (kind[first] == number) & levels.seen[of_entry[first]]
             unknown, known = levels.share
@@ -208,12 +214,12 @@ class Effects:
         parameters = Parameters(*np.concatenate([theta, more]).T.copy())
         timed = len(self.half_life) > 0
         gap, half_life = (log.gap_days, self.half_life[skill]) if timed else (np.empty(0), np.empty(0))
-        return Cells(met, cell.astype(np.int32), level, gap, half_life), parameters
+        return CellIndex(met, cell.astype(np.int32), level, gap, half_life), parameters
 
     def _level_cells(
         self, correct: FloatArray, skill: NDArray[np.int64], kind: NDArray[np.int64], size: int
     ) -> tuple[NDArray[np.int32], FloatArray]:
-        """Which level cell each entry tells, numbered from ``size``, and the parameters of these cells."""
+        """The cell of the level that each entry reached, numbered from ``size``, and the parameters of these cells."""
         level, more = np.full(len(correct) if self.levels else 0, -1, np.int32), [np.empty((0, 5))]
         for number, levels in enumerate(self.levels):
             own = (kind == number) & levels.seen[skill]
@@ -228,15 +234,15 @@ class Effects:
     # ---- one response ----
 
     def row(self, skill: int, names: Mapping[str, str], alone: bool) -> Row:
-        """The parameters of a skill (its place here) for one item, kind, group and student; ``alone`` in its event or not."""
-        x = self.x[skill].tolist()
+        """The parameters of a skill (its row here) for one item, kind, group and student; ``alone`` in its event or not."""
+        logits = self.logits[skill].tolist()
         for effect in self.factors:
             move = effect.move(names.get(effect.factor, ""))
             if move is not None:
-                x = [one + other for one, other in zip(x, move, strict=True)]
+                logits = [one + other for one, other in zip(logits, move, strict=True)]
         low, high = self._bounds
-        prior, learn, forget, slip = (within(low[a], high[a], x[a]) for a in (0, 1, 2, 4))
-        guess = within(low[3], highest_guess(low[3], high[3], slip, float(self.squeeze[skill])), x[3])
+        prior, learn, forget, slip = (from_logit(low[a], high[a], logits[a]) for a in (0, 1, 2, 4))
+        guess = from_logit(low[3], highest_guess(low[3], high[3], slip, float(self.guess_scale[skill])), logits[3])
         levels = self.levels_of(names.get("kind", schema.PRACTICE), skill)
         if levels is not None and alone:
             unknown, known = levels.share
@@ -264,14 +270,14 @@ class Effects:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, exact to the last bit."""
         return {
-            **{name: getattr(self, name).tolist() for name in ("low", "high", "x", "squeeze", "half_life")},
+            **{key: getattr(self, name).tolist() for key, name in SAVED.items()},
             "factors": [
                 {
                     "factor": each.factor,
                     "parameters": list(each.parameters),
                     "names": each.names.to_pylist(),
                     "offsets": each.offsets.tolist(),
-                    "spread": each.spread.tolist(),
+                    "spread": each.std.tolist(),
                 }
                 for each in self.factors
             ],
@@ -282,21 +288,47 @@ class Effects:
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Effects:
-        """What :meth:`to_dict` described."""
+    def from_dict(cls, content: Mapping[str, Any], skills: int) -> Effects:
+        """What :meth:`to_dict` described, of a model of so many skills."""
+        n, of_skill = skills + 1, len(Parameters._fields)
         factors = tuple(
             Effect(
-                each["factor"],
-                tuple(each["parameters"]),
-                pa.array(each["names"], pa.string()),
-                np.array(each["offsets"], float).reshape(len(each["names"]), len(each["parameters"])),
-                np.array(each["spread"], float),
+                factor=str(each["factor"]),
+                parameters=tuple(Parameters._fields[Parameters._fields.index(name)] for name in each["parameters"]),
+                names=(names := read.texts(each, "names")),
+                offsets=read.numbers(each, "offsets", len(names), len(each["parameters"]), low=-FARTHEST, high=FARTHEST),
+                std=read.numbers(each, "spread", len(each["parameters"]), low=0.0),
             )
             for each in content["factors"]
         )
-        levels = tuple(
-            Levels(each["kind"], np.array(each["easy"], float), np.array(each["steep"], float), np.array(each["seen"], bool))
-            for each in content["levels"]
-        )
-        arrays = {name: np.array(content[name], float) for name in ("low", "high", "x", "squeeze", "half_life")}
+        levels = tuple(_levels_from_dict(each, n) for each in content["levels"])
+        arrays = {
+            **{name: read.numbers(content, name, of_skill) for name in ("low", "high")},
+            "logits": read.numbers(content, "x", n, of_skill, low=-3 * FARTHEST, high=3 * FARTHEST),
+            "guess_scale": read.numbers(content, "squeeze", n),
+            "half_life": read.numbers(content, "half_life", n if content["half_life"] else 0, low=0.0),
+        }
         return cls(**arrays, factors=factors, levels=levels)
+
+
+def _levels_from_dict(content: Mapping[str, Any], n: int) -> Levels:
+    """The emission rows of a kind, of n - 1 skills and the mean."""
+    steps = len(content["easy"][0])
+    easy, steep = (read.numbers(content, name, n, steps, low=-FARTHEST, high=FARTHEST) for name in ("easy", "steep"))
+    seen = read.numbers(content, "seen", n, low=0.0, high=1.0).astype(bool)
+    return Levels(kind=str(content["kind"]), easy=easy, steep=steep, seen=seen)
+
+
+def offsets_table(effects: Effects | None, factor: str) -> pa.Table:
+    """The offsets by one factor as a table: the names, and a column for every parameter that varies by it.
+
+    Raises
+    ------
+    ModelError
+        If nothing varies by it.
+    """
+    factors = {} if effects is None else {effect.factor: effect for effect in effects.factors}
+    if factor not in factors:
+        raise ModelError(f"offsets of '{factor}': what varies in this model is by {', '.join(factors) or 'nothing'}")
+    effect = factors[factor]
+    return pa.table({factor: effect.names, **dict(zip(effect.parameters, effect.offsets.T.copy(), strict=True))})

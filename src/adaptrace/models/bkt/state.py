@@ -1,4 +1,4 @@
-"""What a BKT keeps of one student: the odds of mastery of each skill.
+"""The state of one student under a BKT: the odds of mastery of each skill.
 
 The steps are those of the batch kernel, run as plain Python: the same bits without a compiler.
 """
@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adaptrace.data.log import DAY
 from adaptrace.kernels import bkt as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.models.base import Response
+from adaptrace.models.bkt.fitted import FittedBKT
 from adaptrace.models.bkt.skill_table import Row
-
-if TYPE_CHECKING:
-    from adaptrace.models.bkt import BKT
 
 initial, known, chance = plain(kernels.initial), plain(kernels.mastery), plain(kernels.chance)
 evidence, update, fade = plain(kernels.evidence), plain(kernels.update), plain(kernels.fade)
@@ -29,14 +27,14 @@ class BKTState:
 
     Attributes
     ----------
-    model, rule
-        Whose parameters hold, and how its skills of one event combine.
+    fitted
+        The parameters, and how the skills of one event combine.
     name, group
-        Who it is, where parameters vary by student or group.
+        Of the student, where parameters vary by student or group.
     odds
-        Of mastery, per skill met.
+        Of mastery, of every skill with a response.
     last_time
-        Microseconds since 1970 of the last response, per skill met, where mastery fades.
+        Of the last response on every skill, in microseconds since 1970, where mastery fades.
 
     Examples
     --------
@@ -48,8 +46,7 @@ class BKTState:
     0.835
     """
 
-    model: BKT = field(repr=False, compare=False)
-    rule: int
+    fitted: FittedBKT = field(repr=False, compare=False)
     name: str = ""
     group: str = ""
     odds: dict[str, float] = field(default_factory=dict)
@@ -63,28 +60,28 @@ class BKTState:
 
     def mastery(self, skill: str, moment: int | None = None) -> float:
         """P(known), right after the last response or at a moment; the prior for a skill not met yet."""
-        row = self.model.row(skill, group=self.group, student=self.name)
+        row = self.fitted.row(skill, group=self.group, student=self.name)
         return known(self._odds_at(skill, row[0], moment))
 
     def observe(self, response: Response) -> None:
-        """Take in one response; all its skills are updated, each by what the outcome says of it."""
+        """Update all skills of one response, each by its evidence."""
         if len(response.skills) > 1:
             self._observe_several(response)
             return
         skill = response.skills[0]
         prior, learn, forget, guess, slip = self._row(skill, response)
-        told, levels = response.correct, self.model.level_chances(skill, response.kind, response.correct)
+        correct, levels = response.correct, self.fitted.level_chances(skill, kind=response.kind, correct=response.correct)
         if levels is not None:
-            (guess, slip), told = levels, 1.0
+            (guess, slip), correct = levels, 1.0
         odds = self._odds_at(skill, prior, response.moment)
-        self._keep(skill, update(odds, evidence(told, 1.0, 0.0, guess, slip), learn, forget), response.moment)
+        self._keep(skill, update(odds, evidence(correct, 1.0, 0.0, guess, slip), learn, forget), response.moment)
 
     def _observe_several(self, response: Response) -> None:
         chances = self._chances(response)
         predicted, weakest = self._joint(chances), min(chances, key=chances.__getitem__)
         for skill, own in chances.items():
             prior, learn, forget, guess, slip = self._row(skill, response)
-            weight, rest = credit(self.rule, response.correct, own, predicted, len(chances), skill == weakest)
+            weight, rest = credit(self.fitted.rule, response.correct, own, predicted, len(chances), skill == weakest)
             odds = self._odds_at(skill, prior, response.moment)
             ratio = evidence(response.correct, weight, rest, guess, slip)
             self._keep(skill, update(odds, ratio, learn, forget), response.moment)
@@ -97,10 +94,10 @@ class BKTState:
     # ---- what the steps need ----
 
     def _row(self, skill: str, response: Response) -> Row:
-        if self.model.effects is None:
-            return self.model.row(skill)
+        if self.fitted.effects is None:
+            return self.fitted.row(skill)
         names = {"item": response.item, "kind": response.kind, "group": self.group, "student": self.name}
-        return self.model.row(skill, alone=len(response.skills) == 1, **names)
+        return self.fitted.row(skill, alone=len(response.skills) == 1, **names)
 
     def _odds_at(self, skill: str, prior: float, moment: int | None) -> float:
         """Odds of mastery, faded since the last response if a moment is given."""
@@ -109,7 +106,7 @@ class BKTState:
             return initial(prior)
         if moment is None or skill not in self.last_time:
             return odds
-        return fade(odds, max(moment - self.last_time[skill], 0) / DAY, self.model.half_life(skill))
+        return fade(odds, max(moment - self.last_time[skill], 0) / DAY, self.fitted.half_life(skill))
 
     def _chance(self, skill: str, response: Response) -> float:
         prior, _, _, guess, slip = self._row(skill, response)
@@ -124,7 +121,7 @@ class BKTState:
             product *= each
             total += each
             least = min(least, each)
-        return joint(self.rule, product, total, least, len(chances))
+        return joint(self.fitted.rule, product, total, least, len(chances))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, exact to the last bit."""

@@ -12,25 +12,26 @@ from numpy.typing import NDArray
 
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels import parallel
-from adaptrace.kernels.irt import Dynamics, Lean, Table, Traced
+from adaptrace.kernels.irt import AbilityPath, Dynamics, MarginalGradient, Table
 from adaptrace.kernels.lbfgs import minimise
 from adaptrace.kernels.rows import Rows
 
 FloatArray = NDArray[np.float64]
 
-WIDE, FEWEST, MOST = 4.5, 13, 81  # of the grid of abilities: its half width, and how many
+HALF_WIDTH, FEWEST, MOST = 4.5, 13, 81  # of the grid of abilities: in standard deviations, and how many
 PIECES = 8  # of the students: as many for any number of threads
-OWN, SKILLS, SLOPES = 1.0, 1.0, 10.0  # precision of items about their skill, of skills about the mean, of log slopes about 0
+OWN, SKILLS = 1.0, 1.0  # precision of items about their skill, and of skills about the mean
+DISCRIMINATION = 10.0  # precision of log discriminations about 0
 STEPS, CLOSE = 60, 1e-7
-TYPICAL = 0.2  # P (1 - P) of a response: the curvature that the climb starts from
-ENOUGH = 120_000  # responses that tell how abilities move
+TYPICAL = 0.2  # P (1 - P) of a response: the curvature that the descent starts from
+ENOUGH = 120_000  # responses from which it is found how abilities move
 START = Dynamics(1.0, 0.002, 0.4, 0.04, 0.03)
-NUDGE, SETTLED, GROWTH = 1e-4, 1e-7, 0.1  # of the search for dynamics: differences, when to end, the scale of growth
+STEP, CLOSE_ENOUGH, GROWTH = 1e-4, 1e-7, 0.1  # of the fit of dynamics: finite differences, when it ends, the scale of growth
 BOUNDS = ((1e-3, 9.0), (1e-7, 1.0), (1e-4, 9.0), (1e-7, 4.0))  # of the variances
 
 
 @dataclass(frozen=True)
-class Items:
+class AskedItems:
     """What is asked: difficulties are a mean, the skills', and the item's own.
 
     Attributes
@@ -46,7 +47,7 @@ class Items:
     n_skills: int
 
     @classmethod
-    def of(cls, rows: Rows, item: NDArray[np.int32], n_items: int, n_skills: int) -> Items:
+    def of(cls, rows: Rows, item: NDArray[np.int32], n_items: int, n_skills: int) -> AskedItems:
         """The skills that each item has in any response."""
         asked = np.repeat(item.astype(np.int64), np.diff(rows.skill_start))
         pairs = np.unique(asked * n_skills + rows.pair_skill[rows.pair])
@@ -63,11 +64,11 @@ class Items:
         return np.asarray(np.bincount(self.skill, np.repeat(of_item / counts, counts), self.n_skills), float)
 
 
-class Calibrated(NamedTuple):
+class CalibratedItems(NamedTuple):
     """Items on the scale of abilities."""
 
     difficulty: FloatArray  # (n_items,)
-    slope: FloatArray  # (n_items,)
+    discrimination: FloatArray  # (n_items,)
     mean: float  # difficulty
     skill: FloatArray  # (n_skills,) what a skill adds to it
     spread: float  # variance of the abilities, which do not move here
@@ -76,75 +77,92 @@ class Calibrated(NamedTuple):
 def grid(responses: float) -> tuple[FloatArray, FloatArray]:
     """Abilities, evenly spaced in standard deviations, and the logarithms of their weights.
 
-    So many responses of a student leave a doubt with a standard deviation of about s = 2 / sqrt(responses); with steps of 1.5 s
-    the trapezoid rule is within exp(-2 pi^2 / 1.5^2), or 0.02 %.
+    So many responses of a student leave an uncertainty with a standard deviation of about s = 2 / sqrt(responses); with
+    steps of 1.5 s the trapezoid rule is within exp(-2 pi^2 / 1.5^2), or 0.02 %.
     """
-    nodes = int(min(max(2.0 * WIDE / 3.0 * np.sqrt(responses), FEWEST), MOST)) // 2 * 2 + 1
-    node = np.linspace(-WIDE, WIDE, nodes)
+    nodes = int(min(max(2.0 * HALF_WIDTH / 3.0 * np.sqrt(responses), FEWEST), MOST)) // 2 * 2 + 1
+    node = np.linspace(-HALF_WIDTH, HALF_WIDTH, nodes)
     weight = np.exp(-0.5 * node**2)
     return node, np.log(weight / weight.sum())
 
 
-def calibrate(rows: Rows, item: NDArray[np.int32], items: Items, slopes: bool, executor: Executor | None) -> Calibrated:
-    """Most likely difficulties (and slopes) where abilities are normal, drawn to their skills as far as responses are few.
+def calibrate(
+    rows: Rows, item: NDArray[np.int32], items: AskedItems, discriminate: bool, executor: Executor | None
+) -> CalibratedItems:
+    """Most likely difficulties (and discriminations) where abilities are normal.
 
-    Marginal maximum likelihood (Bock & Aitkin, 1981) by L-BFGS on the gradient that the E-step gives (Fisher's identity).
+    Items with few responses are shrunk towards their skills. Marginal maximum likelihood (Bock &
+    Aitkin, 1981) by L-BFGS on the gradient that the E-step gives (Fisher's identity).
     """
     node, weight = grid(len(item) / max(len(rows.student_start) - 1, 1))
     n_items, n_skills = len(items.skill_start) - 1, items.n_skills
     cuts = np.cumsum([1, 1, n_skills, n_items])
     pieces = parallel.spans(rows.student_start, PIECES)
-    leans = [Lean(np.empty(1), np.empty(1), np.empty(n_items), np.empty(n_items)) for _ in pieces]
+    gradients = [MarginalGradient(np.empty(1), np.empty(1), np.empty(n_items), np.empty(n_items)) for _ in pieces]
     table = Table(*(np.empty((n_items, len(node))) for _ in Table._fields))
     seen = np.bincount(item, minlength=n_items).astype(float)
     precision = np.concatenate(
-        [[0.0, 0.0], np.full(n_skills, SKILLS), np.full(n_items, OWN), np.full(n_items if slopes else 0, SLOPES)]
+        [[0.0, 0.0], np.full(n_skills, SKILLS), np.full(n_items, OWN), np.full(n_items if discriminate else 0, DISCRIMINATION)]
     )
-    curve = np.concatenate([[len(item), len(item)], items.spread(seen), seen, seen if slopes else []])
-    scale = 1.0 / np.sqrt(TYPICAL * curve + precision)
+    information = np.concatenate([[len(item), len(item)], items.spread(seen), seen, seen if discriminate else []])
+    scale = 1.0 / np.sqrt(TYPICAL * information + precision)
 
     def unpacked(point: FloatArray) -> tuple[float, float, FloatArray, FloatArray, FloatArray]:
-        spread, mean, skill, own, slope = np.split(point * scale, cuts)
+        spread, mean, skill, own, discrimination = np.split(point * scale, cuts)
         return (
             float(spread[0]),
             float(mean[0]),
             skill,
             mean + items.means(skill) + own,
-            np.exp(slope) if slopes else np.ones(n_items),
+            np.exp(discrimination) if discriminate else np.ones(n_items),
         )
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
-        spread, _, _, difficulty, slope = unpacked(point)
+        spread, _, _, difficulty, discrimination = unpacked(point)
         ability = np.exp(spread) * node
-        parallel.run(kernels.tabulate, [(ability, difficulty, slope, *piece, table) for piece in parallel.ranges(n_items)], pool)
-        for lean in leans:
-            for part in lean:
+        parallel.run(
+            kernels.tabulate, [(ability, difficulty, discrimination, *piece, table) for piece in parallel.ranges(n_items)], pool
+        )
+        for gradient in gradients:
+            for part in gradient:
                 part[:] = 0.0
         work = [
-            (rows, item, table, ability, weight, difficulty, slope, *piece, out) for piece, out in zip(pieces, leans, strict=True)
+            (rows, item, table, ability, weight, difficulty, discrimination, *piece, out)
+            for piece, out in zip(pieces, gradients, strict=True)
         ]
         parallel.run(kernels.marginal, work, pool)
-        likelihood, in_spread, easier, steeper = (sum(parts) for parts in zip(*leans, strict=True))
-        parts = [in_spread, [easier.sum()], items.spread(easier), easier, steeper if slopes else []]
+        likelihood, in_spread, in_difficulty, in_discrimination = (sum(parts) for parts in zip(*gradients, strict=True))
+        parts = [
+            in_spread,
+            [in_difficulty.sum()],
+            items.spread(in_difficulty),
+            in_difficulty,
+            in_discrimination if discriminate else [],
+        ]
         weights = point * scale
         value = 0.5 * float((precision * weights**2).sum()) - float(likelihood[0])
         return value, scale * (precision * weights - np.concatenate(parts))
 
     with parallel.workers(executor, len(item)) as pool:
         best = minimise(objective, np.zeros(len(scale)), steps=STEPS, close=CLOSE)
-    spread, mean, skill, difficulty, slope = unpacked(best.point)
-    return Calibrated(difficulty, slope, mean, skill, float(np.exp(2.0 * spread)))
+    spread, mean, skill, difficulty, discrimination = unpacked(best.point)
+    return CalibratedItems(difficulty, discrimination, mean, skill, float(np.exp(2.0 * spread)))
 
 
-def settle(
-    rows: Rows, difficulty: FloatArray, slope: FloatArray, start: Dynamics, free: Sequence[bool], executor: Executor | None = None
+def fit_dynamics(
+    rows: Rows,
+    difficulty: FloatArray,
+    discrimination: FloatArray,
+    start: Dynamics,
+    free: Sequence[bool],
+    executor: Executor | None = None,
 ) -> Dynamics:
     """How abilities move: the dynamics of the highest prequential likelihood (Dawid, 1984).
 
-    ``difficulty`` and ``slope`` (n_rows,); ``free``: which of the five are fitted, the others stay. Variances are sought by their
-    logarithms, with differences for slopes.
+    ``difficulty`` and ``discrimination`` (n_rows,); ``free``: which of the five are fitted, the others stay. Variances are
+    sought by their logarithms; the gradient is by finite differences.
     """
-    out = Traced(np.empty(len(difficulty)), np.empty(0), np.empty(0))
+    out = AbilityPath(np.empty(len(difficulty)), np.empty(0), np.empty(0))
     pieces, correct, unknown = parallel.spans(rows.student_start, PIECES), rows.correct, np.flatnonzero(free)
     low, high = (np.append(np.log(ends), end) for ends, end in zip(zip(*BOUNDS, strict=True), (-1.0, 1.0), strict=True))
     stretch = np.array([1.0, 1.0, 1.0, 1.0, GROWTH])  # of the steps
@@ -157,16 +175,16 @@ def settle(
 
     def loss(point: FloatArray) -> float:
         now = dynamics(point)
-        parallel.run(kernels.trace, [(rows, difficulty, slope, now, *piece, out) for piece in pieces], pool)
+        parallel.run(kernels.trace, [(rows, difficulty, discrimination, now, *piece, out) for piece in pieces], pool)
         p = out.predicted
         return -float(np.log(correct * p + (1.0 - correct) * (1.0 - p)).mean())
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
-        nudges = NUDGE * np.eye(len(point))
-        slopes = [(loss(point + nudge) - loss(point - nudge)) / (2.0 * NUDGE) for nudge in nudges]
-        return loss(point), np.array(slopes)
+        steps = STEP * np.eye(len(point))
+        differences = [(loss(point + step) - loss(point - step)) / (2.0 * STEP) for step in steps]
+        return loss(point), np.array(differences)
 
     first = np.where(unknown == 4, np.array(start)[unknown], np.log(np.maximum(np.array(start)[unknown], 1e-300)))
     with parallel.workers(executor, len(difficulty)) as pool:
-        best = minimise(objective, first / stretch[unknown], steps=30, close=SETTLED)
+        best = minimise(objective, first / stretch[unknown], steps=30, close=CLOSE_ENOUGH)
     return dynamics(best.point)

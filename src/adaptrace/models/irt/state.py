@@ -6,27 +6,48 @@ The steps are those of the batch kernel, run as plain Python: the same bits with
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.kernels.irt import Dynamics
 from adaptrace.models.base import Response
+from adaptrace.models.irt.bank import ItemBank
 
-if TYPE_CHECKING:
-    from adaptrace.models.irt import IRT
+expected, update_terms, moved = plain(kernels.expected), plain(kernels.update_terms), plain(kernels.moved)
 
 
-class Online(NamedTuple):
-    """A bank as plain Python."""
+@dataclass(frozen=True, slots=True)
+class ItemLookup:
+    """What the state of every student looks up of a fitted model, as plain Python.
 
-    items: dict[str, tuple[float, float]]  # difficulty and slope
+    Attributes
+    ----------
+    items
+        Item -> difficulty and discrimination.
+    mean
+        Difficulty of an item that nothing is known of.
+    skills
+        Skill -> what it adds to the difficulty of its items.
+    dynamics
+        How abilities differ and move.
+    """
+
+    items: dict[str, tuple[float, float]]
     mean: float
     skills: dict[str, float]
     dynamics: Dynamics
 
+    @classmethod
+    def of(cls, bank: ItemBank) -> ItemLookup:
+        """The items of a bank."""
+        numbers = zip(bank.difficulty.tolist(), bank.discrimination.tolist(), strict=True)
+        items = dict(zip(bank.items.to_pylist(), numbers, strict=True))
+        return cls(items, bank.mean, dict(zip(bank.skills.to_pylist(), bank.skill.tolist(), strict=True)), bank.dynamics)
+
     def item(self, response: Response) -> tuple[float, float]:
-        """Difficulty and slope of an item; an unknown one is as hard as its skills are."""
+        """Difficulty and discrimination of an item; an unknown one is as hard as its skills are."""
         known = self.items.get(response.item)
         if known is not None:
             return known
@@ -34,9 +55,6 @@ class Online(NamedTuple):
         for skill in response.skills:  # not sum(): its last bit is another one from Python 3.12 on
             added += self.skills.get(skill, 0.0)
         return self.mean + added / len(response.skills), 1.0
-
-
-expected, pull, moved = plain(kernels.expected), plain(kernels.pull), plain(kernels.moved)
 
 
 class IRTState:
@@ -50,8 +68,8 @@ class IRTState:
         Mean and variance of how they differ from it, per skill met.
     """
 
-    def __init__(self, model: IRT, content: Mapping[str, Any] | None = None) -> None:
-        self.model, self.dynamics = model, model.online.dynamics
+    def __init__(self, lookup: ItemLookup, content: Mapping[str, Any] | None = None) -> None:
+        self.lookup, self.dynamics = lookup, lookup.dynamics
         self.ability: tuple[float, float] = (0.0, self.dynamics.spread)
         self.skills: dict[str, tuple[float, float]] = {}
         if content is not None:
@@ -61,25 +79,25 @@ class IRTState:
     def predict(self, response: Response) -> float:
         """P(correct)."""
         mean, variance = self.belief(response.skills)
-        difficulty, slope = self.model.online.item(response)
-        return expected(mean, variance, slope, difficulty)
+        difficulty, discrimination = self.lookup.item(response)
+        return expected(mean, variance, discrimination, difficulty)
 
     def observe(self, response: Response) -> None:
         """Take in one response; the ability and all its skills move."""
         mean, variance = self.belief(response.skills)
-        difficulty, slope = self.model.online.item(response)
-        lean, told = pull(mean, variance, slope, difficulty, response.correct)
+        difficulty, discrimination = self.lookup.item(response)
+        pull, shrink = update_terms(mean, variance, discrimination, difficulty, response.correct)
         share = 1.0 / len(response.skills)
-        self.ability = moved(*self.ability, 1.0, lean, told, 0.0, self.dynamics.drift)
+        self.ability = moved(*self.ability, 1.0, pull, shrink, 0.0, self.dynamics.drift)
         for skill in response.skills:
-            self.skills[skill] = moved(*self._of(skill), share, lean, told, self.dynamics.growth, self.dynamics.skill_drift)
+            self.skills[skill] = moved(*self._of(skill), share, pull, shrink, self.dynamics.growth, self.dynamics.skill_drift)
 
     def belief(self, skills: tuple[str, ...]) -> tuple[float, float]:
         """Mean and variance of the ability on these skills."""
         (mean, variance), share = self.ability, 1.0 / len(skills)
         for skill in skills:
-            own, doubt = self._of(skill)
-            mean, variance = mean + share * own, variance + share * share * doubt
+            own, uncertain = self._of(skill)
+            mean, variance = mean + share * own, variance + share * share * uncertain
         return mean, variance
 
     def _of(self, skill: str) -> tuple[float, float]:

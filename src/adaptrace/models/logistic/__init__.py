@@ -1,5 +1,6 @@
 """Logistic models over features of a history: the model, its fit and the state of a student."""
 
-from adaptrace.models.logistic.model import AFM, DAS3H, PFA, BestLR, Feature, Logistic, Recency
+from adaptrace.models.logistic.features import Feature
+from adaptrace.models.logistic.model import AFM, DAS3H, PFA, BestLR, Logistic, Recency
 
 __all__ = ["AFM", "DAS3H", "PFA", "BestLR", "Feature", "Logistic", "Recency"]

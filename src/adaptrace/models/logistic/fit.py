@@ -1,4 +1,4 @@
-"""The fit of logistic models: one convex climb over a sparse design, the same bits for any number of threads."""
+"""The fit of logistic models: a convex objective over a sparse design, the same bits for any number of threads."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from adaptrace.models.base import Progress
 FloatArray = NDArray[np.float64]
 
 PIECES = 16  # of the rows: as many for any number of threads, so that sums have one order
-STEPS, CLOSE = 500, 1e-8  # of the climb at most; relative gain of the objective at which it ends
-SAMPLED = 50_000  # rows that tell the curvature of weights that meet most of them
+STEPS, CLOSE = 500, 1e-8  # at most; relative gain of the objective at which the descent ends
+SAMPLED = 50_000  # rows from which the curvature of weights that meet most of them is found
 DENSE = 1200  # weights whose pairs are all looked at
 FLOOR = 1e-6  # curvature of a weight that nothing else holds
 LIKELY = 30.0  # steps: nobody knows how many it takes, and progress never goes back
 
 
-class Climbed(NamedTuple):
+class FittedWeights(NamedTuple):
     """What :func:`fit_weights` found."""
 
     weights: FloatArray  # (n_weights,)
@@ -34,8 +34,8 @@ class Climbed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scale:
-    """A change of variables in which the objective is about as steep in every direction.
+class Scaling:
+    """A change of variables in which the gradient of the objective is about as large in every direction.
 
     The weights that a response meets together are correlated, so each block is turned by the root of its curvature.
     """
@@ -44,26 +44,26 @@ class Scale:
     roots: Sequence[FloatArray]  # of each block, (n_names, features, features): upper roots of the curvature
 
     @classmethod
-    def of(cls, design: Design, blocks: Sequence[Block], chance: float, penalty: FloatArray) -> Scale:
+    def of(cls, design: Design, blocks: Sequence[Block], chance: float, penalty: FloatArray) -> Scaling:
         """The curvature where every P(correct) is ``chance``."""
-        spread, step, roots = chance * (1.0 - chance), 1 + (len(design.start) - 1) // SAMPLED, []
+        variance, step, roots = chance * (1.0 - chance), 1 + (len(design.start) - 1) // SAMPLED, []
         for block in blocks:
-            curve = np.zeros((block.names, block.features, block.features))
-            kernels.moments(design, block, step if block.names == 1 else 1, curve)
-            curve *= spread
+            information = np.zeros((block.names, block.features, block.features))
+            kernels.moments(design, block, step if block.names == 1 else 1, information)
+            information *= variance
             diagonal, own = np.arange(block.features), penalty[_part(block)].reshape(block.features, block.names).T
-            curve[:, diagonal, diagonal] += own + FLOOR * (1.0 + curve[:, diagonal, diagonal])
-            kernels.roots(curve)
-            roots.append(curve)
+            information[:, diagonal, diagonal] += own + FLOOR * (1.0 + information[:, diagonal, diagonal])
+            kernels.roots(information)
+            roots.append(information)
         return cls(blocks, roots)
 
     def weights(self, point: FloatArray) -> FloatArray:
         """The weights at a point."""
         return self._solved(kernels.solve, point)
 
-    def gradient(self, slope: FloatArray) -> FloatArray:
+    def gradient(self, gradient: FloatArray) -> FloatArray:
         """The gradient in the point, of that in the weights."""
-        return self._solved(kernels.solve_turned, slope)
+        return self._solved(kernels.solve_turned, gradient)
 
     def _solved(self, how: Callable[[FloatArray, FloatArray], None], vector: FloatArray) -> FloatArray:
         out = vector.copy()
@@ -92,7 +92,7 @@ def fit_weights(
     *,
     executor: Executor | None = None,
     progress: Progress | None = None,
-) -> Climbed:
+) -> FittedWeights:
     """Weights of the highest penalised likelihood, by L-BFGS (Liu & Nocedal, 1989).
 
     Parameters
@@ -109,22 +109,22 @@ def fit_weights(
         As for every fit.
     """
     rate = (correct.sum() + 0.5) / (len(correct) + 1.0)
-    scale = Scale.of(design, together(blocks), rate, penalty)
+    scaling = Scaling.of(design, together(blocks), rate, penalty)
     pieces = [(first, last) for first, last in parallel.ranges(len(correct), PIECES) if first < last]
-    slopes = np.zeros((len(pieces), len(penalty)))
+    gradients = np.zeros((len(pieces), len(penalty)))
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
-        weights = scale.weights(point)
-        work = [(design, correct, weights, *piece, out) for piece, out in zip(pieces, slopes, strict=True)]
-        loss = sum(parallel.run(kernels.slope, work, pool))
-        return loss + 0.5 * float((penalty * weights**2).sum()), scale.gradient(slopes.sum(axis=0) + penalty * weights)
+        weights = scaling.weights(point)
+        work = [(design, correct, weights, *piece, out) for piece, out in zip(pieces, gradients, strict=True)]
+        loss = sum(parallel.run(kernels.loss_and_gradient, work, pool))
+        return loss + 0.5 * float((penalty * weights**2).sum()), scaling.gradient(gradients.sum(axis=0) + penalty * weights)
 
-    def told(step: int) -> None:
+    def report(step: int) -> None:
         if progress is not None:
             progress(step / (step + LIKELY))
 
     with parallel.workers(executor, len(correct)) as pool:
-        best = minimise(objective, np.zeros(len(penalty)), steps=STEPS, close=CLOSE, told=told)
+        best = minimise(objective, np.zeros(len(penalty)), steps=STEPS, close=CLOSE, report=report)
     if progress is not None:
         progress(1.0)
-    return Climbed(scale.weights(best.point), best.value)
+    return FittedWeights(scaling.weights(best.point), best.value)

@@ -6,16 +6,16 @@ The steps are those of the batch kernels, run as plain Python: the same bits wit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from adaptrace.data.log import DAY
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels.compile import plain
-from adaptrace.kernels.logistic import Design, Memory, Plan
+from adaptrace.kernels.logistic import Design, FeaturePlan, Memory
 from adaptrace.models.base import Response
-
-if TYPE_CHECKING:
-    from adaptrace.models.logistic import Logistic
+from adaptrace.models.logistic.features import values_per_skill
+from adaptrace.models.logistic.weights import Weights
 
 meet, values, practise = plain(kernels.meet), plain(kernels.values), plain(kernels.practise)
 chance, logit_of = plain(kernels.chance), plain(kernels.logit_of)
@@ -23,15 +23,38 @@ chance, logit_of = plain(kernels.chance), plain(kernels.logit_of)
 ME = 0  # the owner of every slot
 
 
-class Online(NamedTuple):
-    """A fitted logistic model as plain Python."""
+@dataclass(frozen=True, slots=True)
+class WeightLookup:
+    """What the state of every student looks up of a fitted model, as plain Python.
 
-    plan: Plan  # of lists
+    Attributes
+    ----------
+    plan
+        The features, as lists.
+    weights
+        As in :attr:`Weights.values`.
+    items, skills, students
+        Name -> the place of its weights.
+    several
+        How many features have a value for each skill of an event.
+    """
+
+    plan: FeaturePlan
     weights: list[float]
     items: dict[str, int]
     skills: dict[str, int]
     students: dict[str, int]
-    several: int  # how many features have a value for each skill of an event
+    several: int
+
+    @classmethod
+    def of(cls, plan: FeaturePlan, weights: Weights) -> WeightLookup:
+        """The plan and the weights of a model."""
+        lists = FeaturePlan(*(values.tolist() for values in plan))
+        items, skills, students = (
+            {name: code for code, name in enumerate(names.to_pylist())}
+            for names in (weights.items, weights.skills, weights.students)
+        )
+        return cls(lists, weights.values.tolist(), items, skills, students, values_per_skill(plan))
 
 
 class Slots(dict[Any, Any]):
@@ -63,8 +86,8 @@ class LogisticState:
         How many responses there were, and slots in them; days since 1970 of the last one, where the model needs time.
     """
 
-    def __init__(self, model: Logistic, name: str = "", content: Mapping[str, Any] | None = None) -> None:
-        self.online, self.student = model.online, model.online.students.get(name, -1)
+    def __init__(self, lookup: WeightLookup, name: str = "", content: Mapping[str, Any] | None = None) -> None:
+        self.lookup, self.student = lookup, lookup.students.get(name, -1)
         self.memory = Memory(*(Slots() for _ in Memory._fields))
         self.place, self.entry, self.now = 0, 0, 0.0
         if content is not None:
@@ -74,18 +97,18 @@ class LogisticState:
 
     def predict(self, response: Response, given: Sequence[float] = ()) -> float:
         """P(correct), with what features have as ``times``."""
-        plan, slot = self.online.plan, self._slots(response)
-        size = len(plan.of) + self.online.several * (len(response.skills) - 1)
+        plan, slot = self.lookup.plan, self._slots(response)
+        size = len(plan.of) + self.lookup.several * (len(response.skills) - 1)
         design = Design([0, size], [0] * size, [0.0] * size)
-        skills = (self.online.skills.get(skill, -1) for skill in response.skills)
-        code = [self.student, self.online.items.get(response.item, -1), *skills]
+        skills = (self.lookup.skills.get(skill, -1) for skill in response.skills)
+        code = [self.student, self.lookup.items.get(response.item, -1), *skills]
         memory = Memory(*map(Overlay, self.memory))
         values(plan, memory, slot, code, given, ME, self.place, self._day(response), design, 0)
-        return chance(logit_of(design, self.online.weights, 0))
+        return chance(logit_of(design, self.lookup.weights, 0))
 
     def observe(self, response: Response) -> None:
         """Take in one response."""
-        plan, slot = self.online.plan, self._slots(response)
+        plan, slot = self.lookup.plan, self._slots(response)
         for each in slot:
             meet(self.memory, each, ME, len(plan.rates), len(plan.windows))
         self.now = self._day(response)
@@ -100,7 +123,7 @@ class LogisticState:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, exact to the last bit."""
-        memory = {name: [[_plain(key), value] for key, value in kept.items()] for name, kept in self.memory._asdict().items()}
+        memory = {name: [[_plain(key), value] for key, value in part.items()] for name, part in self.memory._asdict().items()}
         return {"place": self.place, "entry": self.entry, "now": self.now, "memory": memory}
 
 

@@ -1,28 +1,28 @@
-"""Durable homes of events and students' states; all follow :class:`~adaptrace.tutor.store.base.Store`."""
+"""Stores of events and students' states; all follow :class:`~adaptrace.tutor.store.base.Store`."""
 
 from __future__ import annotations
 
 import os
 from typing import Literal
 
-from adaptrace.tutor.store.base import Change, Decision, Event, Kept, Store
+from adaptrace.tutor.store.base import Change, Decision, Event, Store, StoredState
 from adaptrace.tutor.store.memory import MemoryStore
 from adaptrace.tutor.store.sqlite import SQLiteStore
 from adaptrace.tutor.store.urls import is_server
 
-__all__ = ["Change", "Decision", "Event", "Kept", "MemoryStore", "SQLiteStore", "Store", "open_store"]
+__all__ = ["Change", "Decision", "Event", "MemoryStore", "SQLiteStore", "Store", "StoredState", "open_store"]
 
 
-def open_store(url: str | os.PathLike[str], durability: Literal["normal", "full"] = "normal") -> Store:
+def open_store(url: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:
     """Open a store, or make one.
 
     Parameters
     ----------
     url
-        A path or ``sqlite:///path``: a file; ``memory:``: nothing durable; ``postgresql://...``, also as SQLAlchemy
-        (``postgresql+psycopg://...``) or libpq (``host=... dbname=...``) write it: a server's database.
+        A file: a path or ``sqlite:///path``. The memory of this process: ``memory:``. A server's database:
+        ``postgresql://...``, or as SQLAlchemy (``postgresql+psycopg://...``) or libpq (``host=... dbname=...``) write it.
     durability
-        Of a file: ``"normal"``, what was written survives the end of the process; ``"full"``, also a power cut.
+        Of a file: what was written survives the end of the process (``"normal"``), or a power cut too (``"full"``).
 
     Raises
     ------
@@ -44,4 +44,4 @@ def open_store(url: str | os.PathLike[str], durability: Literal["normal", "full"
 
         store: Store = PostgresStore(place)
         return store
-    return SQLiteStore(place, durability)
+    return SQLiteStore(place, durability=durability)

@@ -1,11 +1,11 @@
-"""What a tutor keeps, and the small protocol that every store follows.
+"""What a tutor stores, and the protocol that every store follows.
 
-The event log is the truth; a student's state is a cache of it, written in the same transaction. Stores know nothing of
+The events are the truth; a student's state is a cache of them, written in the same transaction. Stores know nothing of
 models: a state is text to them, with the fingerprint of the model that made it. A student's events are in the order of
 (``moment``, ``event_id``), so that order does not depend on which arrived first.
 
 Writers are optimistic: a :class:`Change` says from which version of the student it was made, and does not apply if
-the student has moved on since, in this process or another.
+the student was changed since, in this process or another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from adaptrace.errors import StoreError
+from adaptrace.data import schema
+from adaptrace.errors import UnreadableEventError
 
 
 class Event(NamedTuple):
@@ -29,7 +30,7 @@ class Event(NamedTuple):
     moment: int  # microseconds since 1970, UTC
     group: str = ""  # the student's class or school then
     decision: str = ""  # the id of the decision that it answers, if any
-    retracted: bool = False  # kept so that a second delivery is known, but counts no more
+    retracted: bool = False  # it stays, so that a second delivery is recognised
 
 
 def event_of(row: Sequence[Any], skills: tuple[str, ...], place: str) -> Event:
@@ -37,25 +38,31 @@ def event_of(row: Sequence[Any], skills: tuple[str, ...], place: str) -> Event:
 
     Raises
     ------
-    StoreError
-        If something else stands where a text, a number or names should be; it names the event.
+    UnreadableEventError
+        If something else stands where a text, a number or names should be.
     """
     student, moment, event_id, item, _, kind, correct, group, decision, retracted = row
     are_texts = type(student) is type(event_id) is type(item) is type(kind) is type(group) is type(decision) is str
     if not (are_texts and skills and type(moment) is int and type(correct) is float and 0.0 <= correct <= 1.0):
-        raise StoreError(f"{place}: event_id '{event_id}': cannot be read: its row is damaged; restore a snapshot")
+        raise UnreadableEventError(place, str(event_id))
     return Event(event_id, student, item, skills, kind, correct, moment, group, decision, bool(retracted))
 
 
+def describe(event: Event) -> str:
+    """What an event says, for a message; without the student's name, which does not belong into a log."""
+    time = schema.EPOCH + event.moment * schema.MICROSECOND
+    return f"{event.item}, {event.kind} {event.correct:g} on {' and '.join(event.skills)} at {time.isoformat()}"
+
+
 def skills_of(found: object) -> tuple[str, ...]:
-    """The names of an event's skills, as a durable store read them; none if they are anything else."""
+    """The names of an event's skills, as a durable store read them; an empty tuple if they are anything else."""
     return tuple(found) if isinstance(found, list) and all(isinstance(name, str) for name in found) else ()
 
 
-class Kept(NamedTuple):
+class StoredState(NamedTuple):
     """A student's state as it is stored."""
 
-    version: int  # one more with every write; of a student who comes again after being forgotten, one never used before
+    version: int  # one more with every write; after a student was forgotten, one that was never used before
     model: str  # fingerprint of the model that made the state
     state: str
 
@@ -68,11 +75,11 @@ class Change(NamedTuple):
     model: str
     state: str
     events: tuple[Event, ...] = ()  # new ones
-    retracted: tuple[str, ...] = ()  # ids of stored events of this student that count no more
+    retracted: tuple[str, ...] = ()  # ids of stored events of this student
 
 
 class Decision(NamedTuple):
-    """A recommendation that was made, kept on request."""
+    """A recommendation that was recorded."""
 
     decision_id: str
     student: str
@@ -89,31 +96,31 @@ class Store(Protocol):
     Attributes
     ----------
     keeps_states
-        Whether states are worth writing: a store that is gone with the process makes them from its events again.
+        Whether states are stored: a store that is lost with the process makes them from its events again.
     """
 
     keeps_states: bool
 
     def version(self, student: str) -> int:
-        """Of the student's stored state; 0 if there is none."""
+        """The version of the student's stored state; 0 if there is none."""
 
-    def load(self, student: str) -> Kept | None:
-        """The student's state, if the store knows the student."""
+    def load(self, student: str) -> StoredState | None:
+        """The student's stored state; None if there is none."""
 
-    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, Kept]]:
-        """The states of these students, as far as they are known, or of all; ordered by name, in bounded memory."""
+    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
+        """The stored states of these students, or of all; ordered by name, in bounded memory."""
 
     def students(self) -> list[str]:
         """Names of all students, sorted."""
 
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
-        """Those of the events that are stored, retracted ones too."""
+        """The stored events of these ids, retracted ones too."""
 
     def events(self, student: str | None = None) -> Iterator[Event]:
-        """Events that count, of one student or of all: by student, moment and event_id; in bounded memory."""
+        """Events that are not retracted, of one student or of all: by student, moment and event_id; in bounded memory."""
 
     def retracted(self) -> Iterator[Event]:
-        """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
+        """Retracted events of all students: by student, moment and event_id; in bounded memory."""
 
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """Apply all changes, of different students, in one transaction, or none.
@@ -121,39 +128,39 @@ class Store(Protocol):
         Returns
         -------
         tuple of str
-            The students whose change does not apply any more, because their version moved on or an ``event_id`` is taken: then
-            nothing was written. Empty: everything is durable.
+            The students whose change does not apply any more, since their version moved on or an ``event_id`` is stored
+            already: then nothing was written. Empty: everything is durable.
         """
 
     def forget(self, student: str) -> int:
         """Remove a student's events, state and decisions; how many events there were."""
 
     def decide(self, decisions: Iterable[Decision]) -> None:
-        """Keep decisions."""
+        """Store decisions; of two with one id, the first."""
 
     def decided(self, decision_id: str) -> Decision | None:
-        """The decision of that id, if it is kept."""
+        """The decision of that id; None if there is none."""
 
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
-        """Kept decisions, of one student or of all: by student, moment and id."""
+        """Decisions of one student or of all: by student, moment and id."""
 
     def exposures(self) -> tuple[int, dict[str, int]]:
         """How many recommendations were counted, and how many of each item."""
 
     def expose(self, items: Sequence[str], rate: float) -> tuple[str, ...]:
-        """Count one recommendation of each item, unless one is shown too often: the exposure cap of adaptive tests.
+        """Count one recommendation of each item, unless an item is shown too often: the exposure cap of adaptive tests.
 
-        An item may be counted while its count is below 1 + ``rate`` times all that were counted before this call. Holds under
-        any load, across processes.
+        An item is counted while its count is below 1 + ``rate`` times the count of all items before this call, whatever other
+        threads and processes do.
 
         Returns
         -------
         tuple of str
-            The items over their share: then nothing was counted. Empty: all were counted.
+            The items that are shown too often: then nothing was counted. Empty: all were counted.
         """
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy as an SQLite store, whole or not at all, while others go on reading and writing."""
 
     def close(self) -> None:
-        """Let go of files and connections; a second call does nothing."""
+        """Close files and connections; a second call does nothing."""

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-Work = Callable[[], tuple[str, ...]]  # what it returns says why it does not apply; empty: it is to be committed
+Work = Callable[[], tuple[str, ...]]  # returns why it does not apply; empty: commit it
 
 
-class Job:
-    """Work of one thread, and what came of it."""
+class PendingWrite:
+    """The work of one thread, and its result."""
 
     __slots__ = ("error", "gate", "is_done", "leads", "result", "work")
 
@@ -18,77 +18,77 @@ class Job:
         self.work, self.is_done, self.leads = work, False, False
         self.result: tuple[str, ...] = ()
         self.error: BaseException | None = None
-        self.gate: threading.Lock | None = None  # held until it is done or its thread shall lead; None: leads at once
+        self.gate: threading.Lock | None = None  # held until it is done, or until its thread leads; None: leads at once
 
-    def go(self) -> None:
-        """Let its thread go on."""
+    def wake(self) -> None:
+        """Wake its thread."""
         if self.gate:
             self.gate.release()
 
 
-class Commits:
-    """Gives the work of all threads that wait to one of them, which leads: it runs all of it in one transaction."""
+class GroupCommit:
+    """Lets one of the threads that wait lead: it runs the work of all of them in one transaction."""
 
-    def __init__(self, run: Callable[[Sequence[Job]], None], patience: float) -> None:
-        self._run, self._patience, self._door = run, patience, threading.Lock()
-        self._pending: list[Job] = []
+    def __init__(self, run: Callable[[Sequence[PendingWrite]], None], patience: float) -> None:
+        self._run, self._patience, self._lock = run, patience, threading.Lock()
+        self._pending: list[PendingWrite] = []
         self._is_led = False
-        self._enough = threading.Event()  # as many wait as were served last
-        self._last, self._seconds = 1, 0.0  # how many jobs the last transaction had, and how long it took
+        self._enough = threading.Event()  # set when as many threads wait as the last transaction had
+        self._last, self._seconds = 1, 0.0  # how many writes the last transaction had, and how long it took
 
     def do(self, work: Work) -> tuple[str, ...]:
         """Wait until the work is committed, or does not apply."""
-        job = Job(work)
-        with self._door:
-            self._pending.append(job)
+        write = PendingWrite(work)
+        with self._lock:
+            self._pending.append(write)
             if len(self._pending) >= self._last:
                 self._enough.set()
             if self._is_led:
-                job.gate = threading.Lock()
-                job.gate.acquire()
-            job.leads = not self._is_led
+                write.gate = threading.Lock()
+                write.gate.acquire()
+            write.leads = not self._is_led
             self._is_led = True
         try:
-            if job.gate:
-                job.gate.acquire()
-            if not job.is_done:
+            if write.gate:
+                write.gate.acquire()
+            if not write.is_done:
                 self._gather()
         except BaseException:  # Ctrl-C: others must not wait for a leader that is gone
-            self._leave(job)
+            self._leave(write)
             raise
-        if not job.is_done:
+        if not write.is_done:
             self._lead()
-        if job.error:
-            raise job.error
-        return job.result
+        if write.error:
+            raise write.error
+        return write.result
 
-    def _leave(self, job: Job) -> None:
-        with self._door:
-            if job in self._pending:
-                self._pending.remove(job)
-            if job.leads and not job.is_done:
+    def _leave(self, write: PendingWrite) -> None:
+        with self._lock:
+            if write in self._pending:
+                self._pending.remove(write)
+            if write.leads and not write.is_done:
                 self._pass_on()
 
     def _lead(self) -> None:
-        with self._door:
-            jobs, self._pending = self._pending, []
+        with self._lock:
+            writes, self._pending = self._pending, []
         start = time.perf_counter()
         try:
-            self._run(jobs)
+            self._run(writes)
         finally:
-            self._last, self._seconds = len(jobs), min(time.perf_counter() - start, self._patience)
-            for job in jobs:
-                job.is_done = True
-                job.go()
-            with self._door:
+            self._last, self._seconds = len(writes), min(time.perf_counter() - start, self._patience)
+            for write in writes:
+                write.is_done = True
+                write.wake()
+            with self._lock:
                 self._pass_on()
 
     def _gather(self) -> None:
-        """Wait for those who were served last, who often come again at once, but no longer than serving them took.
+        """Wait for the threads of the last transaction, which often write again at once, but no longer than it took.
 
-        Else the first of them to come again would lead alone, and the others wait for a second transaction.
+        Otherwise the first of them would lead alone, and the others would wait for a second transaction.
         """
-        with self._door:
+        with self._lock:
             if len(self._pending) >= self._last:
                 return
             self._enough.clear()
@@ -98,4 +98,4 @@ class Commits:
         self._is_led = bool(self._pending)
         if self._pending:
             self._pending[0].leads = True
-            self._pending[0].go()
+            self._pending[0].wake()

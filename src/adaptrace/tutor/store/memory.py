@@ -1,4 +1,4 @@
-"""A store in the memory of one process: for tests, simulations and trials; what it holds ends with the process."""
+"""A store in the memory of one process, for tests and simulations; its content is lost when the process ends."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from adaptrace.errors import StoreError
-from adaptrace.tutor.store.base import Change, Decision, Event, Kept
-from adaptrace.tutor.store.sqlite import copy
+from adaptrace.tutor.store.base import Change, Decision, Event, StoredState
+from adaptrace.tutor.store.snapshot import copy
 
 Thing = TypeVar("Thing", Event, Decision)
 Order = defaultdict[str, list[tuple[int, str]]]  # of each student: (moment, id), sorted
@@ -34,7 +34,7 @@ class MemoryStore:
     >>> store.write([Change("Ada", 0, "model", "state", (Event("e1", "Ada", "q1", ("halves",), "practice", 1.0, 0),))])
     ()
     >>> store.load("Ada")
-    Kept(version=1, model='model', state='state')
+    StoredState(version=1, model='model', state='state')
     >>> [event.item for event in store.events("Ada")]
     ['q1']
     """
@@ -43,7 +43,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[str, Kept] = {}
+        self._states: dict[str, StoredState] = {}
         self._events: dict[str, Event] = {}
         self._counting: Order = defaultdict(list)
         self._retracted: Order = defaultdict(list)
@@ -57,54 +57,54 @@ class MemoryStore:
     # ---- reading ------------------------------------------------------------
 
     def version(self, student: str) -> int:
-        """Of the student's stored state; 0 if there is none."""
-        kept = self.load(student)
-        return kept.version if kept else 0
+        """The version of the student's stored state; 0 if there is none."""
+        state = self.load(student)
+        return state.version if state else 0
 
-    def load(self, student: str) -> Kept | None:
-        """The student's state, if the store knows the student."""
+    def load(self, student: str) -> StoredState | None:
+        """The student's stored state; None if there is none."""
         self._check_open()
-        return self._kept.get(student)
+        return self._states.get(student)
 
-    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, Kept]]:
-        """The states of these students, as far as they are known, or of all; ordered by name."""
+    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
+        """The stored states of these students, or of all; ordered by name."""
         for student in self.students() if students is None else sorted(set(students)):
-            kept = self.load(student)
-            if kept:
-                yield student, kept
+            state = self.load(student)
+            if state:
+                yield student, state
 
     def students(self) -> list[str]:
         """Names of all students, sorted."""
         with self._lock:
             self._check_open()
-            return sorted(self._kept)
+            return sorted(self._states)
 
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
-        """Those of the events that are stored, retracted ones too."""
+        """The stored events of these ids, retracted ones too."""
         with self._lock:
             self._check_open()
             return {event_id: self._events[event_id] for event_id in event_ids if event_id in self._events}
 
     def events(self, student: str | None = None) -> Iterator[Event]:
-        """Events that count, of one student or of all: by student, moment and event_id."""
+        """Events that are not retracted, of one student or of all: by student, moment and event_id."""
         return self._ordered(self._events, self._counting, student)
 
     def retracted(self) -> Iterator[Event]:
-        """Events that count no more: by student, moment and event_id."""
+        """Retracted events: by student, moment and event_id."""
         return self._ordered(self._events, self._retracted, None)
 
     def decided(self, decision_id: str) -> Decision | None:
-        """The decision of that id, if it is kept."""
+        """The decision of that id; None if there is none."""
         with self._lock:
             self._check_open()
             return self._decisions.get(decision_id)
 
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
-        """Kept decisions, of one student or of all: by student, moment and id."""
+        """Decisions of one student or of all: by student, moment and id."""
         return self._ordered(self._decisions, self._decided, student)
 
     def _ordered(self, things: dict[str, Thing], order: Order, student: str | None) -> Iterator[Thing]:
-        """Student by student, so that nobody waits for the caller."""
+        """Student by student: no lock is held while the caller works."""
         for name in self._names(order) if student is None else (student,):
             with self._lock:
                 self._check_open()
@@ -125,13 +125,7 @@ class MemoryStore:
     # ---- writing ------------------------------------------------------------
 
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
-        """Apply all changes in one transaction, or none.
-
-        Returns
-        -------
-        tuple of str
-            The students whose change does not apply any more: then nothing was written.
-        """
+        """Apply all changes in one transaction, or none; the students whose change does not apply any more."""
         with self._lock:
             self._check_open()
             call = _Call({}, {}, set())
@@ -142,20 +136,20 @@ class MemoryStore:
             return stale
 
     def _applies(self, change: Change, call: _Call) -> bool:
-        kept = self._kept.get(change.student)
-        if call.versions.get(change.student, kept.version if kept else 0) != change.version:
+        state = self._states.get(change.student)
+        if call.versions.get(change.student, state.version if state else 0) != change.version:
             return False
         call.versions[change.student] = change.version + 1
-        fine = True
+        applies = True
         for event in change.events:
-            fine &= event.event_id not in self._events and event.event_id not in call.students
+            applies &= event.event_id not in self._events and event.event_id not in call.students
             call.students.setdefault(event.event_id, event.student)
             if event.retracted:
                 call.retracted.add(event.event_id)
         for event_id in change.retracted:
-            fine &= self._counts(event_id, change.student, call)
+            applies &= self._counts(event_id, change.student, call)
             call.retracted.add(event_id)
-        return fine
+        return applies
 
     def _counts(self, event_id: str, student: str, call: _Call) -> bool:
         """Whether it is an event of the student that is not retracted."""
@@ -165,7 +159,7 @@ class MemoryStore:
 
     def _apply(self, change: Change) -> None:
         version = change.version + 1 if change.version else self._first_version
-        self._kept[change.student] = Kept(version, change.model, change.state)
+        self._states[change.student] = StoredState(version, change.model, change.state)
         for event in change.events:
             self._events[event.event_id] = event
             order = self._retracted if event.retracted else self._counting
@@ -185,12 +179,12 @@ class MemoryStore:
                 del self._events[event_id]
             for _, decision_id in self._decided.pop(student, []):
                 del self._decisions[decision_id]
-            left = self._kept.pop(student, None)
+            left = self._states.pop(student, None)
             self._first_version = max(self._first_version, 1 + left.version if left else 1)
             return len(gone)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
-        """Keep decisions; of two with one id, the first."""
+        """Store decisions; of two with one id, the first."""
         with self._lock:
             self._check_open()
             for decision in decisions:
@@ -199,13 +193,7 @@ class MemoryStore:
                     insort(self._decided[decision.student], (decision.moment, decision.decision_id))
 
     def expose(self, items: Sequence[str], rate: float) -> tuple[str, ...]:
-        """Count one recommendation of each item, unless one is shown too often.
-
-        Returns
-        -------
-        tuple of str
-            The items whose count is not below 1 + ``rate`` times all that were counted: then nothing was counted.
-        """
+        """Count one recommendation of each item, unless an item is shown too often; the items that are."""
         with self._lock:
             self._check_open()
             shown, most = tuple(dict.fromkeys(items)), 1 + rate * self._exposed
@@ -225,24 +213,24 @@ class MemoryStore:
         OutputError
             If there is a file already, or it cannot be written.
         """
-        copy(self._twin(), path)
+        copy(self._copied(), path)
 
-    def _twin(self) -> MemoryStore:
+    def _copied(self) -> MemoryStore:
         """A store that holds what this one holds now."""
-        twin = MemoryStore()
+        copied = MemoryStore()
         with self._lock:
             self._check_open()
-            twin._kept, twin._events, twin._decisions = dict(self._kept), dict(self._events), dict(self._decisions)
+            copied._states, copied._events, copied._decisions = dict(self._states), dict(self._events), dict(self._decisions)
             for name in ("_counting", "_retracted", "_decided"):
-                setattr(twin, name, defaultdict(list, {key: list(row) for key, row in getattr(self, name).items()}))
-            twin._exposures, twin._exposed = dict(self._exposures), self._exposed
-        return twin
+                setattr(copied, name, defaultdict(list, {key: list(row) for key, row in getattr(self, name).items()}))
+            copied._exposures, copied._exposed = dict(self._exposures), self._exposed
+        return copied
 
     def close(self) -> None:
         """Forget everything; a second call does nothing."""
         with self._lock:
             self._closed = True
-            for things in (self._kept, self._events, self._counting, self._retracted, self._decisions, self._decided):
+            for things in (self._states, self._events, self._counting, self._retracted, self._decisions, self._decided):
                 things.clear()
 
     def _check_open(self) -> None:

@@ -10,148 +10,31 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
 from adaptrace.kernels.parallel import batches
-from adaptrace.tutor.store.base import Change, Decision, Event, Kept, event_of, skills_of
-from adaptrace.tutor.store.sqlite import copy
-from adaptrace.tutor.store.urls import hide, libpq_url, redacted
+from adaptrace.tutor.store.base import Change, Decision, Event, StoredState, event_of, skills_of
+from adaptrace.tutor.store.postgres_connection import INSTALLED, WAIT_S, understood
+from adaptrace.tutor.store.postgres_schema import migrate
+from adaptrace.tutor.store.snapshot import copy
 
-try:
+if INSTALLED:
     import psycopg
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-    class _Connection(psycopg.Connection[tuple[Any, ...]]):
-        """What connects, for the pool as well: its errors, which the pool logs, show no password."""
-
-        @classmethod
-        def connect(cls, conninfo: str = "", **options: Any) -> _Connection:
-            try:
-                return super().connect(conninfo, **options)
-            except Exception as error:
-                hide(error, _secrets(conninfo))
-                raise
-except ImportError:  # an extra: told when a store is opened
-    INSTALLED = False
-else:
-    INSTALLED = True
+    from adaptrace.tutor.store.postgres_connection import QuietConnection
 
 if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[Any, ...]]
 
 T = TypeVar("T")
 
-WAIT_S = 5  # for a connection, at most
 CONNECTIONS = 10  # of one store, at most
-ATTEMPTS = 5  # at a transaction that the server ends for the sake of another
+ATTEMPTS = 5  # at a transaction that the server ends in favour of another
 PAGE = 500  # rows held at a time
 NEVER = -1  # no student's version
-LOCK = 0x61646170747261  # "adaptra": the advisory lock of those who create or migrate
-
-# the n-th brings schema n to n + 1; never edit one that was released
-MIGRATIONS = (
-    """
-    CREATE TABLE adaptrace_store (
-        schema integer NOT NULL,
-        first_version bigint NOT NULL  -- of the next new student: none that a forgotten one had
-    );
-    INSERT INTO adaptrace_store VALUES (0, 1);
-    CREATE TABLE adaptrace_students (
-        student text COLLATE "C" PRIMARY KEY,
-        version bigint NOT NULL,
-        model text NOT NULL,
-        state text NOT NULL
-    ) WITH (fillfactor = 70);  -- room for the next version on the same page
-    CREATE TABLE adaptrace_events (
-        event_id text COLLATE "C" PRIMARY KEY,
-        student text COLLATE "C" NOT NULL,
-        item text NOT NULL,
-        skills jsonb NOT NULL,
-        kind text NOT NULL,
-        correct double precision NOT NULL,
-        moment bigint NOT NULL,
-        "group" text NOT NULL,
-        decision text NOT NULL,
-        retracted boolean NOT NULL
-    );
-    CREATE INDEX adaptrace_events_in_order ON adaptrace_events (student, moment, event_id);
-    CREATE INDEX adaptrace_events_retracted ON adaptrace_events (student, moment, event_id) WHERE retracted;
-    CREATE TABLE adaptrace_decisions (
-        decision_id text COLLATE "C" PRIMARY KEY,
-        student text COLLATE "C" NOT NULL,
-        moment bigint NOT NULL,
-        content text NOT NULL
-    );
-    CREATE INDEX adaptrace_decisions_in_order ON adaptrace_decisions (student, moment, decision_id);
-    CREATE TABLE adaptrace_exposures (item text COLLATE "C" PRIMARY KEY, shown bigint NOT NULL);
-    CREATE TABLE adaptrace_exposed (total bigint NOT NULL);
-    INSERT INTO adaptrace_exposed VALUES (0);
-
-    CREATE FUNCTION adaptrace_write(moves jsonb, events jsonb, retractions jsonb) RETURNS SETOF text LANGUAGE plpgsql
-    -- plans made on small tables serve large ones; what they seem to cost must not start the compiler
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-    AS $$
-    BEGIN
-        PERFORM FROM adaptrace_students AS s
-            WHERE s.student = ANY (ARRAY(SELECT m ->> 'student' FROM jsonb_array_elements(moves) AS m))
-            ORDER BY s.student FOR UPDATE;
-        RETURN QUERY
-            SELECT m.student FROM jsonb_to_recordset(moves) AS m (student text, since bigint)
-            LEFT JOIN adaptrace_students AS s ON s.student = m.student WHERE m.since <> coalesce(s.version, 0)
-            UNION SELECT n.student FROM jsonb_to_recordset(events) AS n (event_id text, student text)
-            JOIN adaptrace_events AS e ON e.event_id = n.event_id
-            UNION SELECT r.student FROM jsonb_to_recordset(retractions) AS r (event_id text, student text)
-            LEFT JOIN adaptrace_events AS e ON e.event_id = r.event_id AND e.student = r.student AND NOT e.retracted
-            WHERE e.event_id IS NULL;
-        IF FOUND THEN RETURN; END IF;
-        INSERT INTO adaptrace_students SELECT m.student, s.first_version - 1 + m.version, m.model, m.state
-            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text),
-                adaptrace_store AS s
-            WHERE m.since = 0 ORDER BY m.student;
-        UPDATE adaptrace_students AS s SET version = m.version, model = m.model, state = m.state
-            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text)
-            WHERE s.student = m.student AND m.since > 0;
-        INSERT INTO adaptrace_events SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_events, events) ORDER BY event_id;
-        UPDATE adaptrace_events AS e SET retracted = true
-            FROM jsonb_to_recordset(retractions) AS r (event_id text) WHERE e.event_id = r.event_id;
-    END $$;
-    CREATE FUNCTION adaptrace_expose(items text[], rate double precision) RETURNS SETOF text LANGUAGE plpgsql
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-    AS $$
-    DECLARE
-        counted bigint;
-    BEGIN
-        SELECT total INTO counted FROM adaptrace_exposed FOR UPDATE;
-        RETURN QUERY SELECT i.item FROM unnest(items) WITH ORDINALITY AS i (item, place)
-            JOIN adaptrace_exposures AS e ON e.item = i.item WHERE e.shown >= 1 + rate * counted ORDER BY i.place;
-        IF FOUND THEN RETURN; END IF;
-        INSERT INTO adaptrace_exposures AS e SELECT i.item, 1 FROM unnest(items) AS i (item)
-        ON CONFLICT (item) DO UPDATE SET shown = e.shown + 1;
-        UPDATE adaptrace_exposed SET total = total + cardinality(items);
-    END $$;
-    """,
-    """
-    CREATE FUNCTION adaptrace_forget(name text) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
-    DECLARE
-        left_version bigint;
-        removed bigint;
-    BEGIN
-        -- a student without a row gets one until the end: whoever writes a first event waits at its key
-        INSERT INTO adaptrace_students AS s VALUES (name, 0, '', '')
-            ON CONFLICT (student) DO UPDATE SET version = s.version RETURNING s.version INTO left_version;
-        UPDATE adaptrace_store SET first_version = 1 + left_version WHERE first_version <= left_version;
-        DELETE FROM adaptrace_events WHERE student = name;
-        GET DIAGNOSTICS removed = ROW_COUNT;
-        DELETE FROM adaptrace_decisions WHERE student = name;
-        DELETE FROM adaptrace_students WHERE student = name;
-        RETURN removed;
-    END $$;
-    """,
-)
 
 _ADD_DECISIONS = """
     INSERT INTO adaptrace_decisions SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_decisions, %s::jsonb)
@@ -167,14 +50,14 @@ class PostgresStore:
     ----------
     url
         ``postgresql://user@host:port/database``, as libpq reads it, or ``host=... dbname=...``; a driver that is named as in
-        ``postgresql+psycopg://`` is passed over. The tables are made where its ``search_path`` says, so that
+        ``postgresql+psycopg://`` is ignored. The tables are made where its ``search_path`` says, so that
         ``?options=-csearch_path%3Dname`` gives a schema of its own.
 
     Raises
     ------
     StoreError
         If psycopg is missing, the server cannot be reached, or its tables are of a newer schema. No message shows the
-        password. If the server is lost during a write, only reading tells whether the write took place; the store
+        password. If the server is lost during a write, read to see whether the write took place; the store
         connects again by itself.
     """
 
@@ -183,11 +66,11 @@ class PostgresStore:
     def __init__(self, url: str) -> None:
         if not INSTALLED:
             raise StoreError('PostgreSQL needs psycopg: pip install "adaptrace[postgres]"')
-        (self._place, conninfo), self._process = _understood(url), os.getpid()
+        (self._place, conninfo), self._process = understood(url), os.getpid()
         self._prepare(conninfo)
         self._pool = ConnectionPool(
             conninfo,
-            connection_class=_Connection,
+            connection_class=QuietConnection,
             kwargs={"autocommit": True},
             min_size=1,
             max_size=CONNECTIONS,
@@ -197,54 +80,47 @@ class PostgresStore:
         )
 
     def version(self, student: str) -> int:
-        """Of the student's stored state; 0 if there is none."""
+        """The version of the student's stored state; 0 if there is none."""
         rows = self._rows("SELECT version FROM adaptrace_students WHERE student = %s", student)
         return rows[0][0] if rows else 0
 
-    def load(self, student: str) -> Kept | None:
-        """The student's state, if the store knows the student."""
+    def load(self, student: str) -> StoredState | None:
+        """The student's stored state; None if there is none."""
         rows = self._rows("SELECT version, model, state FROM adaptrace_students WHERE student = %s", student)
-        return Kept(*rows[0]) if rows else None
+        return StoredState(*rows[0]) if rows else None
 
-    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, Kept]]:
-        """The states of these students, as far as they are known, or of all; ordered by name, in bounded memory."""
+    def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
+        """The stored states of these students, or of all; ordered by name, in bounded memory."""
         select = "SELECT student, version, model, state FROM adaptrace_students WHERE "
         if students is None:
             rows = self._pages(select + "true", "student")
         else:
             names = batches(sorted(set(students)), PAGE)
             rows = (row for some in names for row in self._rows(select + "student = ANY(%s) ORDER BY student", some))
-        for student, *kept in rows:
-            yield student, Kept(*kept)
+        for student, *state in rows:
+            yield student, StoredState(*state)
 
     def students(self) -> list[str]:
         """Names of all students, sorted."""
         return [name for (name,) in self._rows("SELECT student FROM adaptrace_students ORDER BY student")]
 
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
-        """Those of the events that are stored, retracted ones too."""
+        """The stored events of these ids, retracted ones too."""
         events = (
             self._event(row) for some in batches(event_ids, PAGE) for row in self._rows(_EVENTS + "event_id = ANY(%s)", some)
         )
         return {event.event_id: event for event in events}
 
     def events(self, student: str | None = None) -> Iterator[Event]:
-        """Events that count, of one student or of all: by student, moment and event_id; in bounded memory."""
+        """Events that are not retracted, of one student or of all: by student, moment and event_id; in bounded memory."""
         return map(self._event, self._pages(_EVENTS + "NOT retracted", "student, moment, event_id", student))
 
     def retracted(self) -> Iterator[Event]:
-        """Events that count no more, of all students: by student, moment and event_id; in bounded memory."""
+        """Retracted events of all students: by student, moment and event_id; in bounded memory."""
         return map(self._event, self._pages(_EVENTS + "retracted", "student, moment, event_id"))
 
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
-        """Apply all changes in one transaction, or none.
-
-        Returns
-        -------
-        tuple of str
-            The students whose change does not apply any more, because their version moved on or an ``event_id`` is taken: then
-            nothing was written. Empty: everything is durable.
-        """
+        """Apply all changes in one transaction, or none; the students whose change does not apply any more."""
         call = [json.dumps(part) for part in _gathered(changes)]
         query = b"SELECT adaptrace_write(%s::jsonb, %s::jsonb, %s::jsonb)"
         stale = {name for (name,) in self._again(lambda connection: connection.execute(query, call).fetchall())}
@@ -260,18 +136,18 @@ class PostgresStore:
         return int(removed)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
-        """Keep decisions; of two with one id, the first."""
+        """Store decisions; of two with one id, the first."""
         with self._connected() as connection, connection.transaction():
             for some in batches(decisions, PAGE):
                 connection.execute(_ADD_DECISIONS, [json.dumps([decision._asdict() for decision in sorted(some)])])
 
     def decided(self, decision_id: str) -> Decision | None:
-        """The decision of that id, if it is kept."""
+        """The decision of that id; None if there is none."""
         rows = self._rows("SELECT student, moment, content FROM adaptrace_decisions WHERE decision_id = %s", decision_id)
         return Decision(decision_id, *rows[0]) if rows else None
 
     def decisions(self, student: str | None = None) -> Iterator[Decision]:
-        """Kept decisions, of one student or of all: by student, moment and id."""
+        """Decisions of one student or of all: by student, moment and id."""
         select = "SELECT student, moment, decision_id, content FROM adaptrace_decisions WHERE true"
         for name, moment, decision_id, content in self._pages(select, "student, moment, decision_id", student):
             yield Decision(decision_id, name, moment, content)
@@ -282,16 +158,7 @@ class PostgresStore:
         return rows[0][0], {item: shown for _, item, shown in rows if item is not None}
 
     def expose(self, items: Sequence[str], rate: float) -> tuple[str, ...]:
-        """Count one recommendation of each item, unless one is shown too often: the exposure cap of adaptive tests.
-
-        An item may be counted while its count is below 1 + ``rate`` times all that were counted before this call. Holds under
-        any load, across processes.
-
-        Returns
-        -------
-        tuple of str
-            The items over their share: then nothing was counted. Empty: all were counted.
-        """
+        """Count one recommendation of each item, unless an item is shown too often; the items that are."""
         call = (list(dict.fromkeys(items)), rate)
         query = b"SELECT adaptrace_expose(%s::text[], %s)"
         return tuple(item for (item,) in self._again(lambda connection: connection.execute(query, call).fetchall()))
@@ -309,34 +176,20 @@ class PostgresStore:
             copy(_Frozen(connection, self._place), path)
 
     def close(self) -> None:
-        """Let go of the connections; a second call does nothing."""
+        """Close the connections; a second call does nothing."""
         if self._process == os.getpid():
             self._pool.close()
 
     def _prepare(self, conninfo: str) -> None:
         try:
-            with _Connection.connect(conninfo, autocommit=True) as connection:
-                self._migrate(connection)
+            with QuietConnection.connect(conninfo, autocommit=True) as connection:
+                migrate(connection, self._place)
         except psycopg.Error as error:
             raise self._failure(error) from error
 
-    def _migrate(self, connection: Connection) -> None:
-        """Bring the tables to this version's schema, one process at a time."""
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            schema = 0
-            if connection.execute("SELECT to_regclass('adaptrace_store')").fetchall() != [(None,)]:
-                ((schema,),) = connection.execute("SELECT schema FROM adaptrace_store").fetchall()
-            if schema > len(MIGRATIONS):
-                newest = len(MIGRATIONS)
-                raise StoreError(f"{self._place}: schema {schema}, this version reads up to {newest}; upgrade adaptrace")
-            for number, script in enumerate(MIGRATIONS[schema:], schema + 1):
-                connection.execute(script.encode())
-                connection.execute("UPDATE adaptrace_store SET schema = %s", [number])
-
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """Lend a connection; whatever the server refuses is a StoreError."""
+        """A connection of the pool; whatever the server refuses is a StoreError."""
         if self._process != os.getpid():
             raise StoreError(f"{self._place}: opened in process {self._process}, this is its fork; open it again here")
         try:
@@ -349,17 +202,17 @@ class PostgresStore:
 
     def _failure(self, error: Exception) -> StoreError:
         brief = str(error).splitlines()[0].strip().rstrip(".")
-        told = f"{brief}; check the server and the rights of its user"
+        text = f"{brief}; check the server and the rights of its user"
         if isinstance(error, PoolClosed):
-            told = "the store is closed; open it again"
+            text = "the store is closed; open it again"
         elif isinstance(error, PoolTimeout):
-            told = f"no connection within {WAIT_S} s; check that the server runs and has enough connections"
+            text = f"no connection within {WAIT_S} s; check that the server runs and has enough connections"
         elif isinstance(error, psycopg.DataError | UnicodeEncodeError):
-            told = f"a value that PostgreSQL does not keep: {brief}; take it out (NUL characters, half surrogate pairs)"
-        return StoreError(f"{self._place}: {told}")
+            text = f"PostgreSQL cannot store a value: {brief}; remove NUL characters and half surrogate pairs"
+        return StoreError(f"{self._place}: {text}")
 
     def _again(self, work: Callable[[Connection], T]) -> T:
-        """Do the work; again, if the server ended it for the sake of another who did the same."""
+        """Do the work; do it again if the server ended it in favour of another transaction."""
         errors = psycopg.errors
         with self._connected() as connection:
             for _ in range(ATTEMPTS - 1):
@@ -375,7 +228,7 @@ class PostgresStore:
         return event_of(row, skills_of(row[4]), self._place)
 
     def _pages(self, select: str, order: str, student: str | None = None) -> Iterator[tuple[Any, ...]]:
-        """All rows in this order, of which they show the columns first; no connection is held between the pages."""
+        """All rows, in the order of their first columns; no connection is held between two pages."""
         keys = order.count(",") + 1
         chosen: tuple[object, ...] = ()
         if student is not None:
@@ -398,48 +251,8 @@ class _Frozen(PostgresStore):
         yield self._connection
 
 
-def _understood(url: str) -> tuple[str, str]:
-    """How messages call the database, and how to connect to it."""
-    url = libpq_url(url)
-    parts = _parts(url)
-    expected = "expected postgresql://user:password@host:port/database, signs such as @ and / in the password written %40, %2F"
-    if parts is None:
-        raise StoreError(f"not a PostgreSQL URL; {expected}")
-    host, port, database = (redacted(str(parts.get(name, ""))) for name in ("host", "port", "dbname"))
-    if "@" in host + port + database or not re.fullmatch(r"[\d,\s]*", port):
-        raise StoreError(f"not a PostgreSQL URL: an @ too many, or a port that is no number; {expected}")
-    usual: dict[str, Any] = {
-        "connect_timeout": WAIT_S,
-        "client_encoding": "utf8",
-        "fallback_application_name": "adaptrace",
-        # a host that falls silent is given up within half a minute
-        "keepalives_idle": 15,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 30_000,
-    }
-    is_sure = not re.match(r"postgresql://[^@]*/.*@", url, re.DOTALL)  # else the host may be a part of the password
-    place = f"postgresql://{host}{port and ':' + port}/{database}" if is_sure else "postgresql://..."
-    return place, make_conninfo(**{**usual, **parts})
-
-
-def _parts(url: str) -> dict[str, Any] | None:
-    """The parameters of libpq; None if it cannot read them: its message may show the password."""
-    try:
-        parts = dict(conninfo_to_dict(url))
-        "".join(map(str, parts.values())).encode()
-    except (psycopg.Error, ValueError):
-        return None
-    return parts
-
-
-def _secrets(conninfo: str) -> list[str]:
-    parts = _parts(conninfo) or {}
-    return [str(value) for name, value in parts.items() if value and redacted(f"{name}=") != f"{name}="]
-
-
 def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """A call's students, new events and retractions; a change that does not follow from those before it is since ``NEVER``."""
+    """The parameters of a write: students, events, retractions. A change that contradicts an earlier one is since ``NEVER``."""
     moves: dict[str, dict[str, Any]] = {}
     events: dict[str, dict[str, Any]] = {}
     retractions: dict[str, str] = {}

@@ -1,0 +1,100 @@
+"""A response as a caller gives it: checked, and its skills and kind looked up."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+
+from adaptrace.data import schema
+from adaptrace.data.catalog import Catalog
+from adaptrace.models.base import Model, Response, levels_of
+
+
+def moment_of(time: datetime.datetime | None) -> int | None:
+    """Microseconds since 1970 of a time (UTC if without a zone)."""
+    if time is None:
+        return None
+    if not isinstance(time, datetime.datetime):
+        raise ValueError(f"time: got {time!r}; expected a datetime.datetime")
+    return ((time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - schema.EPOCH) // schema.MICROSECOND
+
+
+class ResponseChecker:
+    """Checks what a caller says of a response, and looks up what they leave out.
+
+    Parameters
+    ----------
+    model
+        Knows the levels of kinds.
+    catalog
+        Knows the skills and the kind of an item.
+
+    Examples
+    --------
+    >>> import adaptrace as at
+    >>> checker = ResponseChecker(at.BKT(levels={"project": 5}), None)
+    >>> checker.response("q1", level=3, kind="project", skills=["halves"])
+    Response(item='q1', skills=('halves',), kind='project', correct=0.75, moment=None)
+    """
+
+    __slots__ = ("catalog", "model")
+
+    def __init__(self, model: Model, catalog: Catalog | None) -> None:
+        self.model, self.catalog = model, catalog
+
+    def response(
+        self,
+        item: object,
+        correct: float | None = None,
+        *,
+        level: int | None = None,
+        kind: str | None = None,
+        time: datetime.datetime | None = None,
+        skills: Iterable[object] | None = None,
+    ) -> Response:
+        """A checked response; the parameters and the errors are those of :meth:`adaptrace.Student.observe`."""
+        kind = self.kind(item, kind)
+        return Response(str(item), self.skills(item, skills), kind, self._outcome(correct, level, kind), moment_of(time))
+
+    def kind(self, item: object, kind: str | None) -> str:
+        """The kind that is given, else the catalog's, else practice."""
+        known = self.catalog.by_name.get(str(item)) if self.catalog is not None else None
+        return kind or (known and known.kind) or schema.PRACTICE
+
+    def skills(self, item: object, skills: Iterable[object] | None) -> tuple[str, ...]:
+        """The skills that are given, else the catalog's: as text, sorted, each once."""
+        if isinstance(skills, str):
+            raise ValueError(f"the skills of item '{item}': got the text '{skills}'; expected a list, e.g. skills=['{skills}']")
+        if skills is not None:
+            names = tuple(sorted({str(skill) for skill in skills}))
+            if not names:
+                raise ValueError(f"the skills of item '{item}': got an empty list; expected at least one")
+            return names
+        if self.catalog is None:
+            raise ValueError(f"the skills of item '{item}': got none; pass skills=[...], or make Student(model, catalog)")
+        return tuple(sorted(self.catalog.item(item).skills))
+
+    def _outcome(self, correct: float | None, level: int | None, kind: str) -> float:
+        if level is not None:
+            if correct is not None:
+                raise ValueError("got correct and level; expected one of them")
+            return self._share(level, kind)
+        if correct is None:
+            raise ValueError(
+                f"got no outcome; expected correct=0 or 1, a fraction, or level= for a kind with levels (kind '{kind}')"
+            )
+        correct = float(correct)
+        if not 0.0 <= correct <= 1.0:
+            raise ValueError(f"correct: got {correct}; expected 0, 1 or a fraction between; divide points by the most possible")
+        return correct
+
+    def _share(self, level: int, kind: str) -> float:
+        """A level as a share of the highest one of its kind."""
+        levels = levels_of(self.model)
+        highest = levels.get(kind, 0) - 1
+        if highest < 1:
+            known = ", ".join(levels) or "none"
+            raise ValueError(f"level: got {level} of kind '{kind}'; the model knows levels of {known}: give correct instead")
+        if level != int(level) or not 0 <= level <= highest:
+            raise ValueError(f"level: got {level} of kind '{kind}'; expected a whole number, 0 to {highest}")
+        return int(level) / highest

@@ -1,0 +1,209 @@
+"""What comes in: calls and tables are checked and become events. Nothing is stored here."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable, Iterable, Mapping
+from time import time_ns
+from typing import Any, NamedTuple
+
+from adaptrace.data import schema
+from adaptrace.data.catalog import Catalog
+from adaptrace.data.log import Log
+from adaptrace.errors import ConflictError, DataError
+from adaptrace.models.base import Model, Response, levels_of
+from adaptrace.models.response import ResponseChecker, moment_of
+from adaptrace.tutor.store.base import Event, Store
+from adaptrace.tutor.students import AS_BEFORE, no_event
+from adaptrace.tutor.tables import events_of
+
+
+class Observation(NamedTuple):
+    """What a call of :meth:`adaptrace.Tutor.observe` says; see there."""
+
+    student: object
+    item: object
+    correct: float | None
+    level: int | None
+    kind: str | None
+    time: datetime.datetime | None
+    event_id: str | None
+    skills: Iterable[object] | None
+    group: str | None
+    decision_id: str
+    replaces: str | None
+
+
+class Incoming:
+    """Makes events of observations.
+
+    Parameters
+    ----------
+    model, catalog
+        What looks up skills, kinds and levels.
+    store
+        Where the events and decisions are that an observation names.
+    clock
+        What time it is; with its zone.
+    tolerance
+        By how much an event may lie in the future.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        catalog: Catalog,
+        store: Store,
+        *,
+        clock: Callable[[], datetime.datetime],
+        tolerance: datetime.timedelta,
+    ) -> None:
+        self._model, self._catalog, self._store = model, catalog, store
+        self.clock, self._tolerance = clock, tolerance
+        self._is_timed = "time" in model.needs
+        self._checker = ResponseChecker(model, catalog)
+
+    def event(self, given: Observation) -> tuple[Event, tuple[str, ...]]:
+        """The event of an observation, and the ids of the events that it replaces.
+
+        Raises
+        ------
+        UnknownItemError, ValueError, ConflictError, StoreError
+            See :meth:`adaptrace.Tutor.observe`.
+        """
+        name, moment = name_of(given.student), self.moment(given.time)
+        if given.time is not None:
+            self._check_future(moment)
+        event_id = _new_id() if given.event_id is None else id_of("event_id", given.event_id)
+        replaced: tuple[str, ...] = ()
+        if given.replaces is not None:
+            first = self._replaced(id_of("replaces", given.replaces), name, event_id)
+            replaced, given = (first.event_id,), _completed(given, first)
+            moment = first.moment if given.time is None else moment
+        kind = given.kind and str(given.kind)
+        item, skills, kind, correct, _ = self._checker.response(
+            given.item, given.correct, level=given.level, kind=kind, skills=given.skills
+        )
+        if given.decision_id:
+            self._check_decision(str(given.decision_id), name)
+        group = AS_BEFORE if given.group is None else str(given.group)
+        return Event(event_id, name, item, skills, kind, correct, moment, group, str(given.decision_id)), replaced
+
+    def events(self, data: Any, columns: Mapping[str, str] | None, levels: Mapping[str, int] | None) -> dict[str, list[Event]]:
+        """The events of a table, per student.
+
+        Raises
+        ------
+        DataError
+            Listing every problem.
+        ValueError
+            If an event is in the future.
+        """
+        known = levels_of(self._model) if levels is None else levels
+        log = Log.from_arrow(data, columns=columns, catalog=self._catalog, levels=known)
+        missing = schema.missing(log.table.column_names, schema.RESPONSES, {}, ("time", "event_id"))
+        if missing:
+            raise DataError("table", missing)
+        events: dict[str, list[Event]] = {}
+        for event in events_of(log, self._catalog, AS_BEFORE):
+            events.setdefault(event.student, []).append(event)
+        for each in events.values():
+            self._check_future(max(event.moment for event in each))
+        return events
+
+    def question(self, item: object) -> Response:
+        """An item that a student may be asked; its outcome is not known."""
+        return self._checker.response(item, 0.0)._replace(correct=float("nan"))
+
+    def stored(self, event_id: str) -> Event:
+        """The event of that id, which may be retracted.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        event = self._store.find([event_id]).get(event_id)
+        if event is None:
+            raise no_event(event_id)
+        return event
+
+    def moment(self, time: datetime.datetime | None) -> int:
+        """Microseconds since 1970 of a time, or of now."""
+        if time is None:
+            time = self.clock()
+        if isinstance(time, datetime.datetime) and time.tzinfo is None:
+            raise ValueError(
+                f"time: got {time} without a zone; expected one, e.g. {time.isoformat()}+00:00 or tzinfo=datetime.UTC"
+            )
+        moment = moment_of(time)
+        if moment is None:
+            raise ValueError("clock: got None; expected a datetime with its zone")
+        return moment
+
+    def model_moment(self, time: datetime.datetime | None) -> int | None:
+        """The moment of a time, or of now, if the model needs it; else None."""
+        moment = self.moment(time)
+        return moment if self._is_timed else None
+
+    def _check_future(self, moment: int) -> None:
+        latest = self.clock() + self._tolerance
+        if moment > (moment_of(latest) or 0):
+            time = schema.EPOCH + moment * schema.MICROSECOND
+            raise ValueError(
+                f"time: got {time}, which is in the future; expected at most {latest} (now and {self._tolerance}); "
+                "set the sender's clock, or open the tutor with a larger tolerance"
+            )
+
+    def _replaced(self, event_id: str, name: str, by: str) -> Event:
+        """The event that another event of the same student replaces."""
+        if event_id == by:
+            raise ValueError(f"replaces: got '{by}', the event_id itself; give the correction an id of its own")
+        event = self.stored(event_id)
+        if event.student != name:
+            raise ConflictError(f"replaces: got event_id '{event_id}' of another student; expected an event of the same student")
+        return event
+
+    def _check_decision(self, decision_id: str, name: str) -> None:
+        """Refuse an answer to a decision that was not recorded for this student."""
+        stored = self._store.decided(decision_id)
+        if stored is None or stored.student != name:
+            found = "no such decision in the store" if stored is None else "it was made for another student"
+            raise ConflictError(
+                f"decision_id '{decision_id}': {found}; expected one that recommend(..., decision_id=) recorded for this student"
+            )
+
+
+def _completed(given: Observation, first: Event) -> Observation:
+    """A correction with the decision and, for the same item, the kind and the skills of the event that it replaces."""
+    given = given._replace(decision_id=given.decision_id or first.decision)
+    if str(given.item) != first.item:
+        return given
+    return given._replace(kind=given.kind or first.kind, skills=first.skills if given.skills is None else given.skills)
+
+
+def name_of(student: object) -> str:
+    """A student's name as text."""
+    if student is None or student == "":
+        raise ValueError(f"student: got {student!r}; expected a name")
+    return str(student)
+
+
+def names_of(students: Iterable[object] | None) -> list[str] | None:
+    """The names of a list of students; None stands for all."""
+    if isinstance(students, str):
+        raise ValueError(f"students: got the text '{students}'; expected a list, e.g. ['{students}']")
+    return None if students is None else [name_of(student) for student in students]
+
+
+def id_of(option: str, given: object) -> str:
+    """An id as text."""
+    if given is None or given == "":
+        raise ValueError(f"{option}: got {given!r}; expected an id; leave it out if there is none")
+    return str(given)
+
+
+def _new_id() -> str:
+    """An id for an event that has none; later ones are larger."""
+    return f"auto-{time_ns():020d}-{os.urandom(6).hex()}"

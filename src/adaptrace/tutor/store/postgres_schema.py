@@ -1,0 +1,128 @@
+"""The tables of a PostgreSQL store, and the functions that are kept in the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from adaptrace.errors import StoreError
+
+if TYPE_CHECKING:
+    import psycopg
+
+LOCK = 0x61646170747261  # "adaptra": the advisory lock of those who create or migrate
+
+# the n-th brings schema n to n + 1; never edit one that was released
+MIGRATIONS = (
+    """
+    CREATE TABLE adaptrace_store (
+        schema integer NOT NULL,
+        first_version bigint NOT NULL  -- of the next new student: none that a forgotten one had
+    );
+    INSERT INTO adaptrace_store VALUES (0, 1);
+    CREATE TABLE adaptrace_students (
+        student text COLLATE "C" PRIMARY KEY,
+        version bigint NOT NULL,
+        model text NOT NULL,
+        state text NOT NULL
+    ) WITH (fillfactor = 70);  -- room for the next version on the same page
+    CREATE TABLE adaptrace_events (
+        event_id text COLLATE "C" PRIMARY KEY,
+        student text COLLATE "C" NOT NULL,
+        item text NOT NULL,
+        skills jsonb NOT NULL,
+        kind text NOT NULL,
+        correct double precision NOT NULL,
+        moment bigint NOT NULL,
+        "group" text NOT NULL,
+        decision text NOT NULL,
+        retracted boolean NOT NULL
+    );
+    CREATE INDEX adaptrace_events_in_order ON adaptrace_events (student, moment, event_id);
+    CREATE INDEX adaptrace_events_retracted ON adaptrace_events (student, moment, event_id) WHERE retracted;
+    CREATE TABLE adaptrace_decisions (
+        decision_id text COLLATE "C" PRIMARY KEY,
+        student text COLLATE "C" NOT NULL,
+        moment bigint NOT NULL,
+        content text NOT NULL
+    );
+    CREATE INDEX adaptrace_decisions_in_order ON adaptrace_decisions (student, moment, decision_id);
+    CREATE TABLE adaptrace_exposures (item text COLLATE "C" PRIMARY KEY, shown bigint NOT NULL);
+    CREATE TABLE adaptrace_exposed (total bigint NOT NULL);
+    INSERT INTO adaptrace_exposed VALUES (0);
+
+    CREATE FUNCTION adaptrace_write(moves jsonb, events jsonb, retractions jsonb) RETURNS SETOF text LANGUAGE plpgsql
+    -- plans made on small tables serve large ones; what they seem to cost must not start the compiler
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    AS $$
+    BEGIN
+        PERFORM FROM adaptrace_students AS s
+            WHERE s.student = ANY (ARRAY(SELECT m ->> 'student' FROM jsonb_array_elements(moves) AS m))
+            ORDER BY s.student FOR UPDATE;
+        RETURN QUERY
+            SELECT m.student FROM jsonb_to_recordset(moves) AS m (student text, since bigint)
+            LEFT JOIN adaptrace_students AS s ON s.student = m.student WHERE m.since <> coalesce(s.version, 0)
+            UNION SELECT n.student FROM jsonb_to_recordset(events) AS n (event_id text, student text)
+            JOIN adaptrace_events AS e ON e.event_id = n.event_id
+            UNION SELECT r.student FROM jsonb_to_recordset(retractions) AS r (event_id text, student text)
+            LEFT JOIN adaptrace_events AS e ON e.event_id = r.event_id AND e.student = r.student AND NOT e.retracted
+            WHERE e.event_id IS NULL;
+        IF FOUND THEN RETURN; END IF;
+        INSERT INTO adaptrace_students SELECT m.student, s.first_version - 1 + m.version, m.model, m.state
+            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text),
+                adaptrace_store AS s
+            WHERE m.since = 0 ORDER BY m.student;
+        UPDATE adaptrace_students AS s SET version = m.version, model = m.model, state = m.state
+            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text)
+            WHERE s.student = m.student AND m.since > 0;
+        INSERT INTO adaptrace_events SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_events, events) ORDER BY event_id;
+        UPDATE adaptrace_events AS e SET retracted = true
+            FROM jsonb_to_recordset(retractions) AS r (event_id text) WHERE e.event_id = r.event_id;
+    END $$;
+    CREATE FUNCTION adaptrace_expose(items text[], rate double precision) RETURNS SETOF text LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    AS $$
+    DECLARE
+        counted bigint;
+    BEGIN
+        SELECT total INTO counted FROM adaptrace_exposed FOR UPDATE;
+        RETURN QUERY SELECT i.item FROM unnest(items) WITH ORDINALITY AS i (item, place)
+            JOIN adaptrace_exposures AS e ON e.item = i.item WHERE e.shown >= 1 + rate * counted ORDER BY i.place;
+        IF FOUND THEN RETURN; END IF;
+        INSERT INTO adaptrace_exposures AS e SELECT i.item, 1 FROM unnest(items) AS i (item)
+        ON CONFLICT (item) DO UPDATE SET shown = e.shown + 1;
+        UPDATE adaptrace_exposed SET total = total + cardinality(items);
+    END $$;
+    """,
+    """
+    CREATE FUNCTION adaptrace_forget(name text) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+    DECLARE
+        left_version bigint;
+        removed bigint;
+    BEGIN
+        -- a student without a row gets one until the end: whoever writes a first event waits at its key
+        INSERT INTO adaptrace_students AS s VALUES (name, 0, '', '')
+            ON CONFLICT (student) DO UPDATE SET version = s.version RETURNING s.version INTO left_version;
+        UPDATE adaptrace_store SET first_version = 1 + left_version WHERE first_version <= left_version;
+        DELETE FROM adaptrace_events WHERE student = name;
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        DELETE FROM adaptrace_decisions WHERE student = name;
+        DELETE FROM adaptrace_students WHERE student = name;
+        RETURN removed;
+    END $$;
+    """,
+)
+
+
+def migrate(connection: psycopg.Connection[tuple[Any, ...]], place: str) -> None:
+    """Bring the tables to this version's schema, one process at a time."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        schema = 0
+        if connection.execute("SELECT to_regclass('adaptrace_store')").fetchall() != [(None,)]:
+            ((schema,),) = connection.execute("SELECT schema FROM adaptrace_store").fetchall()
+        if schema > len(MIGRATIONS):
+            newest = len(MIGRATIONS)
+            raise StoreError(f"{place}: schema {schema}, this version reads up to {newest}; upgrade adaptrace")
+        for number, script in enumerate(MIGRATIONS[schema:], schema + 1):
+            connection.execute(script.encode())
+            connection.execute("UPDATE adaptrace_store SET schema = %s", [number])

@@ -1,0 +1,32 @@
+"""The SQL statements of an SQLite store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+ROW = 'student, moment, event_id, item, skills, kind, correct, "group", decision, retracted'
+FIRST = ("", -(2**63), "")  # before every (student, moment, id)
+EVENTS = f"SELECT {ROW} FROM events WHERE (student, moment, event_id) > (?, ?, ?) AND retracted = 0 ORDER BY 1, 2, 3 LIMIT ?"
+RETRACTED = EVENTS.replace("retracted = 0", "retracted = 1")
+EVENTS_OF = f"SELECT {ROW} FROM events WHERE student = ? AND (moment, event_id) > (?, ?) AND retracted = 0 ORDER BY 2, 3 LIMIT ?"
+EVENTS_BY_ID = f"SELECT {ROW} FROM events WHERE event_id IN"
+DECIDED = "SELECT student, moment, decision_id, content FROM decisions WHERE"
+DECISIONS = f"{DECIDED} (student, moment, decision_id) > (?, ?, ?) ORDER BY 1, 2, 3 LIMIT ?"
+DECISIONS_OF = f"{DECIDED} student = ? AND (moment, decision_id) > (?, ?) ORDER BY 2, 3 LIMIT ?"
+STATES = "SELECT student, version, model, state FROM students WHERE student >= ? ORDER BY 1 LIMIT ?"
+STATES_OF = "SELECT student, version, model, state FROM students WHERE student IN"
+ADD_EVENT = f"INSERT INTO events ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+RETRACT = "UPDATE events SET retracted = 1 WHERE event_id = ? AND student = ? AND retracted = 0"
+MOVE = "UPDATE students SET version = version + 1, model = ?, state = ? WHERE student = ? AND version = ?"
+ADD_STUDENT = "INSERT INTO students (student, version, model, state) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+NEW_STUDENT = "INSERT INTO students SELECT ?, version, ?, ? FROM first_version WHERE true ON CONFLICT DO NOTHING"
+LEAVE_VERSIONS = (
+    "UPDATE first_version SET version = max(version, 1 + v) FROM (SELECT version AS v FROM students WHERE student = ?)"
+)
+ADD_DECISION = "INSERT INTO decisions (decision_id, student, moment, content) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+EXPOSE = "INSERT INTO exposures VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+
+
+def marks(values: Sequence[str]) -> str:
+    """A question mark for each value."""
+    return ", ".join("?" * len(values))
