@@ -16,7 +16,7 @@ from adaptrace.models import Traces, require
 from adaptrace.models.bkt.state_table import LAST
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.report.disclosure import bounded_share, withhold
-from adaptrace.report.mastery_table import IntArray, NameCodes
+from adaptrace.report.mastery_table import IntArray, NumberedNames
 from adaptrace.report.rollups import check, numbers_of
 from adaptrace.report.roster import Sums, Tally
 
@@ -138,7 +138,7 @@ class DistinctStudents:
     """Checks that logs share no student."""
 
     def __init__(self) -> None:
-        self._students = NameCodes()
+        self._students = NumberedNames()
 
     def add(self, log: Log) -> None:
         """Take the students of a log; a DataError if one was in a log before."""
