@@ -85,5 +85,6 @@ def test_plain_and_compiled_steps_agree_bit_for_bit(seed: int) -> None:
     assert plain(irt.expected)(mean, variance, slope, difficulty) == irt.expected(mean, variance, slope, difficulty)
     first, second = irt.update_terms(mean, variance, slope, difficulty, correct / 4.0)
     assert plain(irt.update_terms)(mean, variance, slope, difficulty, correct / 4.0) == (first, second)
-    assert plain(irt.moved)(mean, variance, 0.5, first, second, 0.03, 0.01) == irt.moved(mean, variance, 0.5, first, second, 0.03, 0.01)
+    move = (mean, variance, 0.5, first, second, 0.03, 0.01)
+    assert plain(irt.moved)(*move) == irt.moved(*move)
     assert plain(logistic.share)(variance, mean % variance) == logistic.share(variance, mean % variance)

@@ -224,7 +224,7 @@ def test_a_skill_that_few_met_is_gone_by_name() -> None:
     stats, loss = at.BKT().stats(log).suppressed(10)
     assert stats.skills.to_pylist() == ["s0"]
     assert (loss.skills, loss.students) == (1, 8)
-    assert "1 skill gone" in str(loss)
+    assert "1 skill left out" in str(loss)
 
 
 def test_rare_names_are_gone_too(tmp_path: Path) -> None:

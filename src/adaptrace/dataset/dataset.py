@@ -81,7 +81,7 @@ class File:
     found
         Canonical column -> its name here.
     folders
-        Columns that stand in the path, ``school=12``: name here -> value.
+        Columns that are named in the path, ``school=12``: name here -> value.
     """
 
     path: Path
@@ -225,7 +225,7 @@ class Dataset:
 
     def _conformed(self, table: pa.Table, file: File, names: Sequence[str]) -> pa.Table:
         """The columns of a file under their canonical names, in the types that all files share."""
-        arrow_check.checked(table, str(file.path))  # codes come as they stand in the file
+        arrow_check.checked(table, str(file.path))  # codes come unchecked from the file
         columns = []
         for name in names:
             here = file.found[name]

@@ -1,7 +1,7 @@
 """Partition: a whole dataset as logs of whole students, each small enough for memory, on every core.
 
-A piece of the dataset is read, and the students who stand in this piece alone are worked on at once, as a log. The rows of those
-who stand in several pieces go into buckets, by a hash of their name; when all pieces are read, each bucket is a log too.
+A piece of the dataset is read, and the students who have rows in this piece alone are worked on at once, as a log. The rows of
+all others go into buckets, by a hash of the student's name; when all pieces are read, each bucket is a log too.
 """
 
 from __future__ import annotations
@@ -51,16 +51,12 @@ def logs_of_dataset(
 
     Parameters
     ----------
-    source
-        A folder, file or glob of Parquet; in any order.
+    source, memory, workers, progress
+        As in :func:`adaptrace.score_dataset`.
     use
         Called with each log.
     options
         How columns are found.
-    memory, workers
-        As in :func:`adaptrace.score_dataset`.
-    progress
-        Called with the share that is done.
 
     Raises
     ------

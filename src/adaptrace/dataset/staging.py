@@ -56,7 +56,7 @@ class Staging:
 
     @property
     def done(self) -> Path:
-        """Where a run notes which logs are done, and keeps the rows of students who stand in several pieces."""
+        """Where a run notes which logs are done, and keeps the rows of students who are in several pieces."""
         return self.folder / "done"
 
     @property

@@ -256,7 +256,7 @@ def _checked(table: pa.Table, path: Path, part: StatePart) -> pa.Table:
 
 
 def runs_of(names: pa.Array) -> tuple[pa.Array, IntArray]:
-    """The names of rows that stand together, and where each such run begins, (n_runs + 1,)."""
+    """The names of rows next to each other that share one, and where each such run begins, (n_runs + 1,)."""
     values = names.indices.to_numpy() if pa.types.is_dictionary(names.type) else names.to_numpy()
     edges = np.flatnonzero(values[1:] != values[:-1]) + 1
     starts = np.concatenate([[0] * (len(values) > 0), edges, [len(values)]]).astype(np.int64)

@@ -27,16 +27,10 @@ def stats_dataset(
 
     Parameters
     ----------
-    source
-        A folder (also hive-partitioned), file or glob.
+    source, memory, workers, columns, time_unit, progress
+        As in :func:`adaptrace.score_dataset`. The counts themselves are in memory too.
     model
         Its options say what is distinguished, as in :meth:`adaptrace.BKT.stats`.
-    memory, workers
-        As in :func:`adaptrace.score_dataset`. The counts themselves are in memory too.
-    columns, time_unit
-        As in :meth:`adaptrace.Log.from_arrow`. One ``event_id`` of two students is two events.
-    progress
-        Called with the share that is done.
 
     Raises
     ------
@@ -68,16 +62,10 @@ def logs_of(
 
     Parameters
     ----------
-    source
-        A folder (also hive-partitioned), file or glob; in any order.
+    source, memory, columns, time_unit, progress
+        As in :func:`adaptrace.score_dataset`. The logs that are read ahead are part of the memory.
     model
         The columns that make a difference to it are read.
-    memory
-        As in :func:`adaptrace.score_dataset`; the logs that are read ahead are part of it.
-    columns, time_unit
-        As in :meth:`adaptrace.Log.from_arrow`. One ``event_id`` of two students is two events.
-    progress
-        Called with the share that is done.
 
     Raises
     ------

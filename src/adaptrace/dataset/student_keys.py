@@ -26,7 +26,7 @@ MANY = 0.5  # from this share of students in several pieces on, all go into buck
 
 
 def keys_of(names: pa.Array) -> KeyArray:
-    """64 bits for each name: the same wherever it stands, and different for different names but for one in 2^64."""
+    """64 bits for each name: the same in every file, and different for different names but for one in 2^64."""
     out = np.empty(len(names), np.uint64)
     if sort_of(names.type) == "text":
         text = names.cast(pa.large_string())
@@ -47,7 +47,7 @@ class StudentIndex:
         kernels.put_all(self._keys, self._slots)
 
     def find(self, names: pa.Array) -> NDArray[np.int64]:
-        """Where each name stands among them, (n,); -1 where nowhere."""
+        """The position of each name among them, (n,); -1 of a name that is not there."""
         found = np.empty(len(names), np.int64)
         kernels.find_all(keys_of(names), self._keys, self._slots, found)
         hit = np.flatnonzero(found >= 0)

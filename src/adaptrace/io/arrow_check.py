@@ -20,7 +20,7 @@ BROKEN = (pa.ArrowException, MemoryError, UnicodeDecodeError)  # what Arrow rais
 
 
 def imported(data: Any, source: str, names: Collection[str] | None = None) -> pa.Table:
-    """What speaks Arrow, as a table that was checked; ``names``: only these columns of it, as far as they are there.
+    """Any Arrow data, as a table that was checked; ``names``: only these columns of it, as far as they are there.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def imported(data: Any, source: str, names: Collection[str] | None = None) -> pa
 
 
 def _as_table(data: Any) -> pa.Table:
-    """What speaks Arrow, as a table; by the C interface, which does not say how long a buffer is, only if need be."""
+    """Any Arrow data, as a table; by the C interface, which does not say how long a buffer is, only if need be."""
     if isinstance(data, pa.Table):
         return data
     if isinstance(data, pa.RecordBatch):

@@ -1,4 +1,4 @@
-"""Durable things as JSON: a header that says what it is, and a fingerprint of what it says."""
+"""Envelope: a JSON file of ours says what it holds, of which schema it is, and the fingerprint of its content."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SCHEMA = 1  # of everything this version writes; it reads all up to this number
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
-    """The same content has the same fingerprint, whatever the order of its keys."""
+    """A fingerprint of the content, the same whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write(
     path: str | os.PathLike[str], what: str, content: Mapping[str, Any], *, sources: Sequence[Mapping[str, str]] = ()
 ) -> None:
-    """Write ``content`` as a ``what``, whole or not at all; ``sources``: the files it was made of (:func:`files.sources`)."""
+    """Write a ``what``, whole or not at all; ``sources``: the files it was made of (:func:`adaptrace.io.identity.sources`)."""
     document: dict[str, Any] = {"adaptrace": what, "schema": SCHEMA, "fingerprint": fingerprint(content)}
     if sources:
-        document["sources"] = list(sources)  # no part of the content: who it was learned from does not change what it says
+        document["sources"] = list(sources)  # not in the content: the same model from other files has the same fingerprint
     document["content"] = content
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(document, indent=1) + "\n")

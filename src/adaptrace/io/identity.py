@@ -1,4 +1,4 @@
-"""Identity: telling files apart by their content, whatever their names."""
+"""Identity: what names the content of a file, whatever its own name."""
 
 from __future__ import annotations
 

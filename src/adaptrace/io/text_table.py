@@ -1,4 +1,4 @@
-"""Tables of text, for people."""
+"""Text table: rows of text in aligned columns, for people."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def matrix(table: pa.Table) -> Figure:
         Of :func:`adaptrace.simulation.policy_matrix.policy_matrix`.
     """
     columns = read_columns(table, ("policy", "student_model", "post_test", "low", "high", "regret"), "adaptrace.policy_matrix")
-    policies, models = list(dict.fromkeys(columns["policy"])), _sorts_of_students(columns)
+    policies, models = list(dict.fromkeys(columns["policy"])), _student_models(columns)
     place = ([policies.index(name) for name in columns["policy"]], [models.index(name) for name in columns["student_model"]])
     regret = np.full((len(policies), len(models)), np.nan)
     regret[place] = columns["regret"]

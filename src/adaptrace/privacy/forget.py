@@ -170,7 +170,7 @@ def _search(student: str, datasets: Sequence[PathLike], column: str | None) -> l
 
 def _summary(folder: Path) -> Problem:
     remedy = "remove it: it may hold names, and would be wrong of files without their rows"
-    return Problem("a summary of the files' footers", "files that speak for themselves", remedy, file=str(folder / "_metadata"))
+    return Problem("a summary of the files' footers", "files without such a summary", remedy, file=str(folder / "_metadata"))
 
 
 def _listed(datasets: Iterable[PathLike]) -> str:

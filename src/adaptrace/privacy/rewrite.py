@@ -236,9 +236,9 @@ def encoded(column: pa.ChunkedArray, text: bool = False) -> pa.DictionaryArray:
 
 
 def texts_of(names: pa.Array, file: Path, column: str) -> pa.StringArray:
-    """Names as text: they are the same if their texts are; whole floats are the integers they stand for.
+    """Names as text: they are the same if their texts are; whole floats are the same names as their integers.
 
-    ``file`` and ``column`` say where they stand, for an error.
+    ``file`` and ``column`` say where they are, for an error.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from adaptrace.data.catalog import Catalog
 from adaptrace.errors import DataError, Problem
 from adaptrace.models.criterion import Criterion
-from adaptrace.report.mastery_table import IntArray, Mastery, NameCodes, read
+from adaptrace.report.mastery_table import IntArray, Mastery, NumberedNames, read
 from adaptrace.report.rollups import check
 from adaptrace.report.roster import Groups
 from adaptrace.report.spill import SHARDS, SpilledRows, packed
@@ -98,7 +98,7 @@ def small_groups(
     if not 1 <= size[0] <= size[1]:
         raise ValueError(f"size: got {size}; expected the fewest and the most students of a group, e.g. (2, 5)")
     groups = Groups.read(roster, [by])
-    students, skills = NameCodes(groups.students), NameCodes(pa.array(catalog.skills if catalog else [], pa.string()))
+    students, skills = NumberedNames(groups.students), NumberedNames(pa.array(catalog.skills if catalog else [], pa.string()))
     with SpilledRows(MEMBER) as spilled:
         met = np.zeros(0, bool)  # of each skill
         for rows in read(mastery, students, skills, ("mastery", "low")):

@@ -24,7 +24,7 @@ from adaptrace.io.files import PARQUET, find_files, read_table, reading_errors
 from adaptrace.kernels.pairs import first_again
 
 IntArray = NDArray[np.int64]
-Mastery = Any  # an Arrow table or what speaks Arrow, a file, a folder of files or a glob
+Mastery = Any  # an Arrow table or any Arrow data, a file, a folder of files or a glob
 BATCH = 2**20  # rows
 REMEDY = "write it by `adaptrace score`, or rename a column"
 
@@ -73,7 +73,7 @@ def lacking(names: Sequence[str], columns: Sequence[Column], need: Sequence[str]
 # ---- names as numbers -------------------------------------------------------
 
 
-class NameCodes:
+class NumberedNames:
     """Names as numbers, in the order in which they are first met; two names are the same if their texts are."""
 
     def __init__(self, known: pa.StringArray | None = None) -> None:
@@ -118,8 +118,8 @@ class Once:
 class MasteryRows(NamedTuple):
     """Some rows of a mastery table."""
 
-    student: IntArray  # codes of NameCodes
-    skill: IntArray  # codes of NameCodes
+    student: IntArray  # codes of NumberedNames
+    skill: IntArray  # codes of NumberedNames
     values: dict[str, NDArray[Any]]  # the columns asked for
 
 
@@ -131,7 +131,9 @@ class MasteryBatch(NamedTuple):
     first: int  # rows before it in the file
 
 
-def read(mastery: Mastery, students: NameCodes, skills: NameCodes, need: Sequence[str] = ("mastery",)) -> Iterator[MasteryRows]:
+def read(
+    mastery: Mastery, students: NumberedNames, skills: NumberedNames, need: Sequence[str] = ("mastery",)
+) -> Iterator[MasteryRows]:
     """A mastery table in batches of about a million rows.
 
     Parameters

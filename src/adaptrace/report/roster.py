@@ -17,7 +17,7 @@ from adaptrace.data.schema import Column
 from adaptrace.errors import DataError
 from adaptrace.io.arrow_check import imported
 from adaptrace.io.files import read_table
-from adaptrace.report.mastery_table import BATCH, IntArray, NameCodes, lacking
+from adaptrace.report.mastery_table import BATCH, IntArray, NumberedNames, lacking
 
 SKILL = "skill"  # what can be grouped by beside the roster's columns
 BITS = 32  # of a cell's number are its skill's
@@ -31,7 +31,7 @@ class Groups:
     Attributes
     ----------
     students
-        NameCodes of the roster's students, as text: their positions are their codes.
+        NumberedNames of the roster's students, as text: their positions are their codes.
     names
         A row per group, sorted: the roster's values. The last is all null: students whom the roster does not name.
     start, group
@@ -52,7 +52,7 @@ class Groups:
         roster
             An Arrow table or a file with ``student`` and these columns; None if there are no columns.
         by
-            NameCodes of columns.
+            NumberedNames of columns.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Groups:
 
     @classmethod
     def _of(cls, students: pa.Array, columns: Mapping[str, pa.Array]) -> Groups:
-        names = NameCodes()
+        names = NumberedNames()
         owner = np.append(names.codes(students), len(names.known))
         key = np.zeros(len(owner), np.int64)
         for column in columns.values():
@@ -155,7 +155,7 @@ class Tally:
         if len(set(self.by)) < len(self.by) or "student" in self.by:
             raise ValueError(f"by: got {', '.join(self.by)}; expected columns of the roster and 'skill', each once")
         self.groups = Groups.read(roster, [name for name in self.by if name != SKILL])
-        self.students, self.skills = NameCodes(self.groups.students), NameCodes()
+        self.students, self.skills = NumberedNames(self.groups.students), NumberedNames()
         self._sums, self._seen = Sums(["cell"], ["pairs", *numbers]), np.zeros(len(self.groups.students), bool)
 
     def cells(self, student: IntArray, skill: IntArray) -> tuple[IntArray, IntArray]:

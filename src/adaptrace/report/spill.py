@@ -1,4 +1,4 @@
-"""More rows than fit in memory, put aside in shards that do."""
+"""Spill: rows that do not fit into memory together, kept in shards that do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def packed(dtype: np.dtype[Any], *columns: NDArray[Any]) -> NDArray[Any]:
 
 
 class SpilledRows:
-    """Rows put aside in shards: in memory while they are few, then in temporary files.
+    """Rows kept in shards: in memory while they are few, then in temporary files.
 
     Parameters
     ----------

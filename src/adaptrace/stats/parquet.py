@@ -1,7 +1,7 @@
 """Stats on disk: one Parquet file, a row a skill, small enough to send to those who pool them.
 
 A row holds the skill's prefixes, breadth first, as three lists: how many ``children`` each has, its ``symbol`` and how many
-sequences end there (``ends``). What the observations stand for, and where the counts came from, is in the file's metadata.
+sequences end there (``ends``). What the observations are, and where the counts came from, is in the file's metadata.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from adaptrace.kernels import trie as kernels
 from adaptrace.kernels.trie import Trie
 
 WHAT = "stats"
-OUTCOME = ("correct", "weight", "rest")  # what every observation says: the outcome, and how far it speaks of this skill
+OUTCOME = ("correct", "weight", "rest")  # of every observation: the outcome, and how far it counts for this skill
 LISTS = {"children": np.int32, "symbol": np.int32, "ends": np.int64}
 
 

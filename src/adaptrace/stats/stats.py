@@ -62,7 +62,7 @@ class Stats:
         factors
             What to distinguish beside the outcome: ``item``, ``kind``, ``group``, ``student``, ``gap``.
         credit
-            (n_entries,) each, how far the outcome speaks of every skill of every event; by default as if
+            (n_entries,) each, how far the outcome counts for every skill of every event; by default as if
             events were right with :data:`LIKELY`.
         """
         rows, names = log.rows, schema.as_text(log.skills)
@@ -111,7 +111,7 @@ class Stats:
         >>> stats, loss = at.BKT().stats(at.sample_log()).suppressed(10)
         >>> print(loss)
         10 students or more in every count: 12,765 of 25,169 responses lost (50.7%)
-        117 times a student is no longer counted on a skill, 1 skill gone
+        117 times a student is no longer counted on a skill, 1 skill left out
         """
         if min_students < 1:
             raise ValueError(f"min_students: got {min_students}; expected 1 or more students")

@@ -43,7 +43,7 @@ class SuppressionLoss:
 
     def __str__(self) -> str:
         lost = f"{self.responses - self.kept:,} of {self.responses:,} responses lost ({self.share:.1%})"
-        skills = f"{self.skills:,} skill{'s' * (self.skills != 1)} gone"
+        skills = f"{self.skills:,} skill{'s' * (self.skills != 1)} left out"
         return (
             f"{self.min_students} students or more in every count: {lost}\n"
             f"{self.students:,} times a student is no longer counted on a skill, {skills}"
@@ -51,7 +51,7 @@ class SuppressionLoss:
 
 
 def thinned(trie: Trie, factors: pa.Table, min_students: int) -> Trie:
-    """The sequences, cut short until ``min_students`` or more students end wherever any end; nodes of none are gone.
+    """The sequences, cut short until ``min_students`` or more students end wherever any end; nodes of none are left out.
 
     Where the next outcome would be shown of too few students, it is shown of none: to drop the rare outcome alone, or to give it
     to the students before it, would make the common one look more common (with guess and slip wrong by several percent, while
