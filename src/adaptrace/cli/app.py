@@ -51,7 +51,7 @@ class Combine(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BKTOptions(VariationOptions):
+class BKTFlags(VariationOptions):
     """All options of a BKT that the command line has."""
 
     no_forget: Annotated[
@@ -122,7 +122,7 @@ def fit(
         typer.Option("--base", help="A model of more data; skills with few responses stay near it.", rich_help_panel=BKT_PANEL),
     ] = None,
     *,
-    bkt: BKTOptions,
+    bkt: BKTFlags,
     reading: LogOptions,
 ) -> None:
     """Fit a model to a response log, or to counts."""

@@ -16,7 +16,7 @@ from adaptrace.models import Traces, require
 from adaptrace.models.bkt.state_table import LAST
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.report.disclosure import bounded_share, withhold
-from adaptrace.report.mastery_table import IntArray, NameCodes
+from adaptrace.report.mastery_table import IntArray, NumberedNames
 from adaptrace.report.rollups import check, numbers_of
 from adaptrace.report.roster import Sums, Tally
 
@@ -40,7 +40,7 @@ class Attainment(NamedTuple):
 
 def attainment_of(log: Log, model: Traces, threshold: float) -> Attainment:
     """What each student of a log reached on each skill they met."""
-    rows, mastery = log.rows, require(model, Traces, "attainment_of").trace(log)["mastery"].to_numpy()
+    rows, mastery = log.rows, require(model, Traces, "attainment").trace(log)["mastery"].to_numpy()
     n_pairs, row = len(rows.pair_skill), np.repeat(np.arange(len(log)), np.diff(rows.skill_start))
     start, first, last = (np.zeros(n_pairs, np.int64) for _ in range(3))  # entries
     backwards = np.arange(len(row))[::-1]
@@ -138,7 +138,7 @@ class DistinctStudents:
     """Checks that logs share no student."""
 
     def __init__(self) -> None:
-        self._students = NameCodes()
+        self._students = NumberedNames()
 
     def add(self, log: Log) -> None:
         """Take the students of a log; a DataError if one was in a log before."""
@@ -232,7 +232,7 @@ def stuck(
     if not opportunities >= 1:
         raise ValueError(f"opportunities: got {opportunities}; expected 1 or more")
     require(model, Traces, "stuck")
-    tables, once = [], DistinctStudents()
+    once, tables = DistinctStudents(), list[pa.Table]()
     for log in [logs] if isinstance(logs, Log) else logs:
         once.add(log)
         tables.append(_stuck_in(log, attainment_of(log, model, threshold), opportunities))
