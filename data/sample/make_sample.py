@@ -9,16 +9,15 @@ The seed is fixed: a run gives the same rows, which tests/data/test_sample.py ch
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 import adaptrace as at
+from adaptrace.data.sample import sample_path
 from adaptrace.io.atomic import replacing
 from adaptrace.io.files import write_table
 
-HERE = Path(__file__).parent
 SEED = 20250901
 STUDENTS, CLASSES = 300, 12
 LEAST, MORE = 40, 7  # responses of a student in the first class; how many more in each further one
@@ -104,10 +103,10 @@ def make_responses(catalog: at.Catalog) -> pa.Table:
 
 
 def main() -> None:
-    """Write catalog.json and responses.parquet beside this script."""
-    with replacing(HERE / "catalog.json") as path:
+    """Write catalog.json and responses.parquet into the package."""
+    with replacing(sample_path("catalog.json")) as path:
         path.write_text(json.dumps(make_catalog(), indent=1) + "\n")
-    write_table(make_responses(at.Catalog.read(HERE / "catalog.json")), HERE / "responses.parquet")
+    write_table(make_responses(at.Catalog.read(sample_path("catalog.json"))), sample_path("responses.parquet"))
 
 
 if __name__ == "__main__":

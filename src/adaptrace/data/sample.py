@@ -8,17 +8,14 @@ from pathlib import Path
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 
-SOURCE_TREE = Path(__file__).parents[3] / "data" / "sample"  # a wheel has the files inside the package
-
 
 def sample_path(name: str) -> Path:
     """Where a bundled file lies."""
-    bundled = Path(str(resources.files("adaptrace.data"))) / "sample" / name
-    return bundled if bundled.exists() else SOURCE_TREE / name
+    return Path(str(resources.files("adaptrace.data"))) / "sample" / name
 
 
 def sample_log() -> Log:
-    """Responses of the sample school; the column ``class`` rides along."""
+    """Responses of the sample school; the column ``class`` is kept."""
     return Log.read(sample_path("responses.parquet"), keep=["class"])
 
 

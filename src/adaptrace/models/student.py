@@ -70,7 +70,7 @@ class Student:
     0.835
     """
 
-    def __init__(self, model: Model, catalog: Catalog | None = None, *, name: str = "", group: str = "") -> None:
+    def __init__(self, model: Model, catalog: Catalog | None = None, name: str = "", *, group: str = "") -> None:
         self.model, self.catalog, self.name, self._group = model, catalog, name, group
         self._checker = ResponseChecker(model, catalog)
         self.state: State = model.start(name, group)
