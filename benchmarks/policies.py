@@ -2,11 +2,11 @@
 
     python policies.py                                    # the matrix as markdown, half an hour on two cores
     python policies.py --students 20 --seeds 1 2          # a quick look
-    python policies.py --write ../docs/explanation/policies.md        # put it between the marks of that page
+    python policies.py --write ../docs/policies.md        # put it between the marks of that page
 
-Forty skills in five strands of eight, five items each, with prerequisites. Students follow one of five truths; policies see them
-through a BKT that was fitted to 300 earlier students of that truth, who were taught in curriculum order (240) or at random (60):
-what a platform has. No policy knows the truth's parameters, and four of the five truths are not of the belief's kind.
+Forty skills in five strands of eight, five items each, with prerequisites. Students follow one of five student models. Policies
+see them through a BKT fitted to 300 earlier students of the same model, taught in curriculum order (240) or at random (60):
+what a platform has. No policy knows the student model's parameters, and four of the five are of another family than the belief.
 Measured is how many responses a student needs until the mean true P(correct) on the catalog has come 90 % of the way from
 where such students start to where they can get. Who is not there after 1,500 responses counts with 1,500.
 
@@ -35,14 +35,16 @@ from numpy.typing import NDArray
 import adaptrace as at
 from adaptrace.data.catalog import Item
 from adaptrace.models.logistic.weights import Weights
-from adaptrace.recommendation.context import View
-from adaptrace.recommendation.policies import Interleaved, Policy
+from adaptrace.recommendation.context import Context
+from adaptrace.recommendation.policies import Interleaved
+from adaptrace.recommendation.policy import Policy
+from adaptrace.recommendation.reasons import Reason
+from adaptrace.simulation.course import START
 from adaptrace.simulation.students import HiddenKnowledge, OwnState, Pupil
-from adaptrace.simulation.teaching import START
 
 FloatArray = NDArray[np.float64]
 STRANDS, LEVELS, ITEMS = 5, 8, 5
-PARAMETERS = 2026  # seed of what the truths are made of
+PARAMETERS = 2026  # seed of the parameters of the student models
 PAST, EARLIER, HISTORY = 77, 300, 300  # earlier students: their seed, how many, and how many responses each
 SHARE, CAP = 0.9, 1500
 MARKS = ("<!-- matrix -->", "<!-- end of matrix -->")
@@ -75,7 +77,7 @@ def curriculum() -> at.Catalog:
     return at.Catalog.from_arrow({"item": names, "skill": skills, "minutes": [1.0] * len(names)}, needs)
 
 
-# ---- the truths --------------------------------------------------------------
+# ---- the student models ------------------------------------------------------
 
 
 def level_of(skill: str) -> float:
@@ -84,7 +86,7 @@ def level_of(skill: str) -> float:
 
 
 def spread(stream: int) -> np.random.Generator:
-    """What a truth draws its parameters from."""
+    """What a student model draws its parameters from."""
     return np.random.default_rng([PARAMETERS, stream])
 
 
@@ -116,9 +118,9 @@ class Forgetting:
 class ForgettingPupil(HiddenKnowledge):
     """Who knows each skill or does not, and loses some every night."""
 
-    def __init__(self, truth: Forgetting, catalog: at.Catalog, name: str, random: np.random.Generator) -> None:
-        super().__init__(truth.bkt, catalog, name, random)
-        self.kept, self.day, self.local = truth.kept, START.date(), False
+    def __init__(self, model: Forgetting, catalog: at.Catalog, name: str, random: np.random.Generator) -> None:
+        super().__init__(model.bkt, catalog, name, random)
+        self.kept, self.day, self.local = model.kept, START.date(), False
         self.asked: dict[str, float] = {}  # chances of today
         self.asked_on = self.day
 
@@ -129,7 +131,7 @@ class ForgettingPupil(HiddenKnowledge):
         (skill,) = item.skills
         if skill not in self.asked:
             known = self.known[skill] * self.kept[skill] ** (time.date() - self.day).days
-            _, _, _, guess, slip = self.truth.row(skill)
+            _, _, _, guess, slip = self.model.row(skill)
             self.asked[skill] = known * (1.0 - slip) + (1.0 - known) * guess
         return self.asked[skill]
 
@@ -161,8 +163,8 @@ class Gated:
 class GatedPupil(HiddenKnowledge):
     """Who practises in vain what builds on something unknown."""
 
-    def __init__(self, truth: at.BKT, catalog: at.Catalog, name: str, random: np.random.Generator) -> None:
-        super().__init__(truth, catalog, name, random)
+    def __init__(self, model: at.BKT, catalog: at.Catalog, name: str, random: np.random.Generator) -> None:
+        super().__init__(model, catalog, name, random)
         self.before = catalog.prerequisites
 
     def respond(self, item: Item, time: datetime.datetime, random: np.random.Generator) -> float:
@@ -181,7 +183,7 @@ class Factors:
     needs = ()
 
     @cached_property
-    def model(self) -> at.Logistic:
+    def model(self) -> at.PFA:
         """With weights in the range of published fits."""
         random, names = spread(3), sorted(skill_names())
         one = 0.8 - 2.6 * np.array([level_of(skill) for skill in names]) + random.normal(0.0, 0.5, len(names))
@@ -199,8 +201,8 @@ class FactorsPupil(OwnState):
 
     local = True
 
-    def __init__(self, truth: at.Logistic, name: str) -> None:
-        super().__init__(truth, name)
+    def __init__(self, model: at.Logistic, name: str) -> None:
+        super().__init__(model, name)
         self.asked: dict[str, float] = {}
 
     def chance(self, item: Item, time: datetime.datetime) -> float:
@@ -244,22 +246,22 @@ class AbilityPupil:
 
     local = True
 
-    def __init__(self, truth: Ability, random: np.random.Generator) -> None:
-        self.truth, overall, self.pace = truth, random.normal(0.0, 0.8), float(np.exp(random.normal(0.0, 0.3)))
+    def __init__(self, model: Ability, random: np.random.Generator) -> None:
+        self.model, overall, self.pace = model, random.normal(0.0, 0.8), float(np.exp(random.normal(0.0, 0.3)))
         self.ability = {skill: overall + random.normal(0.0, 0.8) for skill in skill_names()}
 
     def chance(self, item: Item, time: datetime.datetime) -> float:
         """P(correct) by the Rasch formula."""
-        return float(1.0 / (1.0 + np.exp(self.truth.difficulty[item.item] - self.ability[item.skills[0]])))
+        return float(1.0 / (1.0 + np.exp(self.model.difficulty[item.item] - self.ability[item.skills[0]])))
 
     def respond(self, item: Item, time: datetime.datetime, random: np.random.Generator) -> float:
         """Answer, then rise."""
         correct = float(random.random() < self.chance(item, time))
-        self.ability[item.skills[0]] += self.truth.rise[item.skills[0]] * self.pace
+        self.ability[item.skills[0]] += self.model.rise[item.skills[0]] * self.pace
         return correct
 
 
-TRUTHS: dict[str, Any] = {"BKT": tracing, "forgetting": Forgetting, "PFA": Factors, "Elo": Ability, "gated": Gated}
+STUDENT_MODELS: dict[str, Any] = {"BKT": tracing, "forgetting": Forgetting, "PFA": Factors, "Elo": Ability, "gated": Gated}
 LIMITED = {"BKT", "forgetting", "gated"}  # who knows all still slips
 
 
@@ -272,14 +274,14 @@ class Blocks:
 
     n: int
 
-    def utility(self, view: View) -> FloatArray:
+    def utility(self, context: Context) -> FloatArray:
         """Minus how many blocks a skill had; among equals, and within its block, the earlier skill."""
-        blocks = view.shelf.weakest((view.opportunities // self.n).astype(float))
+        blocks = context.catalog_index.weakest((context.opportunities // self.n).astype(float))
         return -blocks - np.arange(blocks.shape[1]) / blocks.shape[1]
 
-    def why(self, facts: Any) -> str:
+    def why(self, reason: Reason) -> str:
         """The sentence for an item."""
-        return f"next in order: {facts.skill}"
+        return f"next in order: {reason.skill}"
 
 
 ORDERS = {"order, 5 a skill": at.InOrder(), **{f"order, {n} a skill": Blocks(n) for n in (1, 10, 15)}}
@@ -311,22 +313,22 @@ def catalog() -> at.Catalog:
 @lru_cache(maxsize=8)
 def target(name: str) -> float:
     """The mean true P(correct) to be reached, given where students start and where they can get."""
-    truth, end = TRUTHS[name](), 1.0
+    student_model, end = STUDENT_MODELS[name](), 1.0
     if name in LIMITED:
         end = 1.0 - float(np.mean([tracing().row(skill)[4] for skill in skill_names()]))
     options: dict[str, Any] = {"belief": tracing(), "choices": 1, "constraints": ANYWHERE, "policy": at.InOrder()}
-    taught = at.teach(truth, catalog(), students=300, responses=1, seed=PAST, **options)
+    taught = at.simulate(student_model, catalog(), students=300, responses=1, seed=PAST, **options)
     start = float(taught.post_test.mean())
     return start + SHARE * (end - start)
 
 
 @lru_cache(maxsize=8)
 def belief(name: str) -> at.BKT:
-    """A BKT fitted to earlier students of that truth, four fifths of them taught in order, the others at random."""
+    """A BKT fitted to earlier students of a student model, four fifths of them taught in order, the others at random."""
     parts = []
     for way, students, policy in (("order", 4 * EARLIER // 5, at.InOrder()), ("random", EARLIER // 5, at.Random())):
         options: dict[str, Any] = {"policy": policy, "constraints": ANYWHERE, "choices": 1, "belief": tracing()}
-        table = at.simulate(TRUTHS[name](), catalog(), students=students, responses=HISTORY, seed=PAST, **options).table
+        table = at.simulate(STUDENT_MODELS[name](), catalog(), students=students, responses=HISTORY, seed=PAST, **options).table
         names = pa.array([f"{way} {student}" for student in table["student"].to_pylist()])
         correct, item = table["correct"], table["item"].cast(pa.string())
         skill = pa.array([each.split("-")[0] for each in item.to_pylist()])
@@ -338,8 +340,8 @@ def responses(name: str, policy: str, students: int, seed: int) -> FloatArray:
     """(students,) responses to the target; infinite where it was not reached."""
     chosen, constraints = POLICIES[policy]
     options: dict[str, Any] = {"policy": chosen, "constraints": constraints, "choices": 1, "belief": belief(name)}
-    taught = at.teach(
-        TRUTHS[name](), catalog(), students=students, responses=CAP, seed=seed, target=target(name), stop=True, **options
+    taught = at.simulate(
+        STUDENT_MODELS[name](), catalog(), students=students, responses=CAP, seed=seed, target=target(name), stop=True, **options
     )
     assert taught.reached_after is not None
     return taught.reached_after
@@ -387,7 +389,7 @@ def best_order(cells: dict[str, list[float]]) -> str:
 
 
 def matrix(found: dict[str, Any]) -> Iterator[str]:
-    """Policies x truths, worst case first: responses over those of random choice in the zone."""
+    """Policies x student models, worst case first: responses over those of random choice in the zone."""
     names, policies = list(found), list(next(iter(found.values())))
     rows = {policy: [ratio(found[name][policy], found[name][IN_ZONE]) for name in names] for policy in policies}
     yield f"| policy | worst | {' | '.join(names)} |"
@@ -402,7 +404,7 @@ def matrix(found: dict[str, Any]) -> Iterator[str]:
 
 def promises(found: dict[str, Any]) -> Iterator[str]:
     """The default beside random choice, the best fixed order, and random choice in the zone, with 95 % intervals."""
-    yield "| truth | over random of all | over the best order | over random in the zone |"
+    yield "| student model | over random of all | over the best order | over random in the zone |"
     yield "|---|---:|---:|---:|"
     for name, cells in found.items():
         order = best_order(cells)
@@ -415,14 +417,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--students", type=int, default=50, help="per seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103, 104])
-    parser.add_argument("--truths", nargs="+", default=list(TRUTHS), choices=list(TRUTHS))
+    parser.add_argument("--student-models", nargs="+", default=list(STUDENT_MODELS), choices=list(STUDENT_MODELS))
     parser.add_argument("--policies", nargs="+", default=list(POLICIES), choices=list(POLICIES))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="a JSON file of every student's responses, to go on from")
     parser.add_argument("--write", type=Path, help="a page to put the tables in")
     options = parser.parse_args()
     begin = time.perf_counter()
-    found = measure(options.truths, options.policies, options)
+    found = measure(options.student_models, options.policies, options)
     lines = [*matrix(found), ""]
     if {DEFAULT, ANY, IN_ZONE, *ORDERS} <= set(options.policies):
         lines += [*promises(found), ""]

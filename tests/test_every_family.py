@@ -39,7 +39,7 @@ EVERY: dict[str, Callable[[], Any]] = {
     "irt": at.TwoPL,
     "logistic": at.PFA,
 }
-TAKES_MODEL = {"model", "models", "truth", "truths", "student_model", "student_models", "belief", "base"}  # names of parameters
+TAKES_MODEL = {"model", "models", "student_model", "student_models", "belief", "base"}  # names of parameters
 OF_MODEL = re.compile(r"\b(Model|ScoresMastery|Traces|Countable|BKT|Student)\b")  # and their types
 STUDENT = "student-1"
 
@@ -156,7 +156,10 @@ COMMANDS: dict[str, list[list[str]]] = {  # command -> arguments; NAME is the fa
     "score": [READ, [*READ, "-o", "OUT"], [*READ, "-o", "OUT", "--state", "OUT-state"]],
     "compare": [["log.parquet", "--models", "NAME", "--folds", "2", "--draws", "20"]],
     "replay": [["log.parquet", "--model", "NAME", "--every", "20d", "--draws", "20"]],
-    "simulate": [["--truth", "model.json", *SIMULATE], ["--truth", "bkt.json", "--belief", "model.json", *SIMULATE]],
+    "simulate": [
+        ["--student-model", "model.json", *SIMULATE],
+        ["--student-model", "bkt.json", "--belief", "model.json", *SIMULATE],
+    ],
     "fairness": [[*READ, "--by", "class", "--draws", "20"]],
     "forget-student": [[STUDENT, "--log", "log.parquet", "--models", "model.json", "--dry-run"]],
     "report pace": [[*READ, "--min-students", "1"]],
@@ -218,14 +221,13 @@ CALLS: dict[str, Callable[[Case], Any]] = {
     "simulate": lambda c: at.simulate(c.model, **drawn(c)),
     "stats_dataset": lambda c: at.stats_dataset(c.folder / "log.parquet", model=c.model),
     "report.stuck": lambda c: at.report.stuck(c.log, model=c.model, opportunities=2),
-    "teach": lambda c: at.teach(c.model, **drawn(c)),
     "Recommender": lambda c: at.Recommender(c.model, c.catalog),
     "Recommender.recommend": lambda c: at.Recommender(c.model, c.catalog).recommend(c.student),
     "Recommender.ranked": lambda c: at.Recommender(c.model, c.catalog).ranked(c.student, 3),
     "Recommender.choose": lambda c: at.Recommender(c.model, c.catalog).choose([c.student], 3),
     "Recommender.recommend_all": lambda c: at.Recommender(c.model, c.catalog).recommend_all([c.student]),
     "Tutor.open": lambda c: c.tutor.close(),
-    "report.mastery_pace.courses": lambda c: adaptrace.report.mastery_pace.courses(c.log, c.model, 0.95),
+    "report.mastery_pace.attainment_of": lambda c: adaptrace.report.mastery_pace.attainment_of(c.log, c.model, 0.95),
     "Student": lambda c: at.Student(c.model, c.catalog),
     "Student.from_log": lambda c: c.student,
     "Student.from_dict": lambda c: at.Student.from_dict(c.student.to_dict(), c.model),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -128,3 +130,29 @@ def test_a_module_imports_its_own_room_and_lower_floors_alone() -> None:
 
 def test_few_files_stand_at_the_root() -> None:
     assert len(list(SOURCE.glob("*.py"))) <= MOST_ROOT_FILES
+
+
+def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
+    """Lines of a function or class, a function's docstring left out."""
+    first, last = node.body[0], node.end_lineno or node.lineno
+    documented = ast.get_docstring(node) is not None and not isinstance(node, ast.ClassDef)
+    return last - node.lineno + 1 - ((first.end_lineno or 0) - first.lineno + 1 if documented else 0)
+
+
+def definitions(source: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
+    """Every function and class of a package, with its module."""
+    for name, path in modules_of(source).items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield name, node
+
+
+def test_functions_and_classes_are_short() -> None:
+    most = {True: 300, False: 60}  # of a class, of a function
+    long = [f"{name}.{node.name}" for name, node in definitions(SOURCE) if lines_of(node) > most[isinstance(node, ast.ClassDef)]]
+    assert long == []
+
+
+def test_no_class_name_stands_twice() -> None:
+    names = Counter(node.name for _, node in definitions(SOURCE) if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []

@@ -489,7 +489,7 @@ def test_11_what_needs_mastery_works_or_names_the_families_that_know_it(name: st
 
 @each_family
 def test_11_fairness_compares_practice_where_mastery_is_known_and_predictions_always(name: str) -> None:
-    result = at.fairness(fitted(name), at.Log.from_arrow(two_classes(1)), "group", draws=20)
+    result = at.fairness(fitted(name), at.Log.from_arrow(two_classes(1)), by="group", draws=20)
     assert result.metrics["group"].to_pylist() == ["class 0", "class 1"]
     assert (result.practice is not None) == (fitted(name).family in KNOW)
     assert ("reached" in result.gaps["measure"].to_pylist()) == (fitted(name).family in KNOW)

@@ -56,7 +56,9 @@ def answers() -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def curve(answers) -> pa.Table:
-    return metrics.learning_curve(answers.correct, answers.predicted, answers.opportunity, answers.student, draws=20)
+    return metrics.learning_curve(
+        answers.correct, answers.predicted, opportunity=answers.opportunity, student=answers.student, draws=20
+    )
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +219,7 @@ def test_gaps_are_panels_by_measure_flagged_ones_filled(sample_log: at.Log) -> N
     some = sample_log.select(np.arange(len(sample_log)) < 1500)
     predicted = np.full(len(some), 0.6)
     pfa = SimpleNamespace(predict=lambda log: predicted)
-    gaps = fairness.fairness(pfa, some, "class", draws=20).gaps
+    gaps = fairness.fairness(pfa, some, by="class", draws=20).gaps
     row = {"measure": "bias", "group": None, "difference": 0.5, "low": 0.4, "high": 0.6, "p": 0.001, "flagged": True}
     gaps = pa.concat_tables([gaps, pa.Table.from_pylist([row], gaps.schema)], promote_options="permissive")
     figure = plots.fairness(gaps)
@@ -240,7 +242,9 @@ def test_gaps_are_panels_by_measure_flagged_ones_filled(sample_log: at.Log) -> N
 def test_a_matrix_prints_every_cell_the_worst_case_first(model: at.BKT, catalog: at.Catalog) -> None:
     policies = {"weakest": at.LowestMastery(), "likeliest": at.TargetSuccess(target=1.0)}
     quick = at.BKT.from_parameters(["halves", "quarters"], prior=0.1, learn=0.5, guess=0.1, slip=0.1)
-    table = policy_matrix.policy_matrix(policies, {"quick": quick, "slow": model}, catalog, belief=model, students=3, responses=6)
+    table = policy_matrix.policy_matrix(
+        policies, {"quick": quick, "slow": model}, catalog=catalog, belief=model, students=3, responses=6
+    )
     figure = plots.matrix(table)
     axes, texts = figure.axes[0], [text.get_text() for text in figure.axes[0].texts]
     assert axes.get_xticklabels()[0].get_text() == "worst case"
@@ -248,7 +252,7 @@ def test_a_matrix_prints_every_cell_the_worst_case_first(model: at.BKT, catalog:
     assert texts[0::3] == [f"{value:.3f}" for value in table["post_test"].to_pylist()]
     assert texts[2::3] == [f"regret {value:.3f}" for value in table["regret"].to_pylist()]
     shades = axes.images[0].get_array()
-    assert shades[:, 0].tolist() == [row["regret"] for row in table.to_pylist() if row["truth"] == "worst"]
+    assert shades[:, 0].tolist() == [row["regret"] for row in table.to_pylist() if row["student_model"] == "worst"]
     assert title(figure).startswith(f"{table['policy'][0]} has the least regret in its worst case: ")
 
 
@@ -261,7 +265,7 @@ MAKERS = {
     plots.comparison: "evaluate.compare(...).table",
     plots.periods: "the command adaptrace replay",
     plots.fairness: "adaptrace.fairness(...).gaps",
-    plots.matrix: "matrix.policy_matrix",
+    plots.matrix: "adaptrace.policy_matrix",
 }
 
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import adaptrace
 
 
-def ruff_order(name: str) -> tuple[int, str]:
-    """Constants, then classes, then functions."""
-    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+def names_in_the_stub() -> dict[str, str]:
+    """Name -> the module that type checkers are told it comes from."""
+    stub = ast.parse(Path(adaptrace.__file__).with_suffix(".pyi").read_text())
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    assert all(alias.name == alias.asname for node in imports for alias in node.names)  # else the name is private
+    return {alias.name: node.module for node in imports for alias in node.names}
 
 
 def test_the_public_names_are_sorted_and_each_stands_once() -> None:
-    assert adaptrace.__all__ == sorted(set(adaptrace.__all__), key=ruff_order)
+    assert adaptrace.__all__ == sorted(set(adaptrace.__all__))
+
+
+def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
+    assert names_in_the_stub() == {
+        **dict.fromkeys(adaptrace._MODULES, "adaptrace"),
+        **{name: f"adaptrace.{module}" for name, module in adaptrace._MODULE_OF.items()},
+    }
 
 
 @pytest.mark.parametrize("name", adaptrace.__all__)

@@ -3,222 +3,56 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from adaptrace import report
-    from adaptrace.data.catalog import Catalog, Item
-    from adaptrace.data.log import Log
-    from adaptrace.data.sample import sample_catalog, sample_log
-    from adaptrace.dataset import logs_of, score_dataset, stats_dataset
-    from adaptrace.errors import (
-        AdaptraceError,
-        ConflictError,
-        ConstraintError,
-        DataError,
-        ModelError,
-        OutputError,
-        StoreError,
-        UnknownItemError,
-    )
-    from adaptrace.evaluate.comparison import Comparison, compare
-    from adaptrace.evaluate.fairness import Fairness, fairness
-    from adaptrace.evaluate.off_policy import Estimate, off_policy
-    from adaptrace.evaluate.validation import Validation, cross_validate, replay
-    from adaptrace.models import (
-        AFM,
-        BKT,
-        DAS3H,
-        FSRS,
-        PFA,
-        BestLR,
-        Blend,
-        Constant,
-        Feature,
-        HalfLife,
-        Logistic,
-        Rasch,
-        Recency,
-        TwoPL,
-        load,
-    )
-    from adaptrace.models.criterion import Criterion
-    from adaptrace.models.student import Student
-    from adaptrace.privacy.forget import forget_student
-    from adaptrace.privacy.pseudonyms import pseudonymize
-    from adaptrace.recommendation.constraints import Constraints
-    from adaptrace.recommendation.policies import (
-        Information,
-        InOrder,
-        Interleaved,
-        LearningGain,
-        LearningProgress,
-        LowestMastery,
-        Mix,
-        NearestMastery,
-        Random,
-        ReviewDue,
-        TargetSuccess,
-        Thompson,
-    )
-    from adaptrace.recommendation.reasons import Reason
-    from adaptrace.recommendation.recommender import Recommendation, Recommender, recommend
-    from adaptrace.simulation.policy_matrix import policy_matrix
-    from adaptrace.simulation.teaching import Taught, simulate, teach
-    from adaptrace.stats.stats import Stats
-    from adaptrace.tutor.tutor import Tutor
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "AFM": "models",
-    "AdaptraceError": "errors",
-    "BKT": "models",
-    "BestLR": "models",
-    "Blend": "models",
-    "Catalog": "data.catalog",
-    "Comparison": "evaluate.comparison",
-    "ConflictError": "errors",
-    "Constant": "models",
-    "ConstraintError": "errors",
-    "Constraints": "recommendation.constraints",
-    "Criterion": "models.criterion",
-    "DAS3H": "models",
-    "DataError": "errors",
-    "Estimate": "evaluate.off_policy",
-    "FSRS": "models",
-    "Fairness": "evaluate.fairness",
-    "Feature": "models",
-    "HalfLife": "models",
-    "InOrder": "recommendation.policies",
-    "Information": "recommendation.policies",
-    "Interleaved": "recommendation.policies",
-    "Item": "data.catalog",
-    "LearningGain": "recommendation.policies",
-    "LearningProgress": "recommendation.policies",
-    "Log": "data.log",
-    "Logistic": "models",
-    "LowestMastery": "recommendation.policies",
-    "Mix": "recommendation.policies",
-    "ModelError": "errors",
-    "NearestMastery": "recommendation.policies",
-    "OutputError": "errors",
-    "PFA": "models",
-    "Random": "recommendation.policies",
-    "Rasch": "models",
-    "Reason": "recommendation.reasons",
-    "Recency": "models",
-    "Recommendation": "recommendation.recommender",
-    "Recommender": "recommendation.recommender",
-    "ReviewDue": "recommendation.policies",
-    "Stats": "stats.stats",
-    "StoreError": "errors",
-    "Student": "models.student",
-    "TargetSuccess": "recommendation.policies",
-    "Taught": "simulation.teaching",
-    "Thompson": "recommendation.policies",
-    "Tutor": "tutor.tutor",
-    "TwoPL": "models",
-    "UnknownItemError": "errors",
-    "Validation": "evaluate.validation",
-    "compare": "evaluate.comparison",
-    "cross_validate": "evaluate.validation",
-    "fairness": "evaluate.fairness",
-    "forget_student": "privacy.forget",
-    "load": "models",
-    "logs_of": "dataset",
-    "off_policy": "evaluate.off_policy",
-    "policy_matrix": "simulation.policy_matrix",
-    "pseudonymize": "privacy.pseudonyms",
-    "recommend": "recommendation.recommender",
-    "replay": "evaluate.validation",
-    "sample_catalog": "data.sample",
-    "sample_log": "data.sample",
-    "score_dataset": "dataset",
-    "simulate": "simulation.teaching",
-    "stats_dataset": "dataset",
-    "teach": "simulation.teaching",
+_NAMES = {  # module -> its public names; type checkers read the same from __init__.pyi, and a test compares the two
+    "data.catalog": ("Catalog", "Item"),
+    "data.log": ("Log",),
+    "data.sample": ("sample_catalog", "sample_log"),
+    "dataset": ("logs_of", "score_dataset", "stats_dataset"),
+    "errors": (
+        *("AdaptraceError", "ConflictError", "ConstraintError", "DataError", "ModelError", "OutputError", "StoreError"),
+        "UnknownItemError",
+    ),
+    "evaluate.comparison": ("Comparison", "compare"),
+    "evaluate.fairness": ("Fairness", "fairness"),
+    "evaluate.off_policy": ("Estimate", "off_policy"),
+    "evaluate.validation": ("Validation", "cross_validate", "replay"),
+    "models": (
+        *("AFM", "BKT", "DAS3H", "FSRS", "PFA", "BestLR", "Blend", "Constant", "Feature", "HalfLife", "Logistic", "Rasch"),
+        *("Recency", "TwoPL", "load"),
+    ),
+    "models.criterion": ("Criterion",),
+    "models.student": ("Student",),
+    "privacy.forget": ("forget_student",),
+    "privacy.pseudonyms": ("pseudonymize",),
+    "recommendation.constraints": ("Constraints",),
+    "recommendation.explaining": ("Recommendation",),
+    "recommendation.policies": (
+        *("InOrder", "Information", "Interleaved", "LearningGain", "LearningProgress", "LowestMastery", "Mix"),
+        *("NearestMastery", "Random", "ReviewDue", "TargetSuccess", "Thompson"),
+    ),
+    "recommendation.reasons": ("Reason",),
+    "recommendation.recommender": ("Recommender", "recommend"),
+    "simulation.policy_matrix": ("policy_matrix",),
+    "simulation.teaching": ("SimulatedLog", "simulate"),
+    "stats.stats": ("Stats",),
+    "tutor.tutor": ("Tutor",),
 }
+_MODULES = ("plots", "report")  # that are public as a whole
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "AFM",
-    "BKT",
-    "DAS3H",
-    "FSRS",
-    "PFA",
-    "AdaptraceError",
-    "BestLR",
-    "Blend",
-    "Catalog",
-    "Comparison",
-    "ConflictError",
-    "Constant",
-    "ConstraintError",
-    "Constraints",
-    "Criterion",
-    "DataError",
-    "Estimate",
-    "Fairness",
-    "Feature",
-    "HalfLife",
-    "InOrder",
-    "Information",
-    "Interleaved",
-    "Item",
-    "LearningGain",
-    "LearningProgress",
-    "Log",
-    "Logistic",
-    "LowestMastery",
-    "Mix",
-    "ModelError",
-    "NearestMastery",
-    "OutputError",
-    "Random",
-    "Rasch",
-    "Reason",
-    "Recency",
-    "Recommendation",
-    "Recommender",
-    "ReviewDue",
-    "Stats",
-    "StoreError",
-    "Student",
-    "TargetSuccess",
-    "Taught",
-    "Thompson",
-    "Tutor",
-    "TwoPL",
-    "UnknownItemError",
-    "Validation",
-    "compare",
-    "cross_validate",
-    "fairness",
-    "forget_student",
-    "load",
-    "logs_of",
-    "off_policy",
-    "policy_matrix",
-    "pseudonymize",
-    "recommend",
-    "replay",
-    "report",
-    "sample_catalog",
-    "sample_log",
-    "score_dataset",
-    "simulate",
-    "stats_dataset",
-    "teach",
-]
+__all__ = sorted([*_MODULES, *_MODULE_OF])
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: ``import adaptrace`` itself costs nothing."""
-    if name == "report":  # a room of its own: at.report.growth(...)
-        return importlib.import_module("adaptrace.report")
-    if name not in _HOME:
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: ``import adaptrace`` alone imports nothing else."""
+    if name in _MODULES:
+        return importlib.import_module(f"adaptrace.{name}")
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'adaptrace' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"adaptrace.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"adaptrace.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -77,7 +77,7 @@ def test_predict_prints_the_chance_of_every_response(run, model_path: Path, samp
 def test_recommend_prints_what_the_library_recommends(run, model_path: Path, sample_log: at.Log, sample_model: at.BKT) -> None:
     outcome = run("recommend", "-m", model_path, "-C", CATALOG, "-l", LOG, "-s", "student-050", "-k", 5)
     catalog = at.sample_catalog()
-    choices = at.recommend(at.Student.from_log(sample_model, sample_log, student="student-050"), catalog, 5)
+    choices = at.recommend(at.Student.from_log(sample_model, sample_log, student="student-050"), catalog, k=5)
     assert (outcome.code, outcome.stderr) == (0, "")
     assert [(row["item"], row["title"], float(row["utility"]), row["reason"]) for row in rows(outcome.stdout)] == [
         (choice.item.item, choice.item.label, choice.utility, str(choice.reason)) for choice in choices
@@ -115,6 +115,31 @@ def test_demo_shows_classes_and_students_and_writes_the_mastery(run, tmp_path: P
     assert all(f"6{letter}" in outcome.stdout for letter in "ABCDEFGHIJKL")
     assert outcome.stdout.count("skills mastered; next, one of") == 3
     assert pyarrow.parquet.read_table(tmp_path / "mastery.parquet").to_pylist() == sample_model.score(sample_log).to_pylist()
+
+
+def test_the_demo_says_every_step_on_stderr(run, tmp_path: Path) -> None:
+    lines = run("demo", "-o", tmp_path / "mastery.parquet").stderr.splitlines()
+    assert [line[:5] for line in lines] == ["Loadi", "1/4  ", "2/4  ", "3/4  ", "4/4  "]
+    assert "23,550 responses" in lines[2]
+    assert str(tmp_path / "mastery.parquet") in lines[3]
+
+
+def test_the_demo_says_what_it_does_before_anything_slow() -> None:
+    code = (
+        "import sys\n"
+        "from adaptrace.cli import app, main\n"
+        "def say(message):\n"
+        "    print(sorted({'numba', 'numpy', 'pyarrow'} & set(sys.modules)))\n"
+        "    raise SystemExit\n"
+        "app.say, sys.argv = say, ['adaptrace', 'demo']\n"
+        "main()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout == "[]\n"
+
+
+def test_the_version_is_printed_and_that_is_all(run) -> None:
+    assert run("--version") == (0, f"adaptrace {at.__version__}\n", "")
+    assert run("--version", "fit").stdout == f"adaptrace {at.__version__}\n"
 
 
 # ---- inputs and outputs -----------------------------------------------------

@@ -19,7 +19,7 @@ def printed(width: int) -> str:
 
 def test_no_word_of_a_reason_is_cut_off_at_80_columns() -> None:
     narrow, wide = (" ".join(printed(width).split()) for width in (80, 400))
-    reasons = re.findall(r"its turn: [A-Z][a-z -]+ is at \d+%, \d+% chance of a right answer", wide)
+    reasons = re.findall(r"Next: [A-Z][a-z -]+ \(\d+ % likely known\)\.", wide)
     assert len(reasons) == 9  # three items for each of three students
     words = set(wide.split())
     assert set(narrow.split()) <= words

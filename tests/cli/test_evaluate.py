@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import adaptrace as at
-from adaptrace.cli import models, options
+from adaptrace.cli import models, terminal
 from adaptrace.data.sample import sample_path
 from adaptrace.evaluate import comparison, validation
 from adaptrace.models import MODELS
@@ -172,7 +172,7 @@ def test_replay_draws_a_picture(run, path: Path, here: Path) -> None:
 
 def test_simulate_writes_what_the_library_simulates(run, model_path: Path, here: Path) -> None:
     options = ["--students", 2, "--responses", 4, "--seed", 5, "--explore", 0.1, "--policy", "target-success", "--target", 0.2]
-    outcome = run("simulate", "--truth", model_path, "-C", CATALOG, *options, "-o", "log.parquet")
+    outcome = run("simulate", "--student-model", model_path, "-C", CATALOG, *options, "-o", "log.parquet")
     model, policy = at.load(model_path), at.TargetSuccess(target=0.2)
     expected = at.simulate(model, at.sample_catalog(), students=2, responses=4, seed=5, explore=0.1, policy=policy)
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "log.parquet: 8 rows\n")
@@ -184,10 +184,10 @@ def test_simulate_writes_what_the_library_simulates(run, model_path: Path, here:
 def test_students_of_any_family_are_taught_by_what_a_bkt_believes(run, path: Path, model_path: Path, here: Path) -> None:
     run("fit", path, "--model", "pfa", "-o", "pfa.json")
     options = ["-C", CATALOG, "--students", 1, "--responses", 3, "--seed", 0]
-    outcome = run("simulate", "--truth", "pfa.json", *options)
+    outcome = run("simulate", "--student-model", "pfa.json", *options)
     assert (outcome.code, outcome.stdout) == (1, "")
     assert "pass belief= a model that knows it" in outcome.stderr
-    assert len(rows(run("simulate", "--truth", "pfa.json", "--belief", model_path, *options).stdout)) == 3
+    assert len(rows(run("simulate", "--student-model", "pfa.json", "--belief", model_path, *options).stdout)) == 3
 
 
 # ---- fit of every family ----------------------------------------------------
@@ -241,7 +241,7 @@ def test_options_of_a_bkt_are_for_no_other_model(run, path: Path, here: Path, op
 
 def test_fairness_says_it_in_words_and_writes_the_gaps(run, path: Path, model_path: Path, log: at.Log, here: Path) -> None:
     options = ["-m", model_path, "--by", "class", "--threshold", 0.9, "--draws", 20]
-    expected = at.fairness(at.load(model_path), log, "class", threshold=0.9, draws=20)
+    expected = at.fairness(at.load(model_path), log, by="class", threshold=0.9, draws=20)
     outcome = run("fairness", path, *options)
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, f"{expected}\n", "")
     outcome = run("fairness", path, *options, "-o", "gaps.csv")
@@ -275,7 +275,7 @@ WRONG_DATA = {
     "replay LOG --marks 1999-01-01": "got the mark 1999-01-01T00:00:00+00:00",
     "fairness LOG -m MODEL --by klass": "expected column 'klass'",
     "fairness LOG -m none.json --by class": "cannot be read",
-    "simulate --truth none.json -C CATALOG --students 1 --responses 1 --seed 0": "cannot be read",
+    "simulate --student-model none.json -C CATALOG --students 1 --responses 1 --seed 0": "cannot be read",
     "fit TIMELESS --model das3h": "expected a clock in column 'time'",
 }
 
@@ -297,9 +297,9 @@ WRONG_USAGE = {
     "fit LOG --model pfaa": "did you mean 'pfa'?",
     "fairness LOG -m MODEL --by class --threshold 1": "threshold: got 1.0; expected a probability between 0 and 1",
     "fairness LOG -m MODEL": "--by",
-    "simulate --truth MODEL -C CATALOG --students 0 --responses 1 --seed 0": "--students",
-    "simulate --truth MODEL -C CATALOG --students 1 --responses 1": "--seed",
-    "simulate --truth MODEL -C CATALOG --students 1 --responses 1 --seed 0 --explore 2": "--explore",
+    "simulate --student-model MODEL -C CATALOG --students 0 --responses 1 --seed 0": "--students",
+    "simulate --student-model MODEL -C CATALOG --students 1 --responses 1": "--seed",
+    "simulate --student-model MODEL -C CATALOG --students 1 --responses 1 --seed 0 --explore 2": "--explore",
 }
 
 
@@ -353,7 +353,7 @@ def test_an_output_that_exists_stays_when_the_work_fails(run, path: Path, here: 
 
 
 def test_only_a_plain_value_error_is_a_matter_of_usage() -> None:
-    with pytest.raises(pa.ArrowInvalid), options.usage():
+    with pytest.raises(pa.ArrowInvalid), terminal.usage():
         raise pa.ArrowInvalid("a bug")
 
 
@@ -364,7 +364,7 @@ def test_progress_is_for_terminals(monkeypatch: pytest.MonkeyPatch, wide: bool) 
             return wide
 
     monkeypatch.setattr("sys.stderr", Terminal())
-    with options.fitting("comparing") as progress:
+    with terminal.fitting("comparing") as progress:
         assert (progress is not None) == wide
         if progress is not None:
             progress(0.5)

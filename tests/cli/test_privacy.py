@@ -68,7 +68,7 @@ def test_pseudonymize_makes_a_key_and_a_folder_that_nothing_can_be_told_apart_fr
     done = command("pseudonymize", here / "log", "-o", here / "out", "--key-file", here / "key", "--new-key")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.splitlines() == [
-        f"{here / 'key'}: a new key; without it the same pseudonyms can never be made again",
+        f"{here / 'key'}: a new key; without this file the same pseudonyms can never be made again",
         f"{here / 'out'}: 8,000 rows, pseudonyms in student",
     ]
     make = pseudonym_of(read_key(here / "key"), "student")
@@ -80,7 +80,7 @@ def test_a_roster_that_calls_the_student_pupil_has_the_pseudonyms_of_the_log(run
     run("pseudonymize", here / "log", "-o", here / "out", "-k", here / "key", "--new-key")
     options = ["--column", "student=pupil", "--column", "teacher"]
     outcome = run("pseudonymize", here / "roster.csv", "-o", here / "roster-out.csv", "-k", here / "key", *options)
-    assert outcome.stderr == f"{here / 'roster-out.csv'}: 1 rows, pseudonyms in student, teacher\n"
+    assert outcome.stderr == f"{here / 'roster-out.csv'}: 1 row, pseudonyms in student, teacher\n"
     (row,) = csv.DictReader((here / "roster-out.csv").read_text().splitlines())
     assert row["pupil"] in names(here / "out")
     assert row["teacher"] == pseudonym_of(read_key(here / "key"), "teacher")(b"Mr Bo")

@@ -18,6 +18,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.cli import report as cli_report
+from adaptrace.cli.option_groups import with_groups
 from adaptrace.data.sample import sample_path
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 
@@ -144,13 +145,13 @@ def test_what_is_withheld_is_empty_in_a_file(report, here: Path) -> None:
 
 def test_defaults_are_those_of_the_library() -> None:
     for command, function in {
-        cli_report.mastery_: at.report.mastery_by,
+        cli_report.mastery: at.report.mastery_by,
         cli_report.growth: at.report.growth,
         cli_report.pace: at.report.pace,
         cli_report.stuck: at.report.stuck,
         cli_report.groups: at.report.small_groups,
     }.items():
-        ours = {name: each.default for name, each in inspect.signature(command).parameters.items()}
+        ours = {name: each.default for name, each in inspect.signature(with_groups(command)).parameters.items()}
         theirs = {name: each.default for name, each in inspect.signature(function).parameters.items()}
         assert ours["threshold"] == theirs["threshold"] == Criterion.threshold
         assert ours.get("min_students") == theirs.get("min_students")
@@ -233,4 +234,4 @@ def test_a_roster_of_other_names_is_noted(report, here: Path) -> None:
     (here / "real.csv").write_text("student,class\nAda Lovelace,6A\n")
     outcome = report("mastery MASTERY --roster real.csv --by class")
     assert outcome.code == 0
-    assert "note: the roster has the class of no student: are they named there as here" in outcome.stderr
+    assert "note: the roster has the class of no student; does it name students as the mastery does" in outcome.stderr

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +167,107 @@ def test_rows_of_one_skill_add_up_to_its_prerequisites() -> None:
 def test_a_title_of_digits_is_a_title(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("item,skill,title\nq1,a,2024\n")
     assert at.Catalog.read(tmp_path / "c.csv").items[0].title == "2024"
+
+
+# ---- however it is made ---------------------------------------------------------
+
+GOOD = (at.Item("1", ("a",)), at.Item("2", ("b",), minutes=0.0))
+CIRCLE = {"a": ("b",), "b": ("a",)}
+
+
+def tampered(**fields: Any) -> at.Catalog:
+    """A catalog that somebody changed in spite of everything."""
+    catalog = at.Catalog(GOOD)
+    for name, value in fields.items():
+        object.__setattr__(catalog, name, value)
+    return catalog
+
+
+MADE: dict[str, Callable[[], at.Catalog]] = {
+    "the constructor": lambda: at.Catalog(GOOD, CIRCLE),
+    "replace": lambda: dataclasses.replace(at.Catalog(GOOD), prerequisites=CIRCLE),
+    "from_arrow": lambda: at.Catalog.from_arrow(
+        {"item": ["1", "2"], "skill": ["a", "b"]}, [{"skill": a, "prerequisites": [b]} for a, b in ("ab", "ba")]
+    ),
+    "unpickling": lambda: pickle.loads(pickle.dumps(tampered(prerequisites=CIRCLE))),
+    "a copy": lambda: copy.copy(tampered(prerequisites=CIRCLE)),
+    "a deep copy": lambda: copy.deepcopy(tampered(prerequisites=CIRCLE)),
+}
+
+
+@pytest.mark.parametrize("how", MADE)
+def test_a_catalog_is_checked_however_it_is_made(how: str) -> None:
+    with pytest.raises(at.DataError, match=r"catalog: column 'prerequisites': got the circle [ab] <- [ab] <- [ab]; expected"):
+        MADE[how]()
+
+
+@pytest.mark.parametrize(
+    ("item", "problem"),
+    [
+        ({"item": 7}, "column 'item', row 3: got 7; expected a name: text that is not empty"),
+        ({"item": ""}, "column 'item', row 3: got ''; expected a name"),
+        ({"item": "1"}, r"column 'item', row 3: got '1' again; expected every item once \(it stands in row 1\)"),
+        ({"skills": ()}, r"column 'skills', row 3: got \(\); expected a tuple of names of skills; name at least one"),
+        ({"skills": "ab"}, "column 'skills', row 3: got 'ab'; expected a tuple"),
+        ({"skills": ("a", 1)}, r"column 'skills', row 3: got \('a', 1\)"),
+        ({"skills": ("a", "a")}, r"column 'skills', row 3: got \('a', 'a'\); .*each once"),
+        ({"kind": 5}, "column 'kind', row 3: got 5; expected text, or None"),
+        ({"minutes": -1.0}, "column 'minutes', row 3: got -1.0; expected a number of minutes, 0 or more, or None"),
+        ({"minutes": float("nan")}, "column 'minutes', row 3: got nan"),
+        ({"minutes": True}, "column 'minutes', row 3: got True"),
+    ],
+    ids=str,
+)
+def test_an_item_that_is_wrong_is_refused(item: dict[str, Any], problem: str) -> None:
+    with pytest.raises(at.DataError, match=f"^catalog: {problem}"):
+        at.Catalog((*GOOD, at.Item(**{"item": "3", "skills": ("c",), **item})))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((GOOD[0],), "column 'items': got Item"),
+        ((5,), "column 'items': got 5; expected a list of Item"),
+        (([*GOOD, "q3"],), "column 'items', row 3: got 'q3'; expected an Item"),
+        ((GOOD, [("a", "b")]), "column 'prerequisites': got "),
+        ((GOOD, {"a": "b"}), "column 'prerequisites': got 'a': 'b'; expected the name of a skill, and a tuple of names"),
+        ((GOOD, {1: ("b",)}), "column 'prerequisites': got 1: "),
+        ((GOOD, {"a": ("zz",)}), "column 'prerequisites': got 'zz' before 'a'"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_catalog_is_refused(arguments: tuple[Any, ...], problem: str) -> None:
+    with pytest.raises(at.DataError, match=f"^catalog: {problem}"):
+        at.Catalog(*arguments)
+
+
+def test_every_problem_of_a_catalog_is_told_at_once() -> None:
+    with pytest.raises(at.DataError) as raised:
+        at.Catalog((at.Item("", ("a",)), at.Item("2", ())), {"a": "b"}, soft_prerequisites=5)  # type: ignore[arg-type, dict-item]
+    assert [problem.column for problem in raised.value.problems] == ["item", "skills", "prerequisites", "soft_prerequisites"]
+    with pytest.raises(at.DataError) as raised:
+        at.Catalog((*GOOD, GOOD[0]), {**CIRCLE, "c": ("zz",)}, soft_prerequisites={"a": ("yy",)})
+    assert [problem.got for problem in raised.value.problems][:3] == ["'1' again", "'zz' before 'c'", "'yy' before 'a'"]
+    assert "circle" in raised.value.problems[3].got
+
+
+def test_a_catalog_can_be_pickled_and_copied() -> None:
+    catalog = at.Catalog(list(GOOD), {"b": ["a"]}, soft_prerequisites={"a": ()})  # type: ignore[arg-type, dict-item]
+    assert (catalog.items, catalog.prerequisites, catalog.soft_prerequisites) == (GOOD, {"b": ("a",)}, {"a": ()})
+    assert catalog.skills == ("a", "b")
+    for again in (
+        pickle.loads(pickle.dumps(catalog)),
+        copy.deepcopy(catalog),
+        at.Catalog.from_arrow({"item": ["1"], "skill": ["a"]}),
+    ):
+        assert pickle.loads(pickle.dumps(again)) == again
+    assert pickle.loads(pickle.dumps(catalog)) == copy.deepcopy(catalog) == catalog
+
+
+def test_the_prerequisites_of_a_catalog_cannot_be_changed() -> None:
+    before = {"b": ("a",)}
+    catalog = at.Catalog(GOOD, before)
+    with pytest.raises(TypeError):
+        catalog.prerequisites["a"] = ("b",)  # type: ignore[index]
+    before["a"] = ("b",)
+    assert catalog.prerequisites == {"b": ("a",)}

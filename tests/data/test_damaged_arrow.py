@@ -154,8 +154,8 @@ def test_tables_of_items_students_and_mastery(bad: Callable[[], pa.Array], model
         ),
         lambda: at.report.mastery_by(mastery, "class", roster=pa.table({"student": bad(), "class": ["a", "b"]})),
         lambda: at.report.mastery_by(mastery.set_column(0, "student", bad()), "skill"),
-        lambda: at.off_policy(log_of(bad(), "student"), [0.0, 1.0], [1.0, 1.0]),
-        lambda: metrics.report([0.0, 1.0], [0.5, 0.5], bad(), draws=20),
+        lambda: at.off_policy(log_of(bad(), "student"), [0.0, 1.0], target=[1.0, 1.0]),
+        lambda: metrics.report([0.0, 1.0], [0.5, 0.5], student=bad(), draws=20),
         lambda: schema.as_array(pa.chunked_array([bad()])),
     ]
     for use in uses:

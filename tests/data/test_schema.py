@@ -8,13 +8,13 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from adaptrace.data import schema
+from adaptrace.data import checks, schema
 from adaptrace.errors import DataError
 
 NAN = float("nan")
 
 
-def told(checked: schema.Checked) -> tuple[int | None, str, int]:
+def told(checked: checks.Checked) -> tuple[int | None, str, int]:
     """Row, value and further rows of the only problem."""
     assert checked.array is None
     (problem,) = checked.problems
@@ -40,14 +40,14 @@ def told(checked: schema.Checked) -> tuple[int | None, str, int]:
     ids=["integers", "booleans", "floats", "decimals", "text", "dictionary", "empty"],
 )
 def test_whole_outcomes_become_small_integers(values: pa.Array, expected: list[int]) -> None:
-    array = schema.check_correct(values).array
+    array = checks.check_correct(values).array
     assert array.to_pylist() == expected
     assert array.type == (pa.uint8() if expected else array.type)
 
 
 @pytest.mark.parametrize("values", [pa.array([0.25, 1.0]), pa.array(["0.25", "1"]), pa.array([".25", "1e0"])], ids=str)
 def test_partial_credit_stays_a_fraction(values: pa.Array) -> None:
-    array = schema.check_correct(values).array
+    array = checks.check_correct(values).array
     assert array.to_pylist() == [0.25, 1.0]
     assert array.type == pa.float64()
 
@@ -71,7 +71,7 @@ def test_partial_credit_stays_a_fraction(values: pa.Array) -> None:
     ids=str,
 )
 def test_an_outcome_that_is_none_is_told_with_its_row(values: list[object], problem: tuple[int | None, str, int]) -> None:
-    row, got, more = told(schema.check_correct(pa.array(values)))
+    row, got, more = told(checks.check_correct(pa.array(values)))
     assert (row, got.replace("'2'", "2.0"), more) == problem
 
 
@@ -79,7 +79,7 @@ def test_an_outcome_that_is_none_is_told_with_its_row(values: list[object], prob
 
 
 def test_whole_floats_become_integer_keys_as_a_data_frame_makes_them_of_integers_with_gaps() -> None:
-    assert schema.check_keys(pa.array([7.0, 9.0])).array.type == pa.int64()
+    assert checks.check_keys(pa.array([7.0, 9.0])).array.type == pa.int64()
 
 
 @pytest.mark.parametrize(
@@ -88,25 +88,25 @@ def test_whole_floats_become_integer_keys_as_a_data_frame_makes_them_of_integers
     ids=["floats", "text", "dictionary", "null among the names"],
 )
 def test_a_missing_key_is_told_with_its_row(values: object) -> None:
-    assert told(schema.check_keys(values if isinstance(values, pa.Array) else pa.array(values))) == (2, "null", 0)
+    assert told(checks.check_keys(values if isinstance(values, pa.Array) else pa.array(values))) == (2, "null", 0)
 
 
 @pytest.mark.parametrize("values", [[1.5, 2.0], [True], [b"a"], [datetime.date(2025, 1, 1)]], ids=str)
 def test_a_type_that_is_no_key_is_told(values: list[object]) -> None:
-    assert told(schema.check_keys(pa.array(values)))[1].startswith("type ")
+    assert told(checks.check_keys(pa.array(values)))[1].startswith("type ")
 
 
 @pytest.mark.parametrize("empty", [[], None])
 def test_a_row_without_skills_is_told(empty: list[str] | None) -> None:
-    assert told(schema.check_skills(pa.array([["a"], empty, ["b"], empty])))[::2] == (2, 1)
+    assert told(checks.check_skills(pa.array([["a"], empty, ["b"], empty])))[::2] == (2, 1)
 
 
 def test_a_null_inside_a_list_of_skills_is_told_with_the_row_of_the_list() -> None:
-    assert told(schema.check_skills(pa.array([["a", "b"], ["c"], ["d", None]]))) == (3, "null", 0)
+    assert told(checks.check_skills(pa.array([["a", "b"], ["c"], ["d", None]]))) == (3, "null", 0)
 
 
 def test_a_sliced_list_of_skills_starts_at_its_own_first_row() -> None:
-    array = schema.check_skills(pa.array([["x", "y"], ["a"], ["b", "c"]]).slice(1)).array
+    array = checks.check_skills(pa.array([["x", "y"], ["a"], ["b", "c"]]).slice(1)).array
     assert array.to_pylist() == [["a"], ["b", "c"]]
     assert array.offsets[0].as_py() == 0
 
@@ -115,7 +115,7 @@ def test_a_sliced_list_of_skills_starts_at_its_own_first_row() -> None:
 
 
 def test_nanoseconds_are_cut_to_microseconds() -> None:
-    array = schema.check_time(pa.array([1_999], pa.timestamp("ns"))).array
+    array = checks.check_time(pa.array([1_999], pa.timestamp("ns"))).array
     assert array.cast(pa.int64()).to_pylist() == [1]
 
 
@@ -130,7 +130,7 @@ def test_nanoseconds_are_cut_to_microseconds() -> None:
     ids=str,
 )
 def test_what_is_no_time_is_told(values: list[object], problem: tuple[int | None, str, int]) -> None:
-    assert told(schema.check_time(pa.array(values))) == problem
+    assert told(checks.check_time(pa.array(values))) == problem
 
 
 @pytest.mark.parametrize(
@@ -139,34 +139,34 @@ def test_what_is_no_time_is_told(values: list[object], problem: tuple[int | None
     ids=str,
 )
 def test_what_is_no_order_is_told(values: list[object], problem: tuple[int | None, str, int]) -> None:
-    assert told(schema.check_order(pa.array(values))) == problem
+    assert told(checks.check_order(pa.array(values))) == problem
 
 
 def test_an_order_keeps_every_digit() -> None:
-    assert schema.check_order(pa.array([2**62 + 1])).array.to_pylist() == [2**62 + 1]
+    assert checks.check_order(pa.array([2**62 + 1])).array.to_pylist() == [2**62 + 1]
 
 
 def test_an_amount_may_be_unknown_but_not_negative() -> None:
-    assert schema.check_amount(pa.array([3, None])).array.to_pylist() == [3.0, None]
-    assert told(schema.check_amount(pa.array([3, None, -5]))) == (3, "-5.0", 0)
+    assert checks.check_amount(pa.array([3, None])).array.to_pylist() == [3.0, None]
+    assert told(checks.check_amount(pa.array([3, None, -5]))) == (3, "-5.0", 0)
 
 
 def test_a_label_is_text_or_unknown() -> None:
-    assert schema.check_label(pa.array(["project", None]).dictionary_encode()).array.to_pylist() == ["project", None]
-    assert schema.check_label(pa.array([7, None])).array.to_pylist() == ["7", None]  # the number of a class
-    assert told(schema.check_label(pa.array([7.5])))[1] == "type double"
+    assert checks.check_label(pa.array(["project", None]).dictionary_encode()).array.to_pylist() == ["project", None]
+    assert checks.check_label(pa.array([7, None])).array.to_pylist() == ["7", None]  # the number of a class
+    assert told(checks.check_label(pa.array([7.5])))[1] == "type double"
 
 
 @pytest.mark.parametrize(
     ("check", "kind"),
     [
-        (schema.check_keys, pa.null()),
-        (schema.check_skills, pa.null()),
-        (schema.check_correct, pa.null()),
-        (schema.check_time, pa.null()),
-        (schema.check_order, pa.null()),
-        (schema.check_amount, pa.null()),
-        (schema.check_label, pa.null()),
+        (checks.check_keys, pa.null()),
+        (checks.check_skills, pa.null()),
+        (checks.check_correct, pa.null()),
+        (checks.check_time, pa.null()),
+        (checks.check_order, pa.null()),
+        (checks.check_amount, pa.null()),
+        (checks.check_label, pa.null()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -126,7 +126,7 @@ def test_a_draw_measures_the_rows_of_its_students_as_often_as_they_were_drawn(le
     rows = school(seed=1, students=12, each=7)
     correct = np.where(np.arange(84) % 5 == 0, 0.5, rows.correct)  # some partial credit
     rows = School(correct, np.round(rows.predicted * levels) / levels, rows.student)
-    drawn = metrics.bootstrap(rows.correct, {"m": rows.predicted}, rows.student, draws=20, seed=3)["m"]
+    drawn = metrics.bootstrap(rows.correct, {"m": rows.predicted}, student=rows.student, draws=20, seed=3)["m"]
     assert drawn.shape == (4, 20)
     for draw in range(20):
         again = repeated(rows, 3, draw)
@@ -137,9 +137,9 @@ def test_a_draw_measures_the_rows_of_its_students_as_often_as_they_were_drawn(le
 def test_all_models_and_all_calls_are_measured_on_the_same_draws() -> None:
     rows = school(seed=2, students=15, each=6)
     other = np.clip(rows.predicted + 0.1 * np.sin(np.arange(90)), 0.0, 1.0)
-    both = metrics.bootstrap(rows.correct, {"a": rows.predicted, "b": other}, rows.student, draws=30, seed=8)
+    both = metrics.bootstrap(rows.correct, {"a": rows.predicted, "b": other}, student=rows.student, draws=30, seed=8)
     for name, predicted in (("a", rows.predicted), ("b", other)):
-        alone = metrics.bootstrap(rows.correct, {"x": predicted}, rows.student, draws=30, seed=8)["x"]
+        alone = metrics.bootstrap(rows.correct, {"x": predicted}, student=rows.student, draws=30, seed=8)["x"]
         np.testing.assert_array_equal(both[name], alone)
     assert not np.array_equal(both["a"], both["b"])
 
@@ -147,7 +147,7 @@ def test_all_models_and_all_calls_are_measured_on_the_same_draws() -> None:
 def test_the_draws_depend_on_the_seed_and_begin_alike_however_many_there_are() -> None:
     rows = school(seed=2, students=15, each=6)
     few, many, elsewhere = (
-        metrics.bootstrap(rows.correct, {"m": rows.predicted}, rows.student, draws=draws, seed=seed)["m"]
+        metrics.bootstrap(rows.correct, {"m": rows.predicted}, student=rows.student, draws=draws, seed=seed)["m"]
         for draws, seed in ((5, 0), (9, 0), (5, 1))
     )
     np.testing.assert_array_equal(few, many[:, :5])
@@ -158,12 +158,12 @@ def test_neither_threads_nor_the_order_of_rows_nor_the_kind_of_column_change_a_d
     rows, results = school(seed=4, students=20, each=9), []
     for workers in (1, 2, 7):
         monkeypatch.setattr(parallel, "cores", lambda workers=workers: workers)
-        results.append(metrics.bootstrap(rows.correct, {"m": rows.predicted}, rows.student)["m"])
+        results.append(metrics.bootstrap(rows.correct, {"m": rows.predicted}, student=rows.student)["m"])
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
     order = np.random.default_rng(0).permutation(180)
     names = pa.chunked_array([pa.array([f"{code:03}" for code in rows.student[order]]).dictionary_encode()])
-    moved = metrics.bootstrap(rows.correct[order], {"m": rows.predicted[order]}, names)["m"]
+    moved = metrics.bootstrap(rows.correct[order], {"m": rows.predicted[order]}, student=names)["m"]
     np.testing.assert_array_equal(moved[0], results[0][0])
     np.testing.assert_allclose(moved, results[0], rtol=1e-12)  # sums in another order
 
@@ -180,7 +180,7 @@ def test_an_interval_is_between_the_percentiles_and_leaves_out_what_is_missing()
 
 def test_intervals_hold_the_value_and_widen_with_the_level() -> None:
     rows = school(seed=6, students=40, each=10)
-    usual, wide = (metrics.intervals(*rows, level=level) for level in (0.95, 0.99))
+    usual, wide = (metrics.intervals(*rows[:2], student=rows.student, level=level) for level in (0.95, 0.99))
     for name, metric in metrics.METRICS.items():
         assert usual[name][0] < metric(rows.correct, rows.predicted) < usual[name][1]
         assert wide[name][0] <= usual[name][0] < usual[name][1] <= wide[name][1]
@@ -188,7 +188,7 @@ def test_intervals_hold_the_value_and_widen_with_the_level() -> None:
 
 
 def test_one_student_has_no_interval() -> None:
-    assert all(math.isnan(end) for ends in metrics.intervals([0, 1], [0.2, 0.7], ["Ada"] * 2).values() for end in ends)
+    assert all(math.isnan(end) for ends in metrics.intervals([0, 1], [0.2, 0.7], student=["Ada"] * 2).values() for end in ends)
 
 
 def test_intervals_by_student_cover_the_truth_where_intervals_by_row_do_not() -> None:
@@ -198,7 +198,7 @@ def test_intervals_by_student_cover_the_truth_where_intervals_by_row_do_not() ->
     for repetition in range(1, 101):
         rows = school(seed=repetition, students=50, each=50)
         for unit, column in (("student", rows.student), ("row", np.arange(len(rows.student)))):
-            low, high = metrics.intervals(rows.correct, rows.predicted, column)["auc"]
+            low, high = metrics.intervals(rows.correct, rows.predicted, student=column)["auc"]
             covered[unit] += low <= truth <= high
     assert covered["student"] >= 88
     assert covered["row"] <= covered["student"] - 15
@@ -207,7 +207,7 @@ def test_intervals_by_student_cover_the_truth_where_intervals_by_row_do_not() ->
 def test_the_paired_interval_of_a_difference_is_narrower_than_that_of_either_model() -> None:
     rows = school(seed=3, students=40, each=20)
     worse = 0.5 + 0.8 * (rows.predicted - 0.5) * (1.0 + 0.2 * np.sin(np.arange(800)))
-    drawn = metrics.bootstrap(rows.correct, {"a": rows.predicted, "b": worse}, rows.student)
+    drawn = metrics.bootstrap(rows.correct, {"a": rows.predicted, "b": worse}, student=rows.student)
     width = {
         name: np.diff(metrics.interval(values[0]))[0] for name, values in {**drawn, "difference": drawn["a"] - drawn["b"]}.items()
     }
@@ -292,10 +292,10 @@ def test_rmse_bins_is_fooled_by_the_base_rate_and_log_loss_is_not() -> None:
 
 def test_a_report_without_slices_is_one_row_of_metrics_and_intervals() -> None:
     rows = school(seed=7, students=30, each=10)
-    (row,) = metrics.report(*rows, draws=50, seed=2).to_pylist()
+    (row,) = metrics.report(*rows[:2], student=rows.student, draws=50, seed=2).to_pylist()
     assert list(row) == ["n", "students", *(name + end for name in metrics.METRICS for end in ("", "_low", "_high"))]
     assert (row["n"], row["students"]) == (300, 30)
-    expected = metrics.intervals(*rows, draws=50, seed=2)
+    expected = metrics.intervals(*rows[:2], student=rows.student, draws=50, seed=2)
     for name, metric in metrics.METRICS.items():
         assert row[name] == pytest.approx(metric(rows.correct, rows.predicted), rel=1e-12)
         assert (row[f"{name}_low"], row[f"{name}_high"]) == expected[name]
@@ -304,7 +304,7 @@ def test_a_report_without_slices_is_one_row_of_metrics_and_intervals() -> None:
 def test_a_report_by_slices_measures_each_and_draws_students_from_all() -> None:
     rows = school(seed=8, students=20, each=15)
     skill = np.random.default_rng(0).choice(["b", "a", "c"], 300)
-    table = metrics.report(*rows, by=pa.array(skill).dictionary_encode(), draws=15, seed=6).to_pylist()
+    table = metrics.report(*rows[:2], student=rows.student, by=pa.array(skill).dictionary_encode(), draws=15, seed=6).to_pylist()
     assert [row["by"] for row in table] == ["a", "b", "c"]
     for row in table:
         mine = skill == row["by"]
@@ -336,13 +336,13 @@ def test_a_report_by_slices_measures_each_and_draws_students_from_all() -> None:
     ids=["integers", "text", "floats", "booleans", "nulls", "dictionary", "pandas", "polars"],
 )
 def test_a_report_is_sorted_by_its_slices_as_what_they_are(by: Any, expected: list[Any]) -> None:
-    table = metrics.report([1, 0, 0, 0], [0.5] * 4, ["Ada", "Ada", "Bo", "Bo"], by=by)
+    table = metrics.report([1, 0, 0, 0], [0.5] * 4, student=["Ada", "Ada", "Bo", "Bo"], by=by)
     assert table["by"].to_pylist() == expected
     assert table["accuracy"].to_pylist() == ([0.5, 0.0] if expected[0] in ("x", "10") else [0.0, 0.5])
 
 
 def test_slices_without_an_auc_or_without_a_second_student_say_so_silently() -> None:
-    table = metrics.report([1, 1, 1, 0], [0.9, 0.8, 0.6, 0.4], ["Ada", "Bo", "Ada", "Ada"], by=[1, 1, 2, 2]).to_pylist()
+    table = metrics.report([1, 1, 1, 0], [0.9, 0.8, 0.6, 0.4], student=["Ada", "Bo", "Ada", "Ada"], by=[1, 1, 2, 2]).to_pylist()
     all_right, one_student = table
     assert all(math.isnan(all_right[name]) for name in ("auc", "auc_low", "auc_high"))
     assert all_right["rmse_low"] < all_right["rmse"] < all_right["rmse_high"]
@@ -356,7 +356,9 @@ def test_a_learning_curve_goes_up_to_the_last_opportunity_asked_for() -> None:
     predicted = 0.2 + 0.1 * opportunity
     correct = (random.random(180) < predicted) * 1.0
     keep = (opportunity < 5) | (student < 10)
-    table = metrics.learning_curve(correct[keep], predicted[keep], opportunity[keep], student[keep], most=5, draws=30, seed=1)
+    table = metrics.learning_curve(
+        correct[keep], predicted[keep], opportunity=opportunity[keep], student=student[keep], most=5, draws=30, seed=1
+    )
     assert table.column_names == ["opportunity", "n", "observed", "observed_low", "observed_high", "predicted"]
     assert table["opportunity"].to_pylist() == [1, 2, 3, 4, 5]
     assert table["n"].to_pylist() == [30, 30, 30, 30, 10]
@@ -390,14 +392,14 @@ BY_STUDENT = [metrics.intervals, metrics.report]
 def test_bad_input_is_one_error_that_names_it(
     function: Callable[..., Any], correct: list[float], predicted: list[float], message: str
 ) -> None:
-    students = [["Ada"] * len(correct)] if function in BY_STUDENT else []
+    students = {"student": ["Ada"] * len(correct)} if function in BY_STUDENT else {}
     with pytest.raises(ValueError, match=message):
-        function(correct, predicted, *students)
+        function(correct, predicted, **students)
 
 
 def test_every_problem_is_listed_at_once_and_models_are_named() -> None:
     with pytest.raises(ValueError, match="3 problems") as caught:
-        metrics.bootstrap([0, 1], {"bkt": [0.5, -1.0], "pfa": [math.inf, 0.5]}, ["Ada"])
+        metrics.bootstrap([0, 1], {"bkt": [0.5, -1.0], "pfa": [math.inf, 0.5]}, student=["Ada"])
     for part in ("predictions['bkt']", "predictions['pfa']", "'student'"):
         assert part in str(caught.value)
 
@@ -405,14 +407,20 @@ def test_every_problem_is_listed_at_once_and_models_are_named() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: metrics.report([0, 1], [0.5, 0.5], ["Ada", None]), "'student', row 2: got null"),
-        (lambda: metrics.report([0, 1], [0.5, 0.5], ["Ada", "Bo"], by=[["a"], ["b"]]), "'by': got list<.*repeat the row"),
-        (lambda: metrics.report([0, 1], [0.5, 0.5], ["Ada", "Bo"], by=["a"]), r"'by': got shape \(1,\)"),
-        (lambda: metrics.learning_curve([0, 1], [0.5, 0.5], [1, 0], ["Ada", "Bo"]), "'opportunity', row 2: got 0.*from 1"),
-        (lambda: metrics.learning_curve([0, 1], [0.5, 0.5], [1.5, 1], ["Ada", "Bo"]), "'opportunity', row 1: got 1.5"),
-        (lambda: metrics.learning_curve([0, 1], [0.5, 0.5], [1, 1], ["Ada", "Bo"], most=0), "most: got 0"),
-        (lambda: metrics.intervals([0, 1], [0.5, 0.5], ["Ada", "Bo"], draws=0), "draws: got 0"),
-        (lambda: metrics.intervals([0, 1], [0.5, 0.5], ["Ada", "Bo"], level=95), "level: got 95"),
+        (lambda: metrics.report([0, 1], [0.5, 0.5], student=["Ada", None]), "'student', row 2: got null"),
+        (lambda: metrics.report([0, 1], [0.5, 0.5], student=["Ada", "Bo"], by=[["a"], ["b"]]), "'by': got list<.*repeat the row"),
+        (lambda: metrics.report([0, 1], [0.5, 0.5], student=["Ada", "Bo"], by=["a"]), r"'by': got shape \(1,\)"),
+        (
+            lambda: metrics.learning_curve([0, 1], [0.5, 0.5], opportunity=[1, 0], student=["Ada", "Bo"]),
+            "'opportunity', row 2: got 0.*from 1",
+        ),
+        (
+            lambda: metrics.learning_curve([0, 1], [0.5, 0.5], opportunity=[1.5, 1], student=["Ada", "Bo"]),
+            "'opportunity', row 1: got 1.5",
+        ),
+        (lambda: metrics.learning_curve([0, 1], [0.5, 0.5], opportunity=[1, 1], student=["Ada", "Bo"], most=0), "most: got 0"),
+        (lambda: metrics.intervals([0, 1], [0.5, 0.5], student=["Ada", "Bo"], draws=0), "draws: got 0"),
+        (lambda: metrics.intervals([0, 1], [0.5, 0.5], student=["Ada", "Bo"], level=95), "level: got 95"),
         (lambda: metrics.ece([0, 1], [0.5, 0.5], bins=0), "bins: got 0"),
     ],
 )

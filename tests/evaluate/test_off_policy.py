@@ -98,7 +98,7 @@ def test_a_right_model_narrows_and_a_wrong_one_widens(horizon: str) -> None:
 def test_a_small_class_gets_wide_intervals_that_hold() -> None:
     world, target = World(10), policy(0.1, FIT)
     logs = [world.simulate(LOGGING, 8, seed) for seed in range(300)]
-    found = [off_policy(log.table, "reward", log.lists(target), least_effective=10) for log in logs]
+    found = [off_policy(log.table, "reward", target=log.lists(target), least_effective=10) for log in logs]
     assert held(found, world.per_decision(target, LOGGING)) >= 0.92 * len(found)
 
 
@@ -113,7 +113,7 @@ def test_decisions_of_one_student_count_as_dependent() -> None:
 
 def test_weights_grow_with_the_horizon() -> None:
     effective = [
-        off_policy(log.table, "reward", log.lists(TARGET), horizon="student", least_effective=0).effective_n
+        off_policy(log.table, "reward", target=log.lists(TARGET), horizon="student", least_effective=0).effective_n
         for log in (World(length).simulate(LOGGING, 2000, 0) for length in (1, 2, 4, 8))
     ]
     assert effective == sorted(effective, reverse=True)
@@ -174,7 +174,7 @@ def test_a_student_who_has_ended_keeps_the_last_weight() -> None:
 
 def test_the_standard_error_of_ips_per_student_is_the_textbook_one() -> None:
     log = World(4).simulate(LOGGING, 500, 1)
-    found = off_policy(log.table, "reward", "propensities", method="ips", horizon="student")
+    found = off_policy(log.table, "reward", target="propensities", method="ips", horizon="student")
     sums = np.bincount(log.table["student"].to_numpy(), log.table["reward"].to_numpy())
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * sums.std(ddof=1) / math.sqrt(500), rel=0.01)
 
@@ -183,8 +183,10 @@ def test_time_orders_the_decisions_of_a_student_however_rows_lie() -> None:
     log = World(4).simulate(LOGGING, 300, 2)
     shuffle = np.random.default_rng(0).permutation(len(log.table))
     options: Log = {"method": "snips", "horizon": "student"}
-    found = off_policy(log.table.append_column("target", log.lists(TARGET)), "reward", "target", **options)
-    shuffled = off_policy(log.table.append_column("target", log.lists(TARGET)).take(shuffle), "reward", "target", **options)
+    found = off_policy(log.table.append_column("target", log.lists(TARGET)), "reward", target="target", **options)
+    shuffled = off_policy(
+        log.table.append_column("target", log.lists(TARGET)).take(shuffle), "reward", target="target", **options
+    )
     assert shuffled.value == pytest.approx(found.value)
     assert shuffled.high == pytest.approx(found.high)
     assert not found.notes
@@ -208,9 +210,9 @@ def test_any_frame_and_any_lists_will_do(frame: Callable[[Log], Any]) -> None:
         pa.chunked_array([[[0.5, 0.5]] * 6]),
         lambda row: [0.5] * len(row["candidates"]),
     ):
-        assert off_policy(log, "reward", target, least_effective=0) == expected
+        assert off_policy(log, "reward", target=target, least_effective=0) == expected
     for reward in (small_log()["reward"], pd.Series(small_log()["reward"]), pl.Series(small_log()["reward"])):
-        assert off_policy(log, reward, "target", least_effective=0) == expected
+        assert off_policy(log, reward, target="target", least_effective=0) == expected
 
 
 def test_names_of_columns_may_differ_and_keys_may_be_numbers() -> None:
@@ -231,13 +233,13 @@ def test_a_target_function_sees_neither_the_chosen_item_nor_its_reward() -> None
 
 def test_the_callers_table_is_not_changed() -> None:
     table = pa.table(small_log())
-    off_policy(table, "reward", [[0.5, 0.5]] * 6, least_effective=0)
+    off_policy(table, "reward", target=[[0.5, 0.5]] * 6, least_effective=0)
     assert table.equals(pa.table(small_log()))
 
 
 def test_a_part_of_a_table_is_that_part() -> None:
     twice = pa.concat_tables([pa.table(small_log(student=["z"] * 6, reward=[9.0] * 6)), pa.table(small_log())])
-    assert off_policy(twice.slice(6), "reward", [[0.5, 0.5]] * 6, least_effective=0) == estimate(small_log())
+    assert off_policy(twice.slice(6), "reward", target=[[0.5, 0.5]] * 6, least_effective=0) == estimate(small_log())
 
 
 def test_an_estimate_reads_as_one_line_and_goes_into_json() -> None:
@@ -269,8 +271,8 @@ def test_clipping_bounds_the_product_of_a_student() -> None:
 def test_propensities_of_another_policy_are_doubted() -> None:
     log = World(10).simulate(LOGGING, 400, 0)
     told = log.table.set_column(log.table.column_names.index("propensities"), "propensities", log.lists(policy(0.0, FIT)))
-    assert off_policy(log.table, "reward", log.lists(TARGET)).notes == ()
-    (note,) = off_policy(told, "reward", log.lists(TARGET)).notes
+    assert off_policy(log.table, "reward", target=log.lists(TARGET)).notes == ()
+    (note,) = off_policy(told, "reward", target=log.lists(TARGET)).notes
     assert re.fullmatch(r"the mean weight is 0\.\d+, not near 1: the propensities may not be those .*", note)
 
 
@@ -284,7 +286,7 @@ def test_a_product_beyond_all_numbers_is_refused_without_a_warning() -> None:
     log = {"student": np.repeat([0, 1], rows // 2), "item": items, "candidates": [["a", "b"]] * rows}
     log |= {"propensities": [[0.001, 0.999]] * rows, "reward": [1.0] * rows}
     with pytest.raises(DataError, match="effective sample of at least 50 students"):
-        off_policy(pa.table(log), "reward", [[1.0, 0.0]] * rows, horizon="student")
+        off_policy(pa.table(log), "reward", target=[[1.0, 0.0]] * rows, horizon="student")
 
 
 # ---- refusals ---------------------------------------------------------------
@@ -475,5 +477,5 @@ def test_a_log_that_cannot_tell_is_refused_before_a_function_is_asked(name: str)
         return [1.0 / len(row["candidates"])] * len(row["candidates"])
 
     with pytest.raises(DataError) as caught:
-        off_policy(log, "reward", uniform)
+        off_policy(log, "reward", target=uniform)
     assert message in str(caught.value)

@@ -358,7 +358,7 @@ def test_slices_are_a_report_of_each_model(log: at.Log, comparison: Comparison, 
     column = log.table[by] if values is None else values
     assert table.column_names[:4] == ["model", "by", "n", "students"]
     for name, validation in comparison.validations.items():
-        expected = metrics.report(log.correct, validation.predicted, log.table["student"], by=column, draws=20)
+        expected = metrics.report(log.correct, validation.predicted, student=log.table["student"], by=column, draws=20)
         mine = table.filter(np.array(table["model"].to_pylist()) == name).drop(["model"])
         assert mine.to_pydict() == expected.cast(mine.schema).to_pydict()
         if values is not None:
@@ -371,7 +371,7 @@ def test_a_report_is_of_the_tested_rows_only(log: at.Log, by: str | None) -> Non
     tested = log.select(validation.tested)
     alone = BLANK.fit(log.select(~validation.tested)).predict(tested)
     column = {"skill": tested.table["skill"], "opportunity": tested.rows.opportunity}.get(by)
-    expected = metrics.report(tested.correct, alone, tested.table["student"], by=column, draws=20)
+    expected = metrics.report(tested.correct, alone, student=tested.table["student"], by=column, draws=20)
     assert validation.report(by, draws=20).to_pydict() == expected.to_pydict()
 
 

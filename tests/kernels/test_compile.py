@@ -15,7 +15,7 @@ from adaptrace.kernels.compile import kernel, plain
 compiled = pytest.mark.skipif(not hasattr(irt.chance, "py_func"), reason="the compiler is off")
 
 
-@pytest.mark.parametrize("step", [bkt.update, irt.pull, irt.expected, logistic.values, logistic.practise])
+@pytest.mark.parametrize("step", [bkt.update, irt.update_terms, irt.expected, logistic.values, logistic.practise])
 def test_a_plain_step_is_a_python_function(step: Any) -> None:
     assert type(plain(step)) is types.FunctionType
     assert plain(step).__name__ == step.__name__
@@ -83,7 +83,8 @@ def test_sums_are_added_up_in_the_order_that_is_written() -> None:
 def test_plain_and_compiled_steps_agree_bit_for_bit(seed: int) -> None:
     mean, variance, slope, difficulty, correct = np.random.default_rng(seed).uniform(0.0, 4.0, 5).tolist()
     assert plain(irt.expected)(mean, variance, slope, difficulty) == irt.expected(mean, variance, slope, difficulty)
-    lean, told = irt.pull(mean, variance, slope, difficulty, correct / 4.0)
-    assert plain(irt.pull)(mean, variance, slope, difficulty, correct / 4.0) == (lean, told)
-    assert plain(irt.moved)(mean, variance, 0.5, lean, told, 0.03, 0.01) == irt.moved(mean, variance, 0.5, lean, told, 0.03, 0.01)
+    first, second = irt.update_terms(mean, variance, slope, difficulty, correct / 4.0)
+    assert plain(irt.update_terms)(mean, variance, slope, difficulty, correct / 4.0) == (first, second)
+    move = (mean, variance, 0.5, first, second, 0.03, 0.01)
+    assert plain(irt.moved)(*move) == irt.moved(*move)
     assert plain(logistic.share)(variance, mean % variance) == logistic.share(variance, mean % variance)

@@ -62,7 +62,7 @@ def test_the_minimum_of_evidence_holds_in_the_zone_and_for_prerequisites(catalog
     student = at.Student(model, catalog)
 
     def given(evidence: int) -> list[str]:
-        return sorted(each.item.item for each in at.recommend(student, catalog, 9, criterion=Criterion(evidence=evidence)))
+        return sorted(each.item.item for each in at.recommend(student, catalog, k=9, criterion=Criterion(evidence=evidence)))
 
     assert given(0) == ["h1", "h2", "q1", "q2"]  # review
     assert given(2) == ["h1", "h2"]
@@ -100,27 +100,27 @@ def test_each_wrong_value_is_refused(options: dict[str, Any]) -> None:
 
 
 def test_stop_when_it_is_mastered() -> None:
-    stop = when_to_stop(student_after(1, 1, 1), response(), Criterion())
+    stop = when_to_stop(student_after(1, 1, 1), response(), criterion=Criterion())
     assert (stop.stop, stop.because) == (True, "mastered")
-    assert str(stop) == "a is at 99% after 3 responses: mastered"
+    assert str(stop) == "Stop: a is mastered (99 % likely known after 3 responses)."
 
 
 @pytest.mark.parametrize(("n", "because"), [(9, "more to learn"), (10, "wheel-spinning"), (30, "wheel-spinning")])
 def test_wheel_spinning_is_ten_opportunities_without_mastery(n: int, because: str) -> None:
-    stop = when_to_stop(student_after(*[0.0] * n), response(), Criterion())
+    stop = when_to_stop(student_after(*[0.0] * n), response(), criterion=Criterion())
     assert (stop.stop, stop.because) == (because != "more to learn", because)
 
 
 def test_one_who_had_mastered_it_before_is_not_spinning_wheels() -> None:
     student = student_after(*[1.0] * 9, *[0.0] * 20)
-    assert when_to_stop(student, response(), Criterion()).because == "wheel-spinning"
-    assert when_to_stop(student, response(), Criterion(), ever=True).because == "more to learn"
+    assert when_to_stop(student, response(), criterion=Criterion()).because == "wheel-spinning"
+    assert when_to_stop(student, response(), criterion=Criterion(), ever=True).because == "more to learn"
 
 
 def test_mastery_comes_before_wheel_spinning_and_needs_its_evidence() -> None:
     student = student_after(*[1.0] * 12)
-    assert when_to_stop(student, response(), Criterion()).because == "mastered"
-    assert when_to_stop(student, response(), Criterion(evidence=13)).because == "wheel-spinning"
+    assert when_to_stop(student, response(), criterion=Criterion()).because == "mastered"
+    assert when_to_stop(student, response(), criterion=Criterion(evidence=13)).because == "wheel-spinning"
 
 
 def test_the_chance_of_a_change_is_that_of_the_answers_that_move_the_prediction() -> None:
@@ -137,25 +137,34 @@ def test_the_chance_of_a_change_is_that_of_the_answers_that_move_the_prediction(
     student = student_after(*answers)
     before = student.to_dict()
     for epsilon, expected in [(small / 2, 1.0), ((small + large) / 2, 1.0 - often), (2 * large, 0.0)]:
-        assert chance_of_change(student, response(), epsilon) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        assert chance_of_change(student, response(), epsilon=epsilon) == pytest.approx(expected, rel=1e-9, abs=1e-12)
     middle = (small + large) / 2
     for delta, because in [(1.0 - often - 1e-6, "more to learn"), (1.0 - often + 1e-6, "no change in sight")]:
-        assert when_to_stop(student, response(), Criterion(), epsilon=middle, delta=delta).because == because
+        assert when_to_stop(student, response(), criterion=Criterion(), epsilon=middle, delta=delta).because == because
     assert student.to_dict() == before
 
 
 def test_where_nothing_is_learned_any_more_there_is_no_change_in_sight() -> None:
-    stop = when_to_stop(student_after(prior=0.5, learn=0.0, guess=0.499, slip=0.499), response(), Criterion())
-    assert (stop.stop, str(stop)) == (True, "a is at 50% after 0 responses: the next answer can hardly move that")
+    stop = when_to_stop(student_after(prior=0.5, learn=0.0, guess=0.499, slip=0.499), response(), criterion=Criterion())
+    assert (stop.stop, str(stop)) == (
+        True,
+        "Stop: one more answer would hardly change what is known of a (50 % likely known after 0 responses).",
+    )
 
 
 def test_it_speaks_of_the_first_skill_and_counts_what_the_answer_says_of_all() -> None:
     model = at.BKT.from_parameters(["a", "b"], prior=[0.3, 0.99], learn=0.2, guess=0.1, slip=0.1)
-    assert str(when_to_stop(at.Student(model), response("b", "a"), Criterion())) == "b is at 99% after 0 responses: mastered"
-    assert str(when_to_stop(at.Student(model), response("a", "b"), Criterion())) == "a is at 30% after 0 responses: go on"
+    assert (
+        str(when_to_stop(at.Student(model), response("b", "a"), criterion=Criterion()))
+        == "Stop: b is mastered (99 % likely known after 0 responses)."
+    )
+    assert (
+        str(when_to_stop(at.Student(model), response("a", "b"), criterion=Criterion()))
+        == "Go on with a (30 % likely known after 0 responses)."
+    )
 
 
 def test_a_model_that_knows_no_mastery_says_so() -> None:
     student = at.Student(at.Constant().fit(at.sample_log()))
     with pytest.raises(at.ModelError, match="does not know mastery"):
-        when_to_stop(student, response(), Criterion())
+        when_to_stop(student, response(), criterion=Criterion())

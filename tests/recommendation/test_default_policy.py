@@ -15,8 +15,9 @@ import pytest
 
 import adaptrace as at
 from adaptrace.models.criterion import Criterion
-from adaptrace.recommendation.context import LONG, Scene, View
+from adaptrace.recommendation.context import LONG, Context
 from adaptrace.recommendation.policies import DEFAULT, NAMED, Interleaved
+from adaptrace.recommendation.recommender_index import RecommenderIndex
 
 STUDENTS, SEED = 12, 3
 ORDER = "order, 5 a skill"
@@ -53,15 +54,15 @@ def test_the_default_keeps_its_promises_with_every_sort_of_student(bench: Module
 ITEMS = {"item": list("pqrs"), "skills": [["a"], ["b"], ["a", "c"], ["d"]]}
 
 
-def seen(model: at.BKT, catalog: at.Catalog, answers: list[str]) -> View:
+def seen(model: at.BKT, catalog: at.Catalog, answers: list[str]) -> Context:
     student = at.Student(model, catalog)
     for number, item in enumerate(answers):
         skills = None if item in catalog.by_name else ["elsewhere"]
         student.observe(item, float(number % 3 > 0), skills=skills)
-    return View(Scene(model, catalog, Criterion()), [student])
+    return Context(RecommenderIndex(model, catalog, Criterion()), [student])
 
 
-def by_hand(catalog: at.Catalog, answers: list[str], view: View) -> list[float]:
+def by_hand(catalog: at.Catalog, answers: list[str], context: Context) -> list[float]:
     """Per item: look back through the answers for each skill."""
     waited = {}
     skills_of = {item.item: item.skills for item in catalog.items}
@@ -69,7 +70,7 @@ def by_hand(catalog: at.Catalog, answers: list[str], view: View) -> list[float]:
         ago = [back for back, item in enumerate(reversed(answers), 1) if skill in skills_of.get(item, ())]
         waited[skill] = float(ago[0]) if ago else max(float(len(answers)), LONG)
     least = [min(waited[skill] for skill in item.skills) for item in catalog.items]
-    right = {skill: view.students[0].predict("?", skills=[skill]) for skill in catalog.skills}
+    right = {skill: context.students[0].predict("?", skills=[skill]) for skill in catalog.skills}
     wrong = [sum(1.0 - right[skill] for skill in item.skills) / len(item.skills) for item in catalog.items]
     return [ago * p for ago, p in zip(least, wrong, strict=True)]
 
@@ -78,17 +79,17 @@ def by_hand(catalog: at.Catalog, answers: list[str], view: View) -> list[float]:
 def test_the_utility_is_the_wait_times_the_chance_of_a_wrong_answer(answers: str) -> None:
     catalog = at.Catalog.from_arrow(ITEMS)
     model = at.BKT.from_parameters(list("abcd"), prior=[0.1, 0.2, 0.3, 0.4], learn=0.1, guess=0.2, slip=0.1)
-    view = seen(model, catalog, list(answers))
-    told = view.shelf.per_item(Interleaved().utility(view))[0]
-    assert told.tolist() == pytest.approx(by_hand(catalog, list(answers), view), rel=1e-12)
+    context = seen(model, catalog, list(answers))
+    told = context.catalog_index.per_item(Interleaved().utility(context))[0]
+    assert told.tolist() == pytest.approx(by_hand(catalog, list(answers), context), rel=1e-12)
 
 
 def test_together_students_have_the_utility_that_they_have_alone() -> None:
     catalog = at.Catalog.from_arrow(ITEMS)
     model = at.BKT.from_parameters(list("abcd"), prior=0.2, learn=0.1, guess=0.2, slip=0.1)
-    views = [seen(model, catalog, list(answers)) for answers in ("", "pq", "pqr" * 50)]
-    together = Interleaved().utility(View(views[0].scene, [view.students[0] for view in views]))
-    assert together.tolist() == np.vstack([Interleaved().utility(view) for view in views]).tolist()
+    contexts = [seen(model, catalog, list(answers)) for answers in ("", "pq", "pqr" * 50)]
+    together = Interleaved().utility(Context(contexts[0].index, [context.students[0] for context in contexts]))
+    assert together.tolist() == np.vstack([Interleaved().utility(context) for context in contexts]).tolist()
 
 
 def test_when_all_is_mastered_review_comes_to_every_skill() -> None:
@@ -97,7 +98,7 @@ def test_when_all_is_mastered_review_comes_to_every_skill() -> None:
     model = at.BKT.from_parameters(list("abcd"), prior=0.99, learn=0.3, guess=0.1, slip=0.01, forget=[0.001, 0.002, 0.003, 0.01])
     student, asked = at.Student(model, catalog), []
     for _ in range(40):
-        asked.append(at.recommend(student, catalog, 1)[0].item.item)
+        asked.append(at.recommend(student, catalog, k=1)[0].item.item)
         student.observe(asked[-1], 1)
     assert min(asked.count(item) for item in "abcd") >= 8
 
@@ -105,5 +106,5 @@ def test_when_all_is_mastered_review_comes_to_every_skill() -> None:
 def test_the_default_is_named() -> None:
     assert NAMED["interleaved"] is type(DEFAULT) is Interleaved
     model = at.BKT.from_parameters(["a"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
-    (choice,) = at.recommend(at.Student(model), at.Catalog.from_arrow({"item": ["1"], "skill": ["a"]}), 1)
-    assert str(choice.reason) == "its turn: a is at 30%, 34% chance of a right answer"
+    (choice,) = at.recommend(at.Student(model), at.Catalog.from_arrow({"item": ["1"], "skill": ["a"]}), k=1)
+    assert str(choice.reason) == "Next: a (30 % likely known)."

@@ -35,7 +35,7 @@ def catalog_of(*skills: str, **more: Sequence[Any]) -> at.Catalog:
 
 def wanted(student: at.Student, catalog: at.Catalog, rule: policies.Policy, **more: Any) -> dict[str, float]:
     """The utility of every item, best first."""
-    choices = at.recommend(student, catalog, len(catalog), policy=rule, constraints=EVERYTHING, **more)
+    choices = at.recommend(student, catalog, k=len(catalog), policy=rule, constraints=EVERYTHING, **more)
     return {choice.item.item: choice.utility for choice in choices}
 
 
@@ -81,14 +81,14 @@ def test_lowest_and_nearest_mastery_look_at_the_weakest_skill() -> None:
 
 def test_nearest_mastery_is_nearest_from_below() -> None:
     student = at.Student(bkt(prior=[0.2, 0.5, 0.949, 0.97]))
-    choices = at.recommend(student, catalog_of(*"abcd"), 4, policy=at.NearestMastery())
+    choices = at.recommend(student, catalog_of(*"abcd"), k=4, policy=at.NearestMastery())
     assert [choice.item.item for choice in choices] == ["c", "b", "a"]
 
 
 def test_target_success_is_per_minute() -> None:
     catalog = catalog_of("a", "b", "ab", "c", minutes=[2.0, None, 1.0, 4.5])
     student = at.Student(bkt(), catalog)
-    utility = wanted(student, catalog, at.TargetSuccess(0.7))
+    utility = wanted(student, catalog, at.TargetSuccess(target=0.7))
     for item, minutes in {"a": 2.0, "b": 2.5, "ab": 1.0, "c": 4.5}.items():
         assert utility[item] == pytest.approx((1.0 - abs(student.predict(item) - 0.7)) / minutes, rel=1e-12)
 
@@ -233,7 +233,7 @@ def test_review_brings_back_what_is_due_most_faded_first() -> None:
     student = at.Student(fading([2.0, 10.0, 1e6, 2.0]), catalog)
     for item in "abc" * 5:
         student.observe(item, 1, time=START)
-    choices = at.recommend(student, catalog, 4, policy=at.ReviewDue(), time=START + 3 * DAY)
+    choices = at.recommend(student, catalog, k=4, policy=at.ReviewDue(), time=START + 3 * DAY)
     assert [choice.item.item for choice in choices] == ["a", "b", "d"]
     full = student.mastery("a")
     expected = [full * (1.0 - 2.0**-1.5), full * (1.0 - 2.0**-0.3), -0.2]
@@ -269,14 +269,14 @@ def test_a_mix_weighs_its_parts_each_from_0_to_1_over_the_zone() -> None:
     """Of a, b and c, for d is mastered; minutes make the scales differ."""
     catalog = catalog_of(*"abcd", minutes=[10.0, 5.0, 20.0, 10.0])
     student = at.Student(bkt(prior=[0.2, 0.35, 0.6, 0.99]), catalog)
-    parts = ((at.LowestMastery(), 3.0), (at.TargetSuccess(0.5), 1.0))
-    choices = at.recommend(student, catalog, 4, policy=at.Mix(parts))
+    parts = ((at.LowestMastery(), 3.0), (at.TargetSuccess(target=0.5), 1.0))
+    choices = at.recommend(student, catalog, k=4, policy=at.Mix(parts=parts))
     low = {item: (0.6 - student.mastery(item)) / 0.4 for item in "abc"}
     raw = {item: (1.0 - abs(student.predict(item) - 0.5)) / m for item, m in zip("abc", (10.0, 5.0, 20.0), strict=True)}
     near = {item: (raw[item] - min(raw.values())) / (max(raw.values()) - min(raw.values())) for item in "abc"}
     expected = {item: 3.0 * low[item] + near[item] for item in "abc"}
     assert {choice.item.item: choice.utility for choice in choices} == pytest.approx(expected, rel=1e-9)
-    assert str(choices[0].reason).startswith("weakest first")
+    assert str(choices[0].reason).startswith("Weakest skill first: ")
 
 
 def test_a_mix_of_one_ranks_as_the_one() -> None:
@@ -286,13 +286,13 @@ def test_a_mix_of_one_ranks_as_the_one() -> None:
         return [item.item for item in at.Recommender(student.model, catalog, policy=rule).ranked(student, 5)]
 
     for rule in (make() for make in policies.NAMED.values()):
-        assert ranked(at.Mix(((rule, 2.0),))) == ranked(rule)
+        assert ranked(at.Mix(parts=((rule, 2.0),))) == ranked(rule)
 
 
 @pytest.mark.parametrize("parts", [(), ((at.Random(), 0.0),), ((at.Random(), 1.0), (at.InOrder(), math.nan))])
 def test_a_mix_needs_weights_above_0(parts: Any) -> None:
     with pytest.raises(ValueError, match="expected pairs of a policy and a weight above 0"):
-        at.Mix(parts)
+        at.Mix(parts=parts)
 
 
 @pytest.mark.parametrize("rule", [at.LearningGain(), at.Information(), at.Thompson(), at.ReviewDue()])
@@ -312,5 +312,5 @@ def test_what_needs_knowledge_tracing_says_so(rule: policies.Policy) -> None:
             return Knowing()
 
     model: Any = Other()
-    with pytest.raises(at.ModelError, match="asks how skills are learned"):
+    with pytest.raises(at.ModelError, match="needs the parameters of a BKT"):
         at.recommend(at.Student(model), catalog_of("a"), policy=rule)

@@ -18,7 +18,7 @@ from adaptrace.models.bkt import fit_effects
 from adaptrace.models.bkt.fitted import RULES
 from adaptrace.recommendation import policies
 from adaptrace.recommendation import recommender as recommendation
-from adaptrace.recommendation.context import View
+from adaptrace.recommendation.context import Context
 from reference.choosing import Case, random_case, random_catalog, random_constraints, random_model, random_student
 from reference.school import random_log
 
@@ -32,15 +32,15 @@ class Given:
 
     of_item: tuple[float, ...]
 
-    def utility(self, view: View) -> np.ndarray:
-        return np.tile(self.of_item, (len(view.students), 1))
+    def utility(self, context: Context) -> np.ndarray:
+        return np.tile(self.of_item, (len(context.students), 1))
 
-    def why(self, facts: policies.Facts) -> str:
+    def why(self, reason: at.Reason) -> str:
         return "given"
 
 
 def every_policy() -> list[policies.Policy]:
-    return [*(make() for make in policies.NAMED.values()), at.Mix(((at.LowestMastery(), 0.7), (at.Random(), 0.3)))]
+    return [*(make() for make in policies.NAMED.values()), at.Mix(parts=((at.LowestMastery(), 0.7), (at.Random(), 0.3)))]
 
 
 def recommended(case: Case, recommender: at.Recommender, k: int, seed: int = 0) -> list[str]:
@@ -70,7 +70,7 @@ def test_the_choice_is_that_of_plain_loops_over_the_catalog(seed: int, k: int) -
     policies = {
         Given(tuple(numbers.values())): lambda item: numbers[item.item],
         at.LowestMastery(): lambda item: 1.0 - min(map(mastery, item.skills)),
-        at.TargetSuccess(0.6): lambda item: (1.0 - abs(predict(item.item, time=case.time) - 0.6)) / case.minutes(item),
+        at.TargetSuccess(target=0.6): lambda item: (1.0 - abs(predict(item.item, time=case.time) - 0.6)) / case.minutes(item),
     }
     for wanted, utility in policies.items():
         expected = case.choose(utility, k)
@@ -82,7 +82,7 @@ def test_the_choice_is_that_of_plain_loops_over_the_catalog(seed: int, k: int) -
         assert table["item"].to_pylist() == (expected or [None])
         if expected:
             options = {"policy": wanted, "constraints": case.constraints, "criterion": case.criterion, "time": case.time}
-            assert [choice.item.item for choice in at.recommend(case.student, case.catalog, k, **options)] == expected
+            assert [choice.item.item for choice in at.recommend(case.student, case.catalog, k=k, **options)] == expected
 
 
 @settings(max_examples=60, deadline=None)
@@ -92,7 +92,7 @@ def test_a_reason_tells_the_weakest_skill_its_mastery_and_the_chance(seed: int) 
     case = random_case(random, replace(random_model(random), combine=random.choice(list(RULES))))
     case.constraints, case.exposed = at.Constraints(), ()
     lowest = at.LowestMastery()
-    for choice in at.recommend(case.student, case.catalog, 5, policy=lowest, criterion=case.criterion, time=case.time):
+    for choice in at.recommend(case.student, case.catalog, k=5, policy=lowest, criterion=case.criterion, time=case.time):
         reason, item = choice.reason, choice.item
         assert reason.mastery == min(map(case.mastery, item.skills)) == case.mastery(reason.skill)
         assert reason.chance == case.student.predict(item.item, time=case.time)

@@ -19,7 +19,7 @@ def catalog_of(*skills: str) -> at.Catalog:
 
 
 def order(student: at.Student, catalog: at.Catalog, policy: at.Policy | None = None, **options: bool) -> list[str]:
-    choices = at.recommend(student, catalog, len(catalog), policy=policy, constraints=at.Constraints(**options))
+    choices = at.recommend(student, catalog, k=len(catalog), policy=policy, constraints=at.Constraints(**options))
     return [choice.item.item for choice in choices]
 
 
@@ -47,7 +47,7 @@ def test_information_is_where_it_is_open_whether_the_student_knows() -> None:
 
 def test_information_falls_the_further_from_one_half() -> None:
     """With guess and slip alike, what is known with p tells as much as what is unknown with p."""
-    choices = at.recommend(at.Student(bkt(0.1, 0.35, 0.5, 0.65, 0.9)), catalog_of(*SKILLS), 5, policy=at.Information())
+    choices = at.recommend(at.Student(bkt(0.1, 0.35, 0.5, 0.65, 0.9)), catalog_of(*SKILLS), k=5, policy=at.Information())
     bits = {choice.item.item: choice.utility for choice in choices}
     assert bits["c"] > bits["b"] == pytest.approx(bits["d"], rel=1e-9)
     assert bits["b"] > bits["a"] == pytest.approx(bits["e"], rel=1e-9)

@@ -1,6 +1,6 @@
 """The choice of the next items in plain loops over the catalog, and cases at random to compare with it.
 
-Nothing here looks at arrays, slots or views: an item is allowed if each constraint, read aloud, says so.
+Nothing here uses arrays: an item is allowed if each constraint, read aloud, says so.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def random_catalog(random: Random, most: int = 30) -> at.Catalog:
     before = {skill: order[:place] for place, skill in enumerate(order)}
     hard = {skill: tuple(need for need in needs if random.random() < 0.2) for skill, needs in before.items()}
     soft = {skill: tuple(need for need in SKILLS if need != skill and random.random() < 0.1) for skill in SKILLS}
-    return at.Catalog(items, hard, soft if random.random() < 0.7 else {})
+    return at.Catalog(items, hard, soft_prerequisites=soft if random.random() < 0.7 else {})
 
 
 def random_model(random: Random) -> at.BKT:

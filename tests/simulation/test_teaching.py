@@ -11,9 +11,10 @@ import pytest
 
 import adaptrace as at
 from adaptrace.evaluate.off_policy import off_policy
-from adaptrace.recommendation.context import View
+from adaptrace.recommendation.context import Context
+from adaptrace.simulation.course import START
 from adaptrace.simulation.students import HiddenKnowledge
-from adaptrace.simulation.teaching import START, Taught, teach
+from adaptrace.simulation.teaching import SimulatedLog
 from reference.families import Rates
 from reference.school import PROJECT_LEVELS, random_log
 
@@ -70,16 +71,16 @@ def test_who_learns_at_once_is_wrong_once_on_every_skill(catalog: at.Catalog) ->
 
 def test_outcomes_follow_the_models_first_chance(catalog: at.Catalog) -> None:
     """The share of right first answers on halves: 0.5 x 0.9 + 0.5 x 0.1, within four standard errors."""
-    truth = at.BKT.from_parameters(["halves", "quarters"], prior=[0.7, 0.3], learn=0.2, guess=0.1, slip=0.2)
-    first = at.simulate(truth, catalog, students=1000, responses=1, seed=3).correct
+    student_model = at.BKT.from_parameters(["halves", "quarters"], prior=[0.7, 0.3], learn=0.2, guess=0.1, slip=0.2)
+    first = at.simulate(student_model, catalog, students=1000, responses=1, seed=3).correct
     assert first.mean() == pytest.approx(0.7 * 0.8 + 0.3 * 0.1, abs=4 * 0.5 / np.sqrt(1000))
 
 
-def test_the_policy_sees_the_students_through_the_belief_not_the_truth(catalog: at.Catalog) -> None:
-    truth, belief = certain(prior=1e-9), certain(prior=1.0 - 1e-9)
-    skills = at.simulate(truth, catalog, students=40, responses=1, seed=2, belief=belief).skills.to_pylist()
+def test_the_policy_sees_the_students_through_the_belief_not_the_student_model(catalog: at.Catalog) -> None:
+    student_model, belief = certain(prior=1e-9), certain(prior=1.0 - 1e-9)
+    skills = at.simulate(student_model, catalog, students=40, responses=1, seed=2, belief=belief).skills.to_pylist()
     assert skills == ["halves", "quarters"]  # all seems mastered, so even quarters are open
-    assert at.simulate(truth, catalog, students=40, responses=1, seed=2).skills.to_pylist() == ["halves"]
+    assert at.simulate(student_model, catalog, students=40, responses=1, seed=2).skills.to_pylist() == ["halves"]
 
 
 def test_the_policy_chooses_what_is_practised(model: at.BKT) -> None:
@@ -88,8 +89,8 @@ def test_the_policy_chooses_what_is_practised(model: at.BKT) -> None:
     class Only(at.TargetSuccess):
         """Nothing but quarters."""
 
-        def utility(self, view: View) -> np.ndarray:
-            seen.append(view.mastery[0])
+        def utility(self, context: Context) -> np.ndarray:
+            seen.append(context.mastery[0])
             return np.array([[0.0, 1.0]])
 
     seen: list[np.ndarray] = []
@@ -107,7 +108,7 @@ def by_student(log: at.Log, values: np.ndarray) -> np.ndarray:
     return np.add.reduceat(values, log.rows.student_start[:-1])
 
 
-# ---- truths of other families -----------------------------------------------
+# ---- student models of other families -----------------------------------------------
 
 
 def test_outcomes_of_another_family_follow_its_joint_distribution(catalog: at.Catalog, model: at.BKT) -> None:
@@ -120,17 +121,17 @@ def test_outcomes_of_another_family_follow_its_joint_distribution(catalog: at.Ca
         assert seen[sequence] / 4000 == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 4000))
 
 
-def test_time_is_the_logs_where_the_truth_needs_it(catalog: at.Catalog, model: at.BKT) -> None:
-    """Predicted by the truth from the log alone, outcomes are as right as predicted, also after a night."""
-    truth = Rates(half_life=0.5)
-    log = at.simulate(truth, catalog, students=60, responses=25, seed=2, belief=model)
-    excess = log.correct - truth.predict(log)
+def test_time_is_the_logs_where_the_student_model_needs_it(catalog: at.Catalog, model: at.BKT) -> None:
+    """Predicted by the student_model from the log alone, outcomes are as right as predicted, also after a night."""
+    student_model = Rates(half_life=0.5)
+    log = at.simulate(student_model, catalog, students=60, responses=25, seed=2, belief=model)
+    excess = log.correct - student_model.predict(log)
     assert near_zero(by_student(log, excess))
     assert near_zero(excess[19::25])
-    assert truth.predict(log)[19::25].mean() < truth.predict(log)[18::25].mean() / 2
+    assert student_model.predict(log)[19::25].mean() < student_model.predict(log)[18::25].mean() / 2
 
 
-def test_a_truth_without_mastery_needs_a_belief(catalog: at.Catalog, model: at.BKT) -> None:
+def test_a_student_model_without_mastery_needs_a_belief(catalog: at.Catalog, model: at.BKT) -> None:
     with pytest.raises(
         at.ModelError, match=r"Rates\(half_life=None\) .*does not know mastery.*pass belief= a model that knows it"
     ):
@@ -169,9 +170,9 @@ def test_a_belief_that_fades_sees_what_was_forgotten(fading: at.BKT) -> None:
     seen: list[np.ndarray] = []
 
     class Watching(at.LowestMastery):
-        def utility(self, view: View) -> np.ndarray:
-            seen.append(view.mastery[0])
-            return super().utility(view)
+        def utility(self, context: Context) -> np.ndarray:
+            seen.append(context.mastery[0])
+            return super().utility(context)
 
     options = {"policy": Watching(), "constraints": at.Constraints(zone=False)}
     at.simulate(Rates(), catalog, students=1, responses=20, seed=1, belief=fading, **options)
@@ -212,7 +213,7 @@ def test_candidates_are_the_zone_best_first(model: at.BKT, catalog: at.Catalog) 
     log = at.simulate(model, catalog, students=1, responses=1, seed=0, explore=1.0)
     assert log.table["candidates"].to_pylist() == [["h1", "h2"]]
     wide = at.simulate(model, WIDE, students=1, responses=1, seed=0, explore=1.0).table["candidates"].to_pylist()[0]
-    ranked = [each.item.item for each in at.recommend(at.Student(model, WIDE), WIDE, 6)]
+    ranked = [each.item.item for each in at.recommend(at.Student(model, WIDE), WIDE, k=6)]
     assert wide == ranked
 
 
@@ -226,13 +227,16 @@ def test_items_are_drawn_as_often_as_their_propensities_say(model: at.BKT) -> No
 
 def test_a_log_that_explored_tells_what_another_policy_is_worth(model: at.BKT) -> None:
     """The greedy policy, valued from a log of another one, and let loose."""
-    log = at.simulate(model, WIDE, students=3000, responses=2, seed=8, explore=0.5, choices=1, policy=at.TargetSuccess(0.9))
+    options = {"students": 3000, "responses": 2, "choices": 1, "policy": at.TargetSuccess(target=0.9)}
+    log = at.simulate(
+        model, WIDE, students=3000, responses=2, seed=8, explore=0.5, choices=1, policy=at.TargetSuccess(target=0.9)
+    )
 
     def first(row: dict[str, object]) -> list[float]:
         return [1.0] + [0.0] * (len(row["candidates"]) - 1)
 
-    estimate = off_policy(log.table, "correct", first, horizon="student")
-    alone = at.simulate(model, WIDE, students=3000, responses=2, seed=9, choices=1, policy=at.TargetSuccess(0.9))
+    estimate = off_policy(log.table, "correct", target=first, horizon="student")
+    alone = at.simulate(model, WIDE, seed=9, **options)
     reached, logged = (by_student(each, each.correct) for each in (alone, log))
     spread = np.hypot((estimate.high - estimate.low) / 3.92, reached.std() / np.sqrt(3000))
     assert estimate.value == pytest.approx(reached.mean(), abs=4 * spread)
@@ -258,20 +262,22 @@ def test_one_choice_gives_the_best_item(model: at.BKT, catalog: at.Catalog) -> N
 )
 def test_an_option_out_of_range_is_refused(model: at.BKT, catalog: at.Catalog, option: dict[str, float], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        teach(model, catalog, students=1, responses=1, seed=0, **option)
+        at.simulate(model, catalog, students=1, responses=1, seed=0, **option)
 
 
 # ---- what students ended with -----------------------------------------------
 
 
-def taught(truth: object, catalog: at.Catalog, **changes: object) -> Taught:
-    return teach(truth, catalog, **{"students": 4, "responses": 25, "seed": 11, **changes})
+def taught(student_model: object, catalog: at.Catalog, **changes: object) -> SimulatedLog:
+    return at.simulate(student_model, catalog, **{"students": 4, "responses": 25, "seed": 11, **changes})
 
 
-def test_teaching_gives_the_log_of_simulating(model: at.BKT, catalog: at.Catalog) -> None:
+def test_a_simulated_log_is_a_log_that_knows_more(model: at.BKT, catalog: at.Catalog) -> None:
     result = taught(model, catalog, target=0.7)
-    assert result.log.table.equals(simulate(model, catalog).table)
+    assert isinstance(result, at.Log)
+    assert result.table.equals(simulate(model, catalog).table)
     assert taught(model, catalog).reached_after is None
+    assert len(result.post_test) == len(result.reached_after) == len(result.students)
 
 
 @pytest.mark.parametrize(("prior", "right"), [(1.0 - 1e-9, 1.0), (1e-9, 0.0)])
@@ -280,19 +286,21 @@ def test_the_post_test_is_of_what_is_hidden(catalog: at.Catalog, prior: float, r
     assert taught(certain(prior=prior), catalog, belief=belief).post_test == pytest.approx([right] * 4, abs=1e-6)
 
 
-def folded(truth: object, log: at.Log, catalog: at.Catalog) -> np.ndarray:
+def folded(student_model: object, log: at.Log, catalog: at.Catalog) -> np.ndarray:
     """Mean prediction of all items after each student's last response."""
     means = []
     for name, end in zip(log.students.to_pylist(), log.rows.student_start[1:].tolist(), strict=True):
-        student, time = at.Student.from_log(truth, log, student=name, catalog=catalog), log.table["time"][end - 1].as_py()
+        student, time = at.Student.from_log(student_model, log, student=name, catalog=catalog), log.table["time"][end - 1].as_py()
         means.append(np.mean([student.predict(item.item, time=time) for item in catalog.items]))
     return np.array(means)
 
 
-@pytest.mark.parametrize("truth", [Rates(), Rates(half_life=0.5)], ids=repr)
-def test_the_post_test_of_another_family_is_what_its_state_predicts(truth: Rates, catalog: at.Catalog, model: at.BKT) -> None:
-    result = taught(truth, catalog, belief=model)
-    assert result.post_test == pytest.approx(folded(truth, result.log, catalog), rel=1e-12)
+@pytest.mark.parametrize("student_model", [Rates(), Rates(half_life=0.5)], ids=repr)
+def test_the_post_test_of_another_family_is_what_its_state_predicts(
+    student_model: Rates, catalog: at.Catalog, model: at.BKT
+) -> None:
+    result = taught(student_model, catalog, belief=model)
+    assert result.post_test == pytest.approx(folded(student_model, result, catalog), rel=1e-12)
     assert len(set(result.post_test)) == 4
 
 
@@ -303,12 +311,12 @@ TOGETHER = at.Catalog.from_arrow(
 
 @pytest.mark.parametrize("options", [{}, {"elapsed": True}, {"levels": {"project": PROJECT_LEVELS}}], ids=str)
 @pytest.mark.parametrize("rule", ["conjunctive", "mean"])  # whose credits are posteriors
-def test_given_the_responses_the_hidden_post_test_is_on_average_what_the_truth_predicts(
+def test_given_the_responses_the_hidden_post_test_is_on_average_what_the_student_model_predicts(
     rule: str, options: dict[str, object]
 ) -> None:
-    truth = at.BKT(combine=rule, **options).fit(random_log(3, rows=200, skills="ab"))
-    result = taught(truth, TOGETHER, students=400, responses=12)
-    excess = result.post_test - folded(truth, result.log, TOGETHER)
+    student_model = at.BKT(combine=rule, **options).fit(random_log(3, rows=200, skills="ab"))
+    result = taught(student_model, TOGETHER, students=400, responses=12)
+    excess = result.post_test - folded(student_model, result, TOGETHER)
     assert excess.std() > 0.01
     assert near_zero(excess)
 
@@ -330,11 +338,11 @@ def test_a_hidden_skill_that_fades_is_asked_at_its_odds(fading: at.BKT) -> None:
 
 def test_the_target_is_reached_when_the_true_mean_first_is_there(model: at.BKT, catalog: at.Catalog) -> None:
     """By hand: fold the log, and look after every response."""
-    truth, target = Rates(), 0.6
-    result = taught(truth, catalog, belief=model, students=12, target=target)
-    for name, reached in zip(result.log.students.to_pylist(), result.reached_after, strict=True):
-        rows = result.log.table.filter(pc.equal(result.log.table["student"].cast("string"), name)).to_pylist()
-        student, first = at.Student(truth, catalog), np.inf
+    student_model, target = Rates(), 0.6
+    result = taught(student_model, catalog, belief=model, students=12, target=target)
+    for name, reached in zip(result.students.to_pylist(), result.reached_after, strict=True):
+        rows = result.table.filter(pc.equal(result.table["student"].cast("string"), name)).to_pylist()
+        student, first = at.Student(student_model, catalog), np.inf
         for number, row in enumerate(rows, 1):
             student.observe(row["item"], row["correct"])
             if np.mean([student.predict(item.item) for item in catalog.items]) >= target:
@@ -348,19 +356,19 @@ def test_a_target_may_be_reached_before_any_response(catalog: at.Catalog, model:
 
 
 def test_looking_for_a_target_changes_no_bit(model: at.BKT, catalog: at.Catalog) -> None:
-    assert taught(model, catalog, target=0.7).log.table.equals(taught(model, catalog).log.table)
+    assert taught(model, catalog, target=0.7).table.equals(taught(model, catalog).table)
     assert taught(model, catalog, target=0.7).post_test.tolist() == taught(model, catalog).post_test.tolist()
 
 
 def test_who_reached_the_target_may_stop(model: at.BKT, catalog: at.Catalog) -> None:
     whole, stopped = (taught(model, catalog, target=0.7, stop=stop) for stop in (False, True))
     assert stopped.reached_after.tolist() == whole.reached_after.tolist()
-    answered = Counter(stopped.log.table["student"].to_pylist())
-    names = whole.log.students.to_pylist()
+    answered = Counter(stopped.table["student"].to_pylist())
+    names = whole.students.to_pylist()
     assert [answered[name] for name in names] == np.minimum(whole.reached_after, 25).tolist()
     assert min(answered.values()) < 25
-    together = whole.log.table.filter(pc.equal(whole.log.table["student"].cast("string"), names[0]))
-    assert stopped.log.table.slice(0, answered[names[0]]).to_pylist() == together.slice(0, answered[names[0]]).to_pylist()
+    together = whole.table.filter(pc.equal(whole.table["student"].cast("string"), names[0]))
+    assert stopped.table.slice(0, answered[names[0]]).to_pylist() == together.slice(0, answered[names[0]]).to_pylist()
 
 
 def test_to_stop_needs_a_target(model: at.BKT, catalog: at.Catalog) -> None:
@@ -376,7 +384,7 @@ def test_students_looked_at_together_learn_as_they_would_alone(model: at.BKT, ca
         assert many.to_pylist() == few.to_pylist()
 
 
-# ---- truths of one's own ----------------------------------------------------
+# ---- student models of one's own ----------------------------------------------------
 
 
 class Parrot:
@@ -398,15 +406,15 @@ class Parrot:
         return correct
 
 
-def test_a_truth_may_bring_its_own_pupils(model: at.BKT, catalog: at.Catalog) -> None:
+def test_a_student_model_may_bring_its_own_pupils(model: at.BKT, catalog: at.Catalog) -> None:
     options = {"belief": model, "policy": at.InOrder(), "constraints": at.Constraints(zone=False), "choices": 1}
     result = taught(Parrot(), catalog, responses=8, target=0.5, **options)
-    assert result.log.correct.reshape(4, 8).tolist() == [[0.0] * 4 + [1.0] * 4] * 4
+    assert result.correct.reshape(4, 8).tolist() == [[0.0] * 4 + [1.0] * 4] * 4
     assert result.reached_after.tolist() == [2.0] * 4
     assert result.post_test.tolist() == [1.0] * 4
 
 
-def test_a_truth_that_is_no_model_needs_a_belief(catalog: at.Catalog) -> None:
+def test_a_student_model_that_is_no_model_needs_a_belief(catalog: at.Catalog) -> None:
     with pytest.raises(at.ModelError, match="pass belief="):
         taught(Parrot(), catalog)
 
@@ -429,13 +437,13 @@ def test_only_what_can_have_changed_is_asked_again(catalog: at.Catalog, model: a
             self.local = False
 
     def result(sort: type[Local]) -> list[float]:
-        class Truth:
+        class Own:
             needs = ()
 
             def pupil(self, *given: object) -> Local:
                 return sort(model, *given)
 
-        return taught(Truth(), catalog, belief=model, target=0.7).reached_after.tolist()
+        return taught(Own(), catalog, belief=model, target=0.7).reached_after.tolist()
 
     assert result(Local) == result(Far)
     assert Local.asked < Far.asked

@@ -536,7 +536,7 @@ def test_chance_leaves_a_pin_alone_and_says_when_it_chose(open_tutor: Open) -> N
     assert {tutor.recommend("ana", 1, constraints=pinned, explore=1.0, seed=seed)[0].item.item for seed in range(20)} == {"c1"}
     drawn = [tutor.recommend("ana", 1, explore=1.0, seed=seed)[0] for seed in range(20)]
     assert {choice.reason.constraint for choice in drawn} == {"explored"}
-    assert all(str(choice.reason).startswith("drawn at random, to learn what works; ") for choice in drawn)
+    assert all(str(choice.reason).startswith("Chosen at random, to learn what works: ") for choice in drawn)
 
 
 def test_names_and_ids_may_be_numbers_but_not_nothing(tutor: at.Tutor) -> None:

@@ -9,14 +9,30 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from adaptrace.cli.terminal import fitting, say
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
+from adaptrace.data.sample import sample_catalog, sample_log
+from adaptrace.io.files import write_table
 from adaptrace.models import BKT
 from adaptrace.models.student import Student
 from adaptrace.recommendation.recommender import recommend
 
 MASTERED = 0.95
 BAR, ITEM_WIDTH = 20, 40  # characters
+
+
+def run(output: Path) -> None:
+    """Fit the sample school and show it; every step is said on stderr before it begins."""
+    say("1/4  Reading the sample school: responses and catalog ...")
+    log, catalog = sample_log(), sample_catalog()
+    say(f"2/4  Fitting a BKT model to {len(log):,} responses (the first run compiles code, which takes up to a minute) ...")
+    with fitting() as progress:
+        model = BKT().fit(log, progress=progress)
+    say(f"3/4  Scoring every student on every skill, into {output} ...")
+    write_table(model.score(log), output)
+    say("4/4  Choosing the next items for three students ...")
+    show(Console(highlight=False), log, catalog, model, output)
 
 
 def show(console: Console, log: Log, catalog: Catalog, model: BKT, output: Path) -> None:
@@ -32,7 +48,7 @@ def show(console: Console, log: Log, catalog: Catalog, model: BKT, output: Path)
 
 
 def class_table(log: Log, mastery: pa.Table, n_skills: int) -> Table:
-    """One line a class: how far it is, and the skill most of its students are stuck on."""
+    """One line a class: the skills its students have mastered, and the skill that most of them are still learning."""
     classes = classes_of(log)[mastery["student"].chunk(0).indices.to_numpy()]
     skill = mastery["skill"].chunk(0).indices.to_numpy()
     known, names = mastery["mastery"].to_numpy(), log.skills.to_pylist()
@@ -41,7 +57,7 @@ def class_table(log: Log, mastery: pa.Table, n_skills: int) -> Table:
         ("class", "left"),
         ("students", "right"),
         (f"skills mastered (of {n_skills})", "left"),
-        ("most students are on", "left"),
+        ("most are still learning", "left"),
     ):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for name in np.unique(classes):
@@ -61,7 +77,7 @@ def classes_of(log: Log) -> np.ndarray:
 
 
 def example_students(log: Log, mastery: pa.Table) -> list[str]:
-    """Three students: little, half and far on their way."""
+    """Three students: one who has mastered few skills, one about half, one nearly all."""
     owner = mastery["student"].chunk(0).indices.to_numpy()
     mastered = np.bincount(owner, weights=mastery["mastery"].to_numpy() >= MASTERED)
     ranked = np.argsort(mastered, kind="stable")
@@ -75,6 +91,6 @@ def next_table(name: str, student: Student, catalog: Catalog) -> Table:
     table = Table(title=title, title_justify="left", box=None, show_header=False, title_style="bold")
     table.add_column("item", style="cyan", width=ITEM_WIDTH)
     table.add_column("because", style="dim")
-    for choice in recommend(student, catalog, 3):
+    for choice in recommend(student, catalog, k=3):
         table.add_row(choice.item.label, str(choice.reason))
     return table

@@ -1,39 +1,36 @@
-"""Commands that judge: compare models, replay the calendar, simulate students, look for unfairness."""
+"""Commands that test models: compare them, replay the calendar, simulate students, look for unfairness."""
 
 from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from adaptrace.cli.models import NAMES, named, with_options
+from adaptrace.cli.option_groups import DrawOptions, LogOptions
 from adaptrace.cli.options import (
     CatalogPath,
-    Columns,
-    Format,
-    Levels,
     LogPath,
     ModelName,
     ModelPath,
-    Ordered,
     Output,
     Policies,
     PolicyName,
     Report,
     SkillsPath,
     Target,
-    TimeUnit,
+    load,
+    policy_of,
+)
+from adaptrace.cli.terminal import (
+    check_outputs,
     counted,
     draw,
     fitting,
-    known_levels,
-    load,
-    policy_of,
-    read_log,
-    ready,
     usage,
     waiting,
     write,
@@ -43,15 +40,14 @@ from adaptrace.cli.options import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from adaptrace.evaluate.comparison import Comparison
     from adaptrace.evaluate.validation import Validation
 
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
-OWN = ("student", "item", "time", "opportunity")  # what folds or slices are of without a column to carry along
+OWN = ("student", "item", "time", "opportunity")  # folds and slices of these need no column of the log to be kept
 BASELINE = "constant"
 
 Plot = Annotated[Path | None, typer.Option("--plot", help='A picture: .png, .svg or .pdf; needs the extra "plot" (matplotlib).')]
-Draws = Annotated[int, typer.Option("--draws", min=20, help="Samples of students that the 95 % intervals are made of.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")]
 Predictions = Annotated[Path | None, typer.Option("--predictions", help="Where to write every tested response.")]
 
 
@@ -60,86 +56,76 @@ Predictions = Annotated[Path | None, typer.Option("--predictions", help="Where t
 
 def compare(
     log: LogPath,
-    models: Annotated[str, typer.Option("--models", help=f"Which, with commas between: {NAMES}.")] = "bkt,pfa,best-lr",
-    folds: Annotated[int, typer.Option("--folds", min=2, help="How many.")] = 5,
+    models: Annotated[str, typer.Option("--models", help=f"Names of models, separated by commas: {NAMES}.")] = "bkt,pfa,best-lr",
+    folds: Annotated[int, typer.Option("--folds", min=2, help="The number of folds.")] = 5,
     by: Annotated[str, typer.Option("--by", help="Folds of student, item or time, or a column of folds.")] = "student",
-    seed: Seed = 0,
     groups: Annotated[str | None, typer.Option("--groups", help="The column of students' groups.")] = None,
     slices: Annotated[
-        str | None, typer.Option("--slices", help="A row a model and skill, group, opportunity, kind or value of a column.")
+        str | None, typer.Option("--slices", help="Also metrics by skill, group, opportunity, kind or another column.")
     ] = None,
-    draws: Draws = 200,
     output: Report = None,
     differences: Annotated[Path | None, typer.Option("--differences", help="Where to write the paired differences.")] = None,
     predictions: Predictions = None,
     plot: Plot = None,
-    levels: Levels = None,
-    format: Format = None,
-    column: Columns = None,
-    time_unit: TimeUnit = None,
-    ordered: Ordered = False,
+    *,
+    drawing: DrawOptions,
+    reading: LogOptions,
 ) -> None:
-    """Models side by side on responses they were not fitted to, with a constant below them."""
-    counts = counted(levels)
-    chosen = named(models, counts)
+    """Compare models on responses that they were not fitted to, next to a constant prediction."""
+    chosen = named(models, reading.counts)
     chosen = chosen if BASELINE in chosen else {**named(BASELINE), **chosen}
-    ready(output, differences, predictions, plot=plot)
+    check_outputs(output, differences, predictions, plot=plot)
     from adaptrace import plots
     from adaptrace.evaluate import comparison
 
-    columns = [*(column or []), *([f"group={groups}"] if groups else [])]
-    responses = read_log(log, format, columns, time_unit, ordered, levels=counts, keep=_kept(by, slices))
+    responses = reading.read(log, columns={"group": groups} if groups else {}, keep=_kept(by, slices))
     with usage(), fitting("comparing") as progress:
-        result = comparison.compare(chosen, responses, folds=folds, by=by, seed=seed, draws=draws, progress=progress)
-        sliced = result.slices(slices, draws=draws, seed=seed) if slices else None
-    texts = [] if sliced is None else [_as_text(sliced, "model", "by")]
-    write_or_show(result.table if sliced is None else sliced, output, str(result), *texts)
-    for table, path in ((result.differences, differences), (result.predictions, predictions)):
-        if path:
-            write(table, path)
+        result = comparison.compare(chosen, responses, folds=folds, by=by, progress=progress, **asdict(drawing))
+        sliced = result.slices(slices, **asdict(drawing)) if slices else None
+    _show_comparison(result, sliced, output)
+    if differences:
+        write(result.differences, differences)
+    if predictions:
+        write(result.predictions, predictions)
     draw(plots.comparison, result.table, plot)
 
 
 def replay(
     log: LogPath,
     model: ModelName = "bkt",
-    every: Annotated[str | None, typer.Option("--every", help="Refit at such distances: 4w, 30d, 12h or 90m.")] = None,
+    every: Annotated[str | None, typer.Option("--every", help="Refit after each so long: 4w, 30d, 12h or 90m.")] = None,
     marks: Annotated[str | None, typer.Option("--marks", help="Refit at these times (UTC): 2024-01-01,2024-02-01.")] = None,
-    seed: Seed = 0,
-    draws: Draws = 200,
     output: Report = None,
     predictions: Predictions = None,
     plot: Plot = None,
-    levels: Levels = None,
-    format: Format = None,
-    column: Columns = None,
-    time_unit: TimeUnit = None,
-    ordered: Ordered = False,
+    *,
+    drawing: DrawOptions,
+    reading: LogOptions,
 ) -> None:
-    """A model through the calendar: refitted at each mark to all before it, then judged up to the next."""
-    counts, calendar = counted(levels), _calendar(every, marks)
-    blank = with_options(model, {}, counts)
-    ready(output, predictions, plot=plot)
+    """Test a model period by period: refit it to all responses before the period, then predict those in it."""
+    calendar, blank = _calendar(every, marks), with_options(model, {}, reading.counts)
+    check_outputs(output, predictions, plot=plot)
     from adaptrace import plots
-    from adaptrace.evaluate import comparison, validation
+    from adaptrace.evaluate import comparison, text, validation
 
-    responses = read_log(log, format, column, time_unit, ordered, levels=counts)
+    responses = reading.read(log)
     with usage(), fitting("replaying") as progress:
         result = validation.replay(blank, responses, **calendar, progress=progress)
-    table = _periods(result, draws, seed)
-    write_or_show(table, output, f"{model}, refitted before each of {_count(len(table), 'period')}", _as_text(table, "start"))
+    table = _periods(result, drawing)
+    head = f"{model}, refitted before each of {counted(len(table), 'period')}"
+    write_or_show(table, output, head, text.metrics_text(table, ("start", "n", "students")))
     if predictions:
         write(comparison.Comparison(responses, {model: result}, {}).predictions, predictions)
     draw(plots.periods, table, plot)
 
 
 def simulate(
-    truth: Annotated[Path, typer.Option("--truth", help="The model that students follow: a file of `adaptrace fit`.")],
+    student_model: Annotated[Path, typer.Option("--student-model", help="The model that students follow.")],
     catalog: CatalogPath,
     students: Annotated[int, typer.Option("--students", min=1, help="How many.")],
     responses: Annotated[int, typer.Option("--responses", min=1, help="How many of each student.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same log.")],
-    belief: Annotated[Path | None, typer.Option("--belief", help="The model that the policy sees; by default the truth.")] = None,
+    belief: Annotated[Path | None, typer.Option("--belief", help="The model that the policy sees; by default the same.")] = None,
     policy: PolicyName = Policies.interleaved,
     target: Target = 0.75,
     choices: Annotated[int, typer.Option("--choices", min=1, help="Of so many best items the student takes one.")] = 3,
@@ -148,14 +134,14 @@ def simulate(
     output: Output = None,
 ) -> None:
     """A log of students who follow a model and are taught by a policy."""
-    ready(output)
+    check_outputs(output)
     from adaptrace.data.catalog import Catalog
     from adaptrace.simulation import teaching
 
     options: dict[str, Any] = {"belief": load(belief) if belief else None, "policy": policy_of(policy, target)}
     options |= {"choices": choices, "explore": explore}
-    model, items = load(truth), Catalog.read(catalog, skills=skills)
-    with usage(), waiting(f"simulating {_count(students, 'student')}"):
+    model, items = load(student_model), Catalog.read(catalog, skills=skills)
+    with usage(), waiting(f"simulating {counted(students, 'student')}"):
         log = teaching.simulate(model, items, students=students, responses=responses, seed=seed, **options)
     write(log.table, output)
 
@@ -167,26 +153,21 @@ def fairness(
     threshold: Annotated[
         float, typer.Option("--threshold", min=0.0, max=1.0, help="The mastery that counts as mastered.")
     ] = 0.95,
-    seed: Seed = 0,
-    draws: Draws = 200,
     output: Report = None,
     plot: Plot = None,
-    levels: Levels = None,
-    format: Format = None,
-    column: Columns = None,
-    time_unit: TimeUnit = None,
-    ordered: Ordered = False,
+    *,
+    drawing: DrawOptions,
+    reading: LogOptions,
 ) -> None:
-    """Whether a model, and the practice it steers, treat groups of students alike; the table is of the gaps."""
-    ready(output, plot=plot)
+    """Whether a model, and practice that follows it, treat groups of students alike. The table holds the gaps."""
+    check_outputs(output, plot=plot)
     from adaptrace import plots
-    from adaptrace.evaluate import fairness as judge
+    from adaptrace.evaluate import fairness
 
     fitted = load(model)
-    options: dict[str, Any] = {"levels": known_levels(fitted, levels), "keep": _kept(by)}
-    responses = read_log(log, format, column, time_unit, ordered, **options)
+    responses = reading.read(log, model=fitted, keep=_kept(by))
     with usage(), waiting("comparing groups"):
-        result = judge.fairness(fitted, responses, by, threshold=threshold, draws=draws, seed=seed)
+        result = fairness.fairness(fitted, responses, by=by, threshold=threshold, **asdict(drawing))
     write_or_show(result.gaps, output, str(result))
     draw(plots.fairness, result.gaps, plot)
 
@@ -194,11 +175,11 @@ def fairness(
 COMMANDS = (compare, replay, simulate, fairness)
 
 
-# ---- around them ------------------------------------------------------------
+# ---- options, and tables as text --------------------------------------------
 
 
 def _kept(*names: str | None) -> list[str]:
-    """Columns to carry along: those that a log does not have anyway."""
+    """Columns to keep: those that a log does not have anyway."""
     from adaptrace.data import schema
 
     own = {*OWN, *(column.name for column in schema.RESPONSES)}
@@ -229,36 +210,25 @@ def _moment(text: str) -> datetime.datetime:
         raise typer.BadParameter(f"--marks: got '{text}'; expected dates with commas between, e.g. 2024-01-01") from error
 
 
-def _periods(result: Validation, draws: int, seed: int) -> pa.Table:
-    """One row a period: its ``start``, the metrics, and what the fit and the predictions took."""
+def _periods(result: Validation, drawing: DrawOptions) -> pa.Table:
+    """One row a period: its ``start``, the metrics, and the seconds of its fit and predictions."""
     import pyarrow as pa
 
     from adaptrace.data import schema
 
     starts = [datetime.datetime.fromisoformat(name) for name in result.folds]
     by = pa.array([starts[fold] if fold >= 0 else None for fold in result.fold.tolist()], schema.TIME)
-    table = result.report(by, draws=draws, seed=seed)
+    table = result.report(by, **asdict(drawing))
     table = table.rename_columns(["start", *table.column_names[1:]])
     for name in ("fit_seconds", "predict_seconds"):
         table = table.append_column(name, pa.array(getattr(result, name)))
     return table
 
 
-def _as_text(table: pa.Table, *names: str) -> str:
-    """Rows of metrics, aligned: what they are of, then the metrics, some with their intervals."""
-    from adaptrace.evaluate import comparison
-    from adaptrace.io import text_table
+def _show_comparison(result: Comparison, sliced: pa.Table | None, output: Path | None) -> None:
+    """Write or print the models, or their slices where these were asked for."""
+    from adaptrace.evaluate import text
 
-    columns = [[name, *map(_word, table[name].to_pylist())] for name in (*names, "n", "students")]
-    columns += comparison.measured(table)
-    return "\n".join(text_table.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)))
-
-
-def _word(value: object) -> str:
-    if isinstance(value, datetime.datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
-    return f"{value:,}" if isinstance(value, int) else "missing" if value is None else str(value)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
+    if sliced is None:
+        return write_or_show(result.table, output, str(result))
+    return write_or_show(sliced, output, str(result), text.metrics_text(sliced, ("model", "by", "n", "students")))

@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adaptrace.cli.options import Report, ready, say, waiting, write_or_show
+from adaptrace.cli.options import Report
+from adaptrace.cli.terminal import check_outputs, counted, say, waiting, write_or_show
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from adaptrace.privacy.forget import Forgotten
 
 Source = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of tables (Parquet, Arrow, CSV/TSV), or one table.")]
-KeyFile = Annotated[Path, typer.Option("--key-file", "-k", help="The key of the pseudonyms; keep it apart from them.")]
+KeyFile = Annotated[
+    Path, typer.Option("--key-file", "-k", help="The key that makes the pseudonyms. Keep it in another place than the tables.")
+]
 Named = Annotated[
     list[str] | None,
-    typer.Option("--column", "-c", help="NAME, or OURS=THEIRS: what names people beside student, e.g. teacher; may be repeated."),
+    typer.Option("--column", "-c", help="A further column that names people, e.g. teacher, or OURS=THEIRS. May be repeated."),
 ]
 Logs = Annotated[
-    list[str], typer.Option("--log", "-l", help="A log or roster: a file, a folder or a quoted glob; may be repeated.")
+    list[str], typer.Option("--log", "-l", help="A log or roster: a file, a folder or a quoted glob. May be repeated.")
 ]
-Mastery = Annotated[list[str] | None, typer.Option("--mastery", help="A mastery table, or a folder of them; may be repeated.")]
-State = Annotated[Path | None, typer.Option("--state", help="The state of nightly scores.")]
-Models = Annotated[list[str] | None, typer.Option("--models", help="Models and stats files, e.g. 'models/*'; may be repeated.")]
+Mastery = Annotated[list[str] | None, typer.Option("--mastery", help="A mastery table, or a folder of them. May be repeated.")]
+State = Annotated[Path | None, typer.Option("--state", help="The state folder of `adaptrace score --state`.")]
+Models = Annotated[
+    list[str] | None, typer.Option("--models", help="Files of models and counts, e.g. 'models/*'. May be repeated.")
+]
 
 
 def pseudonymize(
@@ -34,20 +37,22 @@ def pseudonymize(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: a new folder, or a new file.")],
     key_file: KeyFile,
     column: Named = None,
-    new_key: Annotated[bool, typer.Option("--new-key", help="Make the key first; never replaces one.")] = False,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Make the key file first. An existing one is never replaced.")
+    ] = False,
 ) -> None:
-    """Replace names by pseudonyms: the same for a name in every file and every night; nobody can undo it without the key."""
+    """Replace names by pseudonyms. A name gets the same pseudonym in every file and run; nobody can undo it without the key."""
     from adaptrace.privacy import pseudonyms
 
     pairs = [text.partition("=") for text in column or []]
     mapping = {ours: theirs for ours, _, theirs in pairs if theirs}
     if new_key:
         pseudonyms.new_key(key_file)
-        say(f"{key_file}: a new key; without it the same pseudonyms can never be made again")
+        say(f"{key_file}: a new key; without this file the same pseudonyms can never be made again")
     columns = tuple(dict.fromkeys(["student", *(ours for ours, _, _ in pairs)]))
     with waiting(f"writing {output}"):
         done = pseudonyms.pseudonymize(source, output, key_file=key_file, columns=columns, mapping=mapping)
-    say(f"{output}: {done.rows:,} rows, pseudonyms in {', '.join(columns)}")
+    say(f"{output}: {counted(done.rows, 'row')}, pseudonyms in {', '.join(columns)}")
 
 
 def forget_student(
@@ -56,29 +61,31 @@ def forget_student(
     mastery: Mastery = None,
     state: State = None,
     models: Models = None,
-    column: Annotated[str | None, typer.Option("--column", "-c", help="student=THEIRS: what the column is called.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    column: Annotated[
+        str | None, typer.Option("--column", "-c", help="student=THEIRS: the name of the column of students.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; only say what would be done.")] = False,
     output: Report = None,
 ) -> None:
-    """Take a student's rows out of logs, mastery tables and a state, and say which models had used them."""
+    """Remove a student's rows from logs, mastery tables and a state, and say which models were fitted to them."""
     from adaptrace.privacy import forget
 
-    ready(output)
-    datasets, theirs, judged = [*log, *(mastery or [])], _theirs(column), _files(models or [])
+    check_outputs(output)
+    datasets, theirs, checked = [*log, *(mastery or [])], _theirs(column), _files(models or [])
     with waiting(f"looking for {student}"):
         if dry_run:
-            found = forget.find_student(student, [*datasets, *([state] if state else [])], column=theirs, models=judged)
+            found = forget.find_student(student, [*datasets, *([state] if state else [])], column=theirs, models=checked)
         else:
-            found = forget.forget_student(student, datasets, column=theirs, models=judged, state=state)
+            found = forget.forget_student(student, datasets, column=theirs, models=checked, state=state)
     done = "would forget" if dry_run else "forgot"
-    say(f"{done} '{student}': {found.rows:,} rows in {len(found.files):,} of {found.searched:,} files")
+    say(f"{done} '{student}': {counted(found.rows, 'row')} in {len(found.files):,} of {counted(found.searched, 'file')}")
     write_or_show(found.models, output, *_shown(found))
 
 
 COMMANDS = (pseudonymize, forget_student)
 
 
-# ---- around them ------------------------------------------------------------
+# ---- columns and files ------------------------------------------------------
 
 
 def _theirs(column: str | None) -> str | None:
@@ -91,7 +98,7 @@ def _theirs(column: str | None) -> str | None:
 
 
 def _files(patterns: list[str]) -> list[str]:
-    """The files behind globs; a pattern that finds none is an error: it would pass for 'no model used them'."""
+    """The files of globs. A pattern that matches no file is an error, for it would look like "no model used them"."""
     found = {pattern: sorted(glob.glob(pattern, recursive=True)) for pattern in patterns}
     for pattern, paths in found.items():
         if not paths:
@@ -101,11 +108,6 @@ def _files(patterns: list[str]) -> list[str]:
 
 def _shown(found: Forgotten) -> list[str]:
     """Tables of the files and of the models, for people."""
-    return ["\n".join(_lines(table, sides)) for table, sides in ((found.files, "<><<"), (found.models, "<<<<")) if len(table)]
+    from adaptrace.io.text_table import as_text
 
-
-def _lines(table: pa.Table, sides: str) -> list[str]:
-    from adaptrace.io.text_table import aligned
-
-    rows = [["" if cell is None else str(cell) for cell in row.values()] for row in table.to_pylist()]
-    return aligned([table.column_names, *rows], sides)
+    return [as_text(table) for table in (found.files, found.models) if len(table)]

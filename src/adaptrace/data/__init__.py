@@ -1,1 +1,1 @@
-"""What comes in: the columns, the log, the catalog, foreign layouts and the bundled sample."""
+"""What comes in: the columns, the log, the catalog, published layouts and the sample that is part of the package."""

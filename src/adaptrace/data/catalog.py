@@ -1,39 +1,35 @@
-"""Catalog: which items there are, what they practise, and what must be mastered first."""
+"""Catalog: the items, the skills that they practise, and the prerequisites of skills."""
 
 from __future__ import annotations
 
 import difflib
-import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from adaptrace.data import schema
+from adaptrace.data.catalog_tables import Prerequisites, item_rows, prerequisites_of, read_json
 from adaptrace.errors import DataError, Problem, UnknownItemError
 from adaptrace.io.arrow_check import imported
 from adaptrace.io.files import read_table
 
+Edges = Mapping[str, tuple[str, ...]]  # skill -> the skills before it
 TEXT_NAMES = schema.names_of(*schema.CATALOG_ITEMS, *schema.CATALOG_SKILLS) - schema.names_of(schema.MINUTES)
-
-
-class Needs(NamedTuple):
-    """Skill -> skills before it: hard edges and soft ones."""
-
-    prerequisites: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    soft_prerequisites: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something to answer. Names are text; ``minutes`` is the time it is expected to take."""
+    """Something to answer. Names are text; ``minutes`` is the time that it is expected to take."""
 
     item: str
     skills: tuple[str, ...]
@@ -51,7 +47,7 @@ class Item:
 
 @dataclass(frozen=True, repr=False)
 class Catalog:
-    """Items and prerequisites.
+    """Items, and prerequisites of their skills. However it is made, it is checked.
 
     Attributes
     ----------
@@ -61,11 +57,40 @@ class Catalog:
         Skill -> the skills to master before it: until then its items are not recommended.
     soft_prerequisites
         Skill -> the skills better mastered before it: until then its items come after others.
+
+    Raises
+    ------
+    DataError
+        Listing every problem: repeated items, an item without skills, a name that is no text, a prerequisite that no item or
+        skill names, a circle of prerequisites.
+
+    Examples
+    --------
+    >>> from adaptrace import Catalog, Item
+    >>> items = [Item("h1", ("halves",)), Item("q1", ("quarters",))]
+    >>> Catalog(items, {"quarters": ("halves",)}).skills
+    ('halves', 'quarters')
     """
 
     items: tuple[Item, ...]
-    prerequisites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    soft_prerequisites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    prerequisites: Edges = field(default_factory=dict)
+    soft_prerequisites: Edges = field(default_factory=dict, kw_only=True)
+
+    def __post_init__(self) -> None:
+        edges = {name: getattr(self, name) for name in Prerequisites._fields}
+        problems = [*_wrong_types(self.items, edges)]
+        if not problems:
+            problems = [*_repeated_items(self.items), *_unknown_prerequisites(self.items, edges), *_circle(self.prerequisites)]
+        if problems:
+            raise DataError("catalog", problems)
+        object.__setattr__(self, "items", tuple(self.items))
+        for name, before in edges.items():
+            frozen = MappingProxyType({skill: tuple(needs) for skill, needs in before.items()})
+            object.__setattr__(self, name, frozen)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Unpickling makes the catalog anew, and so checks it."""
+        return _rebuilt, (type(self), self.items, dict(self.prerequisites), dict(self.soft_prerequisites))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, skills: str | os.PathLike[str] | None = None) -> Catalog:
@@ -87,15 +112,15 @@ class Catalog:
             or skill names, a circle of prerequisites.
         """
         if Path(path).suffix.lower() == ".json":
-            items, rows = _read_json(path)
+            items, rows = read_json(path)
             return cls.from_arrow(items, rows, source=os.fspath(path))
-        read, needs = read_table(path, TEXT_NAMES), Needs()
+        read, before = read_table(path, TEXT_NAMES), Prerequisites()
         if skills is not None:
             table = read_table(skills, TEXT_NAMES)
             with table.located():
-                needs = _needs(table.table, table.name)
+                before = prerequisites_of(table.table, table.name)
         with read.located():
-            return cls(_items(read.table, needs, read.name), *needs)
+            return cls._of(item_rows(read.table, read.name), before, read.name)
 
     @classmethod
     def from_arrow(cls, data: Any, skills: Any = None, *, source: str = "catalog") -> Catalog:
@@ -103,8 +128,17 @@ class Catalog:
 
         Prerequisites are a list, or text with ``;``; rows are mappings.
         """
-        needs = _needs(skills, source)
-        return cls(_items(imported(data, source), needs, source), *needs)
+        before = prerequisites_of(skills, source)
+        return cls._of(item_rows(imported(data, source), source), before, source)
+
+    @classmethod
+    def _of(cls, rows: list[dict[str, Any]], before: Prerequisites, source: str) -> Catalog:
+        """The catalog of these rows; its problems are those of the source."""
+        items = tuple(Item(**row) for row in rows)
+        try:
+            return cls(items, before.prerequisites, soft_prerequisites=before.soft_prerequisites)
+        except DataError as error:
+            raise DataError(source, error.problems) from None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -114,7 +148,7 @@ class Catalog:
 
     @cached_property
     def skills(self) -> tuple[str, ...]:
-        """Every skill, prerequisites before what needs them; otherwise in the order of the items."""
+        """Every skill, each after its prerequisites; otherwise in the order of the items."""
         practised = (skill for item in self.items for skill in item.skills)
         named = dict.fromkeys([*self.prerequisites, *self.soft_prerequisites, *practised])
         return tuple(TopologicalSorter({skill: self.prerequisites.get(skill, ()) for skill in named}).static_order())
@@ -138,11 +172,11 @@ class Catalog:
         raise UnknownItemError(f"item '{name}' is not in the catalog of {len(self):,} items{hint}")
 
     def _nearest(self, name: str) -> str | None:
-        """The item whose name is most like this one."""
+        """The item whose name is spelled most like this one."""
         return next(iter(difflib.get_close_matches(name, self.by_name, 1)), None)
 
     def skills_of(self, items: pa.Array, source: str) -> pa.ListArray:
-        """The skills of each of these items; one :class:`DataError` lists all that the catalog lacks."""
+        """The skills of each of these items; one :class:`DataError` lists all that are not in the catalog."""
         names = pa.array(items).dictionary_encode() if not pa.types.is_dictionary(items.type) else items
         values = [str(value) for value in names.dictionary.to_pylist()]
         codes, problems = names.indices.to_numpy(), []
@@ -159,95 +193,84 @@ class Catalog:
         return lists.take(names.indices)
 
 
-def _read_json(path: str | os.PathLike[str]) -> tuple[pa.Table, pa.Table | None]:
-    """The items and, if there are any, the skills of a JSON catalog."""
-    expected = '{"items": [{"item": ..., "skills": [...]}, ...], "skills": [{"skill": ..., "prerequisites": [...]}, ...]}'
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(document, dict) or not document.get("items"):
-            raise ValueError("no list of items")
-        items, skills = _rows(document["items"]), document.get("skills")
-        return items, _rows(skills) if skills else None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(os.fspath(path), [Problem(str(error), expected, "check the path and the file")]) from error
+def _rebuilt(kind: type[Catalog], items: tuple[Item, ...], before: Edges, soft: Edges) -> Catalog:
+    return kind(items, before, soft_prerequisites=soft)
 
 
-def _rows(rows: Any) -> pa.Table:
-    """Mappings as a table; names may be numbers, and a key may stand in some rows only."""
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return pa.Table.from_pylist([{key: _named(row.get(key)) for key in keys} for row in rows])
+# ---- what can be wrong -------------------------------------------------------
 
 
-def _named(value: Any) -> Any:
-    if isinstance(value, list):
-        return [str(each) for each in value]
-    return value
+def _wrong_types(items: Any, edges: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is of a wrong type, and so would make the other checks fail."""
+    if isinstance(items, str | Item) or not isinstance(items, Iterable):
+        yield Problem(repr(items), "a list of Item", "put the items into a list", "items")
+        return
+    for row, item in enumerate(items, 1):
+        if not isinstance(item, Item):
+            yield Problem(repr(item), "an Item", "make it one: Item(name, (skill,))", "items", row)
+        else:
+            yield from _wrong_fields(item, row)
+    for name, before in edges.items():
+        if not isinstance(before, Mapping):
+            yield Problem(repr(before), "skill -> the skills before it", 'e.g. {"quarters": ("halves",)}', name)
+            continue
+        for skill, needs in before.items():
+            if not _is_name(skill) or not _are_names(needs):
+                got, remedy = f"{skill!r}: {needs!r}", 'e.g. {"quarters": ("halves",)}'
+                yield Problem(got, "the name of a skill, and a tuple of names", remedy, name)
 
 
-def _needs(skills: Any, source: str) -> Needs:
-    """The prerequisites, hard and soft, of a table or rows of skills."""
-    if skills is None:
-        return Needs()
-    table = _rows(skills) if isinstance(skills, (list, tuple)) else imported(skills, source)
-    if not table.num_columns:
-        return Needs()
-    found = schema.resolve(table.column_names, schema.CATALOG_SKILLS, None)
-    edges = [name for name in Needs._fields if name in found] or ["prerequisites"]
-    checked = schema.conform(table, schema.CATALOG_SKILLS, None, ("skill", *edges), source)
-    names = [str(name) for name in checked["skill"].to_pylist()]
-    return Needs(**{edge: _edges(names, checked[edge].to_pylist()) for edge in edges})
+def _wrong_fields(item: Item, row: int) -> Iterator[Problem]:
+    """The fields of an item that are of a wrong type."""
+    if not _is_name(item.item):
+        yield Problem(repr(item.item), "a name: text that is not empty", "give the item a name", "item", row)
+    if not _are_names(item.skills) or not item.skills or len({*item.skills}) < len(item.skills):
+        remedy = "name at least one skill, and each once"
+        yield Problem(repr(item.skills), "a tuple of names of skills", remedy, "skills", row)
+    for name in ("title", "kind", "provider", "pathway"):
+        value = getattr(item, name)
+        if value is not None and not isinstance(value, str):
+            yield Problem(repr(value), "text, or None", "write it as text", name, row)
+    minutes = item.minutes
+    if minutes is not None and not (_is_number(minutes) and 0.0 <= minutes < math.inf):
+        yield Problem(repr(minutes), "a number of minutes, 0 or more, or None", "correct it or leave it out", "minutes", row)
 
 
-def _edges(names: list[str], needs: list[list[Any]]) -> dict[str, tuple[str, ...]]:
-    before: dict[str, dict[str, None]] = {}
-    for name, need in zip(names, needs, strict=True):
-        before.setdefault(name, {}).update(dict.fromkeys(map(str, need)))
-    return {name: tuple(need) for name, need in before.items()}
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
-def _items(table: pa.Table, needs: Needs, source: str) -> tuple[Item, ...]:
-    """The items of a table, checked together with the prerequisites of their skills."""
-    found = schema.resolve(table.column_names, schema.CATALOG_ITEMS, None)
-    need = ("item", "skills" if "skills" in found else "skill")
-    checked = schema.conform(table, schema.CATALOG_ITEMS, None, need, source)
-    columns = {name: array.to_pylist() for name, array in checked.items()}
-    items = tuple(_item({name: values[row] for name, values in columns.items()}) for row in range(len(table)))
-    problems = _repeats(items) + _bad_prerequisites(items, needs)
-    if problems:
-        raise DataError(source, problems)
-    return items
+def _are_names(values: object) -> bool:
+    return isinstance(values, tuple | list) and all(map(_is_name, values))
 
 
-def _item(row: dict[str, Any]) -> Item:
-    skills = row.pop("skills", None) or [row.pop("skill")]
-    row.pop("skill", None)
-    return Item(str(row.pop("item")), tuple(dict.fromkeys(map(str, skills))), **row)
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _repeats(items: tuple[Item, ...]) -> list[Problem]:
+def _repeated_items(items: Iterable[Item]) -> Iterator[Problem]:
     seen: dict[str, int] = {}
-    problems = []
     for row, item in enumerate(items, 1):
         first = seen.setdefault(item.item, row)
         if first != row:
             expected = f"every item once (it stands in row {first})"
-            problems.append(Problem(f"'{item.item}' again", expected, "join the rows, several skills in one", "item", row))
-    return problems
+            yield Problem(f"'{item.item}' again", expected, "join the rows, several skills in one", "item", row)
 
 
-def _bad_prerequisites(items: tuple[Item, ...], needs: Needs) -> list[Problem]:
-    before = needs.prerequisites
-    known = {skill for item in items for skill in item.skills}.union(*needs)
-    problems = [
-        Problem(f"'{need}' before '{skill}'", "skills that the catalog names", "correct the name or add the skill", edge)
-        for edge, all_before in needs._asdict().items()
-        for skill, wanted in all_before.items()
-        for need in wanted
-        if need not in known
-    ]
+def _unknown_prerequisites(items: Iterable[Item], edges: Mapping[str, Edges]) -> Iterator[Problem]:
+    """Prerequisites that neither an item nor a row of skills names."""
+    known = {skill for item in items for skill in item.skills}.union(*edges.values())
+    for edge, before in edges.items():
+        for skill, needs in before.items():
+            for need in needs:
+                if need not in known:
+                    got, expected = f"'{need}' before '{skill}'", "skills that the catalog names"
+                    yield Problem(got, expected, "correct the name or add the skill", edge)
+
+
+def _circle(before: Edges) -> Iterator[Problem]:
     try:
         TopologicalSorter(before).prepare()
     except CycleError as error:
         circle = " <- ".join(error.args[1])
-        problems.append(Problem(f"the circle {circle}", "prerequisites without circles", "remove one of them", "prerequisites"))
-    return problems
+        yield Problem(f"the circle {circle}", "prerequisites without circles", "remove one of them", "prerequisites")

@@ -13,7 +13,7 @@ from adaptrace.kernels.arrays import space
 
 
 def spread_out(start: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Everything in some segments, given by the starts of all (n + 1,): ``start[c]``, ``start[c] + 1``, ... for each ``c``.
+    """All places in the chosen segments, given the starts of all (n + 1,): ``start[c]``, ``start[c] + 1``, ... for each ``c``.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def encode(array: pa.Array) -> pa.DictionaryArray:
 
 
 def coded(array: pa.Array) -> pa.DictionaryArray:
-    """Keys as codes, in any order: as they are if they are codes already."""
+    """Keys as codes, in any order; unchanged if they are codes already."""
     return array if pa.types.is_dictionary(array.type) else encode(array)
 
 

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adaptrace.data import formats, schema
-from adaptrace.data.encoding import encode, spread_out, with_sorted_names
-from adaptrace.data.ordering import ordering_of
+from adaptrace.data.building import build
+from adaptrace.data.checks import check_correct
+from adaptrace.data.encoding import spread_out
 from adaptrace.data.reading import Reading, extra_columns
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.files import read_table
@@ -44,7 +45,7 @@ class Log:
     source_row
         integers (n_rows,): the 0-based row of the source that each response came from.
     notes
-        What a person should know about the reading, e.g. rows that were left out.
+        What the reader of results should know about how the log was read, e.g. rows that were left out.
     """
 
     table: pa.Table
@@ -71,7 +72,7 @@ class Log:
         path
             The file; a folder (also hive-partitioned) or glob is read as one log.
         format
-            A foreign layout by name (see :mod:`adaptrace.data.formats`), e.g. ``assistments2009``.
+            The name of a published layout (see :mod:`adaptrace.data.formats`), e.g. ``assistments2009``.
         columns, catalog, time_unit, ordered, keep, levels
             As in :meth:`from_arrow`.
 
@@ -113,16 +114,16 @@ class Log:
         data
             Anything :func:`pyarrow.table` takes, with ``__arrow_c_stream__`` or ``__arrow_c_array__``. Not changed.
         columns
-            Canonical name -> name in the data, where they differ and no alias fits.
+            Canonical name -> name in the data, for columns whose name is neither canonical nor a known alias.
         catalog
-            Where the skills of an item are looked up if the data has no skill column.
+            Gives the skills of each item if the data has no skill column.
         time_unit
             Makes an integer time column a clock: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970. Without it
             integers are an order.
         ordered
-            Promise that the rows are grouped by student and in time order; broken promises are an error.
+            Promise that the rows are grouped by student and in time order; it is an error if they are not.
         keep
-            Further columns to carry along.
+            Further columns to keep.
         levels
             Kind -> number of its levels, for data with a ``level`` column: level 3 of ``{"project": 5}`` (0 to 4) is
             ``correct`` 0.75.
@@ -159,7 +160,7 @@ class Log:
 
     @property
     def items(self) -> pa.Array:
-        """Names of the items, as first met."""
+        """Names of the items, in the order of their first rows."""
         return self.table["item"].chunk(0).dictionary
 
     @property
@@ -197,7 +198,7 @@ class Log:
         return np.arange(len(self) + 1), column
 
     def names(self, factor: str) -> pa.StringArray:
-        """Of every row its item, kind, group or student, as text; a row without a kind is practice, one without a group "".
+        """The item, kind, group or student of every row, as text; a row without a kind is practice, one without a group "".
 
         Raises
         ------
@@ -215,7 +216,7 @@ class Log:
         raise DataError("log", [Problem(got, f"column '{factor}'", remedy, factor)])
 
     def positions(self, factor: str, among: pa.Array) -> NDArray[np.int64]:
-        """Where each row's item, kind, group or student stands among names, (n_rows,); -1 where nowhere."""
+        """The place of each row's item, kind, group or student in ``among``, (n_rows,); -1 where it is not there."""
         if factor not in self.table.column_names and factor != "kind":
             return np.full(len(self), -1)
         if factor in self.table.column_names and pa.types.is_dictionary(self.table[factor].type):
@@ -259,7 +260,7 @@ class Log:
 
     @cached_property
     def rows(self) -> Rows:
-        """The log as numbers, for the kernels."""
+        """The log as arrays of numbers, for the kernels."""
         student = self.table["student"].chunk(0).indices.to_numpy()
         offsets, entries = self._skill_entries
         skill = entries.indices.to_numpy()
@@ -282,29 +283,29 @@ class Log:
 
     def select(self, mask: pa.Array | NDArray[np.bool_]) -> Log:
         """The log of the rows where ``mask`` (n_rows,) is true."""
-        return self._taken(np.flatnonzero(np.asarray(mask)))
+        return self._with_rows(np.flatnonzero(np.asarray(mask)))
 
     def of_students(self, students: NDArray[np.int64]) -> Log:
         """The log of some of its students, given by their place in :attr:`students`, in any order."""
-        return self._taken(spread_out(self.rows.student_start, np.sort(students)))
+        return self._with_rows(spread_out(self.rows.student_start, np.sort(students)))
 
-    def _taken(self, rows: NDArray[np.int64]) -> Log:
-        """The log of some of its rows, in their order; names that no longer occur are gone."""
+    def _with_rows(self, rows: NDArray[np.int64]) -> Log:
+        """The log of some of its rows, in their order, without the names that no longer occur."""
         table = self.table.take(pa.array(rows))
         columns = {name: schema.combined(table[name]) for name in table.column_names}
-        kept = {name: columns.pop(name) for name in self._extra()}
-        columns["correct"] = schema.check_correct(columns["correct"]).array
-        part = _build(columns, kept, True, "log")
-        return Log(part.table, self.source_row[rows], self.notes)
+        kept = {name: columns.pop(name) for name in self._further_columns()}
+        columns["correct"] = check_correct(columns["correct"]).array
+        part, _ = build(columns, kept, True, "log")
+        return Log(part, self.source_row[rows], self.notes)
 
     def split(self, test: float = 0.2, *, seed: int) -> tuple[Log, Log]:
-        """Split by student: (train, test), with a share ``test`` of the students, drawn with ``seed``, in the second."""
+        """Split by student into (train, test); the share ``test`` of the students is drawn with ``seed``."""
         n_students = len(self.students)
         chosen = np.random.default_rng(seed).permutation(n_students)[: round(test * n_students)]
         mask = np.isin(self.table["student"].chunk(0).indices.to_numpy(), chosen)
         return self.select(~mask), self.select(mask)
 
-    def _extra(self) -> list[str]:
+    def _further_columns(self) -> list[str]:
         known = {column.name for column in schema.RESPONSES} - {schema.LEVEL.name}  # levels became outcomes
         return [name for name in self.table.column_names if name not in known]
 
@@ -312,82 +313,8 @@ class Log:
 def log_from_checked(
     table: pa.Table, reading: Reading, *, catalog: Catalog | None = None, ordered: bool = False, keep: Sequence[str] = ()
 ) -> Log:
-    """As :meth:`Log.from_arrow`, of a table whose memory was checked where it came in (:mod:`adaptrace.arrow_check`)."""
+    """As :meth:`Log.from_arrow`, of a table whose memory is checked already (:mod:`adaptrace.io.arrow_check`)."""
     checked = reading.check(table, with_skills=catalog is None)
     if catalog is not None and not {"skill", "skills"} & checked.keys():
         checked["skills"] = catalog.skills_of(checked["item"], reading.source)
-    return _build(checked, extra_columns(table, keep, reading.source), ordered, reading.source)
-
-
-# ---- building ---------------------------------------------------------------
-
-
-def _build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: bool, source: str) -> Log:
-    """Encode, merge the rows of one event, order by student and time."""
-    columns = {name: array for name, array in checked.items() if name not in ("student", "item", "skill", "skills")}
-    columns |= extra
-    several = "skills" in checked
-    names = checked["skills"].values if several else checked["skill"]
-    student, item, skill = parallel.run(encode, [(checked["student"],), (checked["item"],), (names,)])
-    skill = with_sorted_names(skill)
-    if several:
-        skill = _tidy(checked["skills"].offsets.to_numpy().astype(np.int64), skill)
-    rows = np.arange(len(student), dtype=np.int32 if len(student) < 2**31 else np.int64)
-    if "event_id" in checked:
-        events = encode(checked["event_id"])
-        if len(events.dictionary) < len(events):
-            rows, skill = _merge_events(events, student, item, checked["correct"], skill, source)
-    table = pa.table({"student": student, "item": item, **columns})
-    if len(rows) < len(table):
-        table = table.take(pa.array(rows))
-    table = table.add_column(2, "skills" if pa.types.is_list(skill.type) else "skill", skill)
-    arrays = [*map(schema.combined, table.columns), pa.array(rows)]
-    ordering = ordering_of(table, ordered, rows, source)
-    if ordering is not None:
-        arrays = ordering.apply_all(arrays)
-    ordered_table = pa.table([pa.chunked_array([array]) for array in arrays[:-1]], names=table.column_names)
-    return Log(ordered_table, arrays[-1].to_numpy())
-
-
-def _tidy(start: NDArray[np.int64], skill: pa.DictionaryArray) -> pa.Array:
-    """Lists of distinct skills in the order of their names; plain skills if no event has several."""
-    codes = skill.indices.to_numpy().astype(np.int32)
-    size, start, codes = kernels.tidy_events(start, codes)
-    entries = pa.DictionaryArray.from_arrays(codes[:size], skill.dictionary)
-    if size == len(start) - 1:
-        return entries
-    return pa.ListArray.from_arrays(pa.array(start.astype(np.int32)), entries)
-
-
-def _merge_events(
-    events: pa.DictionaryArray,
-    student: pa.DictionaryArray,
-    item: pa.DictionaryArray,
-    correct: pa.Array,
-    skill: pa.Array,
-    source: str,
-) -> tuple[NDArray[np.int64], pa.Array]:
-    """First row of every event, and the skills of all its rows together."""
-    event = events.indices.to_numpy()
-    _, first = np.unique(event, return_index=True)
-    leader = first[event]
-    problems = []
-    for name, column in (("student", student), ("item", item), ("correct", correct)):
-        values = column.indices.to_numpy() if name != "correct" else column.to_numpy()
-        clash = np.flatnonzero(values != values[leader])
-        if len(clash):
-            row = int(clash[0])
-            got = f"{column[row].as_py()!r} for event_id {events[row].as_py()!r}"
-            expected = f"{column[int(leader[row])].as_py()!r} as in row {leader[row] + 1} of the same event"
-            remedy = "give different events different ids"
-            problems.append(Problem(got, expected, remedy, name, row + 1, len(clash) - 1))
-    if problems:
-        raise DataError(source, problems)
-    lists = pa.types.is_list(skill.type)
-    entries = skill.values if lists else skill
-    counts = np.diff(skill.offsets.to_numpy()) if lists else np.ones(len(event), np.int64)
-    entry_event = np.repeat(event, counts)
-    start = kernels.segment_starts(entry_event, len(first))
-    grouped = np.empty(len(entry_event), np.int64)
-    kernels.group(entry_event, start, grouped)
-    return first, _tidy(start, entries.take(pa.array(grouped)))
+    return Log(*build(checked, extra_columns(table, keep, reading.source), ordered, reading.source))

@@ -16,15 +16,15 @@ from adaptrace.kernels import parallel
 from adaptrace.kernels import rows as kernels
 from adaptrace.kernels.arrays import space
 
-PARTS = 256  # of the students, when a log is ordered: each small enough for the cache
+PARTS = 256  # parts of the students when a log is ordered, each small enough for the cache
 
 
 class Ordering(NamedTuple):
-    """How rows move: first to their part of the students, then to their place within it."""
+    """How rows are moved: first to the part of their student, then to their place in it."""
 
-    place: NDArray[np.int32]  # (n_rows,) of each row, in its part
-    origin: NDArray[np.int32]  # (n_rows,) of each final row, in its part
-    scratch: NDArray[np.int64]  # (n_rows,) working space: fresh memory costs more than the moves
+    place: NDArray[np.int32]  # (n_rows,) new place of each row after the first move
+    origin: NDArray[np.int32]  # (n_rows,) where each final row is after the first move
+    scratch: NDArray[np.int64]  # (n_rows,) working space, reused because new memory is slower than the moves
 
     def apply(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values (n_rows,) in the final order."""
@@ -50,14 +50,14 @@ class Ordering(NamedTuple):
 
 
 def _is_plain(array: pa.Array) -> bool:
-    """Whether an array is just numbers, or codes, in a row."""
+    """Whether an array holds only numbers or codes, and no nulls."""
     kind = array.type
     fixed = pa.types.is_dictionary(kind) or (pa.types.is_primitive(kind) and not pa.types.is_boolean(kind))
     return bool(fixed and not array.null_count)
 
 
 def ordering_of(table: pa.Table, promised: bool, rows: NDArray[Any], source: str) -> Ordering | None:
-    """How to group students and order time; None where the table already is so."""
+    """How to group rows by student and order them by time; None if they already are in that order."""
     student = schema.combined(table["student"])
     codes, n_students = student.indices.to_numpy(), len(student.dictionary)
     time = _time_numbers(table)

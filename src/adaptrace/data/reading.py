@@ -1,4 +1,4 @@
-"""Reading: how the columns of a source become the canonical ones."""
+"""Reading: the columns of a source become the canonical columns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adaptrace.data import schema
+from adaptrace.data.checks import as_int64, check_label, check_level
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.arrow_check import imported
 
@@ -26,7 +27,7 @@ class Reading(NamedTuple):
     source: str
 
     def imported(self, data: Any, keep: Sequence[str] = ()) -> pa.Table:
-        """What speaks Arrow, as a table; the memory of the columns that are looked at was checked.
+        """Any Arrow data as a table, once the memory of the columns that are used is checked.
 
         Raises
         ------
@@ -38,7 +39,7 @@ class Reading(NamedTuple):
         return imported(table, self.source, {*used, *keep})
 
     def check(self, table: pa.Table, *, with_skills: bool = True) -> dict[str, pa.Array]:
-        """The canonical columns of a table, checked and cast; ``with_skills``: these must be among them.
+        """The canonical columns of a table, checked and cast; ``with_skills`` says that skills must be among them.
 
         Raises
         ------
@@ -56,7 +57,7 @@ class Reading(NamedTuple):
 
 
 def extra_columns(table: pa.Table, keep: Sequence[str], source: str) -> dict[str, pa.Array]:
-    """The further columns to carry along."""
+    """The further columns to keep."""
     absent = [name for name in keep if name not in table.column_names]
     if absent:
         got, remedy = f"the columns {', '.join(table.column_names)}", "correct the name in keep"
@@ -67,7 +68,7 @@ def extra_columns(table: pa.Table, keep: Sequence[str], source: str) -> dict[str
 def _clock_or_order(
     table: pa.Table, columns: Mapping[str, str] | None, unit: str | None, source: str
 ) -> tuple[pa.Table, Mapping[str, str] | None]:
-    """Integers in the time column are an order, unless a unit makes them a clock."""
+    """Integers in the time column are an order, unless a unit makes them times."""
     if unit not in (None, *TIME_UNITS):
         raise DataError(source, [Problem(f"time unit '{unit}'", f"one of {', '.join(TIME_UNITS)}", "correct time_unit")])
     name = schema.resolve(table.column_names, schema.RESPONSES, columns).get("time")
@@ -77,7 +78,7 @@ def _clock_or_order(
         return table.drop_columns([name]), columns
     if unit is None:
         return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
-    number = schema.as_int64(schema.combined(table[name]), f"whole {unit} since 1970", "correct these rows or time_unit")
+    number = as_int64(schema.combined(table[name]), f"whole {unit} since 1970", "correct these rows or time_unit")
     if number.array is None:
         raise DataError(source, [replace(problem, column=name) for problem in number.problems])
     clock = number.array.cast(pa.timestamp(unit))
@@ -87,17 +88,17 @@ def _clock_or_order(
 def _levels_as_correct(
     table: pa.Table, columns: Mapping[str, str] | None, levels: Mapping[str, int], source: str
 ) -> tuple[pa.Table, Mapping[str, str] | None]:
-    """Outcomes given as levels of their kind become fractions of the highest level."""
+    """Levels become outcomes: the fraction of the highest level of their kind."""
     found = schema.resolve(table.column_names, schema.RESPONSES, columns)
     names = [found.get(name, "") for name in ("level", "kind", "correct")]
     if any(table.column_names.count(name) > 1 for name in names) or names[0] not in table.column_names:
         return table, columns
-    level = schema.check_level(schema.plain(schema.combined(table[names[0]]))).array
+    level = check_level(schema.plain(schema.combined(table[names[0]]))).array
     if level is None:
         return table, columns
     kind = pa.nulls(len(table), pa.string())
     if names[1] in table.column_names:
-        kind = schema.check_label(schema.plain(schema.combined(table[names[1]]))).array or kind
+        kind = check_label(schema.plain(schema.combined(table[names[1]]))).array or kind
     kind = pc.fill_null(kind, schema.PRACTICE)
     count = pc.index_in(kind, pa.array(list(levels), pa.string())).fill_null(len(levels))
     count = pa.array([*levels.values(), None], pa.int64()).take(count)
@@ -106,16 +107,16 @@ def _levels_as_correct(
     if names[2] not in table.column_names:
         name = "correct" if "correct" not in table.column_names else "correct of level"
         return table.append_column(name, fraction), {**(columns or {}), "correct": name}
-    told = schema.combined(table[names[2]])
+    given = schema.combined(table[names[2]])
     try:
-        correct = pc.if_else(pc.is_null(level), told.cast(pa.float64()), fraction)
-    except pa.ArrowInvalid:  # its own check says what is wrong
+        correct = pc.if_else(pc.is_null(level), given.cast(pa.float64()), fraction)
+    except pa.ArrowInvalid:  # the check of the column gives the error
         return table, columns
     return table.set_column(table.column_names.index(names[2]), names[2], correct), columns
 
 
 def _check_levels(level: pa.Array, kind: pa.Array, count: pa.Array, column: str, source: str) -> None:
-    """Every level is one of its kind's, or one error says which are not."""
+    """Refuse levels that their kinds do not have, in one error."""
     few = pc.fill_null(pc.less(count, 2), False)
     if pc.any(few).as_py():
         name = kind[pc.index(few, True).as_py()].as_py()

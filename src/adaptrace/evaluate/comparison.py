@@ -15,19 +15,18 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.log import Log
-from adaptrace.evaluate import metrics
+from adaptrace.evaluate import metrics, text
+from adaptrace.evaluate.fold_runs import FoldProgress
 from adaptrace.evaluate.folds import plan_of, whole
-from adaptrace.evaluate.validation import Steps, Validation, named_models, numbers, validated
-from adaptrace.io import text_table
+from adaptrace.evaluate.named_models import named_models
+from adaptrace.evaluate.validation import Validation, validated
 from adaptrace.models.base import Model, Progress, check_needs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 LOWER_IS_BETTER = ("log_loss", "rmse")
-HEADINGS = {"auc": "AUC", "log_loss": "log loss", "rmse": "RMSE", "accuracy": "accuracy"}  # of the metrics in a text
-WITH_INTERVAL = ("auc", "log_loss")  # there
-LEGEND = "* best; ~ not told apart from the best: the 95 % interval of the paired difference holds 0"
+LEGEND = "* best; ~ no clear difference from the best: the 95 % interval of the paired difference holds 0"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,7 +36,7 @@ class Comparison:
     Attributes
     ----------
     log
-        What was predicted.
+        The log whose responses were predicted.
     validations
         Model -> its :class:`Validation`.
     drawn
@@ -50,10 +49,11 @@ class Comparison:
 
     @cached_property
     def table(self) -> pa.Table:
-        """One row a model.
+        """One row for each model.
 
-        ``model``, ``n``, ``students``; ``auc``, ``auc_low``, ``auc_high`` (95 %, by drawing students) and so for ``log_loss``
-        (nats per response), ``rmse`` and ``accuracy``; ``ece``; ``fit_seconds``, ``predict_seconds``, summed over the folds.
+        ``model``, ``n``, ``students``; ``auc``, ``auc_low``, ``auc_high`` (95 %, by drawing students), and the same for
+        ``log_loss`` (nats per response), ``rmse`` and ``accuracy``; ``ece``; ``fit_seconds``, ``predict_seconds``, summed over
+        the folds.
         """
         size, students = len(self.validations), len(self._student.unique())
         columns: dict[str, Any] = {"model": list(self.validations), "n": [len(self._rows)] * size, "students": [students] * size}
@@ -69,8 +69,8 @@ class Comparison:
     def differences(self) -> pa.Table:
         """One row for every two models and metric: ``model``, ``other``, ``metric``, ``difference``, ``low``, ``high``.
 
-        The difference is ``model`` less ``other``, which stands above it in :attr:`table`; the 95 % interval is of the
-        differences within each draw of students, so what makes all models err together cancels.
+        The difference is ``model`` minus ``other``, which comes before it in :attr:`table`. The 95 % interval is made from the
+        differences within each draw of students, so errors that all models share cancel.
         """
         rows = []
         for (i, other), (j, model) in combinations(enumerate(self.validations), 2):
@@ -85,7 +85,7 @@ class Comparison:
 
     @cached_property
     def predictions(self) -> pa.Table:
-        """One line a tested response, in the order of the log.
+        """One row for each tested response, in the order of the log.
 
         ``student``, ``item``, ``skill`` (or ``skills``), ``fold``, ``correct``, and P(correct) in a column named as each model.
         """
@@ -145,19 +145,19 @@ def compare(
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Cross-validate several models on the same folds, and say how sure their differences are.
+    """Cross-validate several models on the same folds, with intervals of their differences.
 
     Parameters
     ----------
     models
         Models, named by their ``repr``, or name -> model. Unless there is one, a
-        :class:`~adaptrace.models.constant.Constant` is put before them: what no model should fall below.
+        :class:`~adaptrace.models.constant.Constant` is put before them: no model should be worse.
     log, folds, by, executor, progress
         As in :func:`cross_validate`.
     seed
-        Of the folds and of the draws.
+        Makes the folds and the draws.
     draws
-        How many samples of students the intervals are made of.
+        How many samples of students the intervals are made from.
 
     Returns
     -------
@@ -167,12 +167,12 @@ def compare(
     Raises
     ------
     DataError, ValueError, ModelError
-        As in :func:`cross_validate`, before any fit if possible: then with all that any model lacks.
+        As in :func:`cross_validate`. What any model lacks is listed before the first fit, where possible.
 
     Notes
     -----
-    The metrics are of the predictions of all folds together. A fold with many right answers leaves few to the others, so a
-    constant is a little worse than its name: its AUC is somewhat below 0.5.
+    The metrics are of the predictions of all folds together. A fold with many right answers leaves few for the other folds, so
+    the AUC of a constant is somewhat below 0.5.
 
     Examples
     --------
@@ -190,42 +190,27 @@ def compare(
     whole("draws", draws, 1)
     plan = plan_of(log, by, folds, seed)
     check_needs(named, log)
-    steps = Steps(progress, len(named) * len(plan.names) + 1)
+    steps = FoldProgress(progress, len(named) * len(plan.names) + 1)
     validations = validated(named, log, plan, executor, steps)
     rows = np.flatnonzero(plan.fold >= 0)
     student = schema.combined(log.table["student"]).take(pa.array(rows))
     predicted = {name: each.predicted[rows] for name, each in validations.items()}
-    drawn = metrics.bootstrap(log.correct[rows], predicted, student, draws=draws, seed=seed)
+    drawn = metrics.bootstrap(log.correct[rows], predicted, student=student, draws=draws, seed=seed)
     steps.finish()
     return Comparison(log, validations, drawn)
 
 
 def _as_text(comparison: Comparison) -> str:
-    """The table of a comparison, aligned, the best of each metric marked."""
+    """The table of a comparison, the best of each metric marked."""
     table, n_folds = comparison.table, len(next(iter(comparison.validations.values())).folds)
-    marks = {metric: _marks(comparison, metric) for metric in HEADINGS}
-    columns = [["model", *table["model"].to_pylist()], *measured(table, marks)]
-    columns.append(["ECE", *numbers(table["ece"])])
-    columns += [[f"{part} s", *numbers(table[f"{part}_seconds"], 2)] for part in ("fit", "predict")]
+    marks = {metric: _marks(comparison, metric) for metric in text.HEADINGS}
     n, students = table["n"][0].as_py(), table["students"][0].as_py()
     head = f"{n_folds} fold{'s' * (n_folds != 1)}, {n:,} responses of {students:,} student{'s' * (students != 1)}"
-    return "\n".join([head, "", *text_table.aligned(zip(*columns, strict=True), "<" + ">" * (len(columns) - 1)), "", LEGEND])
-
-
-def measured(table: pa.Table, marks: Mapping[str, list[str]] | None = None) -> list[list[str]]:
-    """The metrics of a table as columns of text under their headings, each with its marks, some with their intervals."""
-    columns = []
-    for metric, heading in HEADINGS.items():
-        plain = [""] * len(table)
-        columns.append([heading, *map(str.__add__, numbers(table[metric]), marks[metric] if marks else plain)])
-        if metric in WITH_INTERVAL:
-            ends = (numbers(table[f"{metric}_{end}"]) for end in ("low", "high"))
-            columns.append(["95 %", *map("-".join, zip(*ends, strict=True))])
-    return columns
+    return "\n".join([head, "", text.metrics_text(table, ("model", *text.LAST), marks), "", LEGEND])
 
 
 def _marks(comparison: Comparison, metric: str) -> list[str]:
-    """Of every model: ``*`` if it is the best, ``~`` if the draws do not tell it from the best, else a blank."""
+    """For every model ``*`` if it is the best, ``~`` if its difference from the best is not clear, else a blank."""
     number = list(metrics.METRICS).index(metric)
     values, drawn = comparison._values[:, number], list(comparison.drawn.values())
     if np.isnan(values).all():

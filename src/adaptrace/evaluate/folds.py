@@ -1,4 +1,4 @@
-"""Folds: which rows a model is fitted to and which it is tested on; every row tested exactly once, or said not to be."""
+"""Folds: which rows a model is fitted to, and which it is tested on. A row is tested in one fold, or in none (fold -1)."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ TRAIN, TEST = "train", "test"
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class FoldPlan:
     """Which fold tests which row."""
 
-    fold: IntArray  # (n_rows,), -1: none does
+    fold: IntArray  # (n_rows,) the fold that tests the row; -1: none
     names: tuple[str, ...]  # of the folds
-    forward: bool = False  # whether a fold knows the folds before it, not all others
+    forward: bool = False  # whether a fold is fitted to the folds before it, and not to all others
 
     def train(self, number: int) -> BoolArray:
         """The rows that the fold's model is fitted to."""
         return self.fold < number if self.forward else self.fold != number
 
     def history(self, log: Log, number: int) -> BoolArray:
-        """The rows that the fold's own are predicted from, and these: all of their students', as far as they may be known."""
+        """The rows that predictions of the fold use: all of its students' rows; if ``forward``, only those up to its end."""
         student = log.table["student"].chunk(0).indices.to_numpy()
         met = np.zeros(len(log.students), bool)
         met[student[self.fold == number]] = True
@@ -44,15 +44,15 @@ class Plan:
         return np.asarray(met[student] & known)
 
 
-def plan_of(log: Log, by: str, folds: int, seed: int) -> Plan:
-    """Folds of students or items, blocks of the calendar, or what a column says; see :func:`adaptrace.cross_validate`."""
+def plan_of(log: Log, by: str, folds: int, seed: int) -> FoldPlan:
+    """Folds of students or items, blocks of the calendar, or the values of a column: see :func:`adaptrace.cross_validate`."""
     if by not in ("student", "item", "time") and by not in _columns(log):
         raise ValueError(f"by: got {by!r}; expected student, item, time or a column of the log: {', '.join(_columns(log))}")
     _not_empty(log)
     if by in _columns(log):
-        return _given(log, by)
+        return _from_column(log, by)
     whole("folds", folds, 2)
-    return _blocks(log, folds) if by == "time" else _dealt(log, by, folds, seed)
+    return _blocks(log, folds) if by == "time" else _assigned(log, by, folds, seed)
 
 
 def _columns(log: Log) -> list[str]:
@@ -61,21 +61,21 @@ def _columns(log: Log) -> list[str]:
     return [*names, *(name for name in ("kind", "group") if name not in names)]
 
 
-def _dealt(log: Log, by: str, folds: int, seed: int) -> Plan:
-    """Students or items dealt to folds."""
+def _assigned(log: Log, by: str, folds: int, seed: int) -> FoldPlan:
+    """Students or items assigned to folds at random."""
     column = log.table[by].chunk(0)
     n = len(column.dictionary)
     if n < folds:
         remedy = f"pass folds={n} or fewer" if n > 1 else "choose another by=, or replay the calendar"
         raise refused(f"{n} {by}{'s' * (n != 1)}", f"at least {folds}, one a fold", remedy, by)
     order = pc.sort_indices(schema.as_text(column.dictionary)).to_numpy()
-    dealt = np.empty(n, np.int64)
-    dealt[order[np.random.default_rng(seed).permutation(n)]] = np.arange(n) % folds
-    return Plan(dealt[column.indices.to_numpy()], tuple(map(str, range(folds))))
+    assigned = np.empty(n, np.int64)
+    assigned[order[np.random.default_rng(seed).permutation(n)]] = np.arange(n) % folds
+    return FoldPlan(assigned[column.indices.to_numpy()], tuple(map(str, range(folds))))
 
 
-def _given(log: Log, by: str) -> Plan:
-    """Folds as a column has them."""
+def _from_column(log: Log, by: str) -> FoldPlan:
+    """Folds from the values of a column."""
     column = log.names(by) if by in ("kind", "group") else schema.plain(schema.combined(log.table[by]))
     column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     if pa.types.is_nested(column.type):
@@ -91,18 +91,18 @@ def _given(log: Log, by: str) -> Plan:
         return _split(fold, names, by)
     if len(names) < 2:
         raise refused(f"'{names[0]}' in every row", "at least 2 values, each a fold", "choose another column", by)
-    return Plan(fold, names)
+    return FoldPlan(fold, names)
 
 
-def _split(code: IntArray, names: tuple[str, ...], by: str) -> Plan:
-    """One fold, the rows of test, for a model fitted to those of train."""
+def _split(code: IntArray, names: tuple[str, ...], by: str) -> FoldPlan:
+    """One fold: the rows of test, predicted by a model fitted to the rows of train."""
     if set(names) != {TRAIN, TEST}:
         got = " and ".join(map(repr, names)) + " alone" * (len(names) == 1)
         raise refused(got, "'train' and 'test', or folds of other names", "rename the values, or select() these rows", by)
-    return Plan(np.where(code == names.index(TEST), 0, -1), (TEST,))
+    return FoldPlan(np.where(code == names.index(TEST), 0, -1), (TEST,))
 
 
-def _blocks(log: Log, folds: int) -> Plan:
+def _blocks(log: Log, folds: int) -> FoldPlan:
     """Blocks of the calendar with about equally many rows."""
     times = log.timestamps_us
     moments, count = np.unique(times, return_counts=True)
@@ -111,11 +111,11 @@ def _blocks(log: Log, folds: int) -> Plan:
         remedy = f"pass folds={len(moments) - 1} or fewer" if len(moments) > 2 else "choose another by="
         raise refused(got, f"at least {folds + 1}, one a block", remedy, "time")
     starts = moments[_cuts(np.concatenate([[0], np.cumsum(count)[:-1]]), len(times), folds)]
-    return Plan(np.searchsorted(starts, times, side="right") - 1, tuple(map(_iso, starts.tolist())), forward=True)
+    return FoldPlan(np.searchsorted(starts, times, side="right") - 1, tuple(map(_iso, starts.tolist())), forward=True)
 
 
 def _cuts(before: IntArray, n_rows: int, cuts: int) -> list[int]:
-    """Which moments begin a new block, given the rows before each: those nearest to equal parts, no block empty."""
+    """The moments at which new blocks begin, given the rows before each: nearest to equal parts, and no block is empty."""
     chosen = [0]
     for number in range(1, cuts + 1):
         first, last = chosen[-1] + 1, len(before) - 1 - (cuts - number)
@@ -124,8 +124,8 @@ def _cuts(before: IntArray, n_rows: int, cuts: int) -> list[int]:
     return chosen[1:]
 
 
-def calendar(log: Log, marks: Sequence[datetime.datetime] | None, every: datetime.timedelta | None) -> Plan:
-    """What lies between marks, where anything does."""
+def calendar(log: Log, marks: Sequence[datetime.datetime] | None, every: datetime.timedelta | None) -> FoldPlan:
+    """One fold for the responses between two marks, where there are any."""
     if (marks is None) == (every is None):
         raise ValueError(f"got {'neither' if marks is None else 'both'} of marks and every; expected one of them")
     starts = _steps_of(every) if marks is None else _moments(marks)
@@ -135,7 +135,7 @@ def calendar(log: Log, marks: Sequence[datetime.datetime] | None, every: datetim
         starts = times.min() + starts * np.unique((times - times.min()) // starts)[1:]
     _check_marks(starts, times)
     met, fold = np.unique(np.searchsorted(starts, times, side="right") - 1, return_inverse=True)
-    return Plan(fold - 1, tuple(_iso(starts[number]) for number in met[1:].tolist()), forward=True)
+    return FoldPlan(fold - 1, tuple(_iso(starts[number]) for number in met[1:].tolist()), forward=True)
 
 
 def _steps_of(every: datetime.timedelta | None) -> IntArray:
@@ -158,7 +158,7 @@ def _moments(marks: Sequence[datetime.datetime]) -> IntArray:
 
 
 def _check_marks(starts: IntArray, times: IntArray) -> None:
-    """Something lies before the first mark, and at or after the last one."""
+    """Refuse marks without responses before the first or from the last on."""
     low, high = int(times.min()), int(times.max())
     expected = f"marks after the first response, at {_iso(low)}, and not after the last, at {_iso(high)}"
     if not len(starts):
@@ -175,7 +175,7 @@ def _iso(moment: int) -> str:
 
 
 def refused(got: str, expected: str, remedy: str, column: str | None = None, row: int | None = None, more: int = 0) -> DataError:
-    """The error of a log that does not do."""
+    """The error of a log that cannot be used."""
     return DataError("log", [Problem(got, expected, remedy, column, row, more)])
 
 
@@ -185,6 +185,6 @@ def _not_empty(log: Log) -> None:
 
 
 def whole(name: str, value: object, least: int) -> None:
-    """An option is a whole number of at least so much."""
+    """Refuse an option that is no whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name}: got {value!r}; expected a whole number of at least {least}")

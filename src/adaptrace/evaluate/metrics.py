@@ -1,9 +1,9 @@
-"""How good predictions are, and how sure that is.
+"""How good predictions are, with 95 % intervals.
 
-Responses of one student resemble each other, so a row is not a sample of one: every interval here draws
-whole students with replacement (the cluster bootstrap: Field & Welsh, 2007; percentile intervals: Efron &
-Tibshirani, 1993, ch. 13). Draw number d of a seed takes the same students for every model and every slice of
-the rows, so that differences between models, or between slices, are paired.
+The responses of one student are alike, so rows are not independent: every interval here draws whole students with
+replacement (the cluster bootstrap: Field & Welsh, 2007; percentile intervals: Efron & Tibshirani, 1993, ch. 13). Draw
+number d of a seed takes the same students for every model and every slice of the rows, so differences between models, or
+between slices, are paired.
 """
 
 from __future__ import annotations
@@ -16,18 +16,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from adaptrace.data import schema
-from adaptrace.errors import DataError, Problem
+from adaptrace.evaluate.checks import at_least_one, checked, encoded
+from adaptrace.evaluate.draws import Slices, all_metrics, negative_log_likelihood, right_verdicts
 from adaptrace.kernels import metrics as kernels
-from adaptrace.kernels import parallel
-from adaptrace.kernels.metrics import Cells, Ranked
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Statistic = Callable[[IntArray], FloatArray]  # of the students' weights (n_students,); its last axis is the slices
 
 LEVEL = 0.95  # of the intervals in tables
 
@@ -60,7 +56,7 @@ def log_loss(correct: ArrayLike, predicted: ArrayLike) -> float:
         As everywhere below: lengths differ, no rows, or a value is not in [0, 1].
     """
     y, (p,) = checked(correct, {"predicted": predicted})
-    return float(_surprise(y, p).mean())
+    return float(negative_log_likelihood(y, p).mean())
 
 
 def rmse(correct: ArrayLike, predicted: ArrayLike) -> float:
@@ -70,7 +66,7 @@ def rmse(correct: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def accuracy(correct: ArrayLike, predicted: ArrayLike) -> float:
-    """Share of right verdicts, where "will be right" is said from 0.5 on; partial credit counts by its share.
+    """Share of right verdicts; the verdict is "will be right" from 0.5 on. Partial credit counts by its share.
 
     Examples
     --------
@@ -79,7 +75,7 @@ def accuracy(correct: ArrayLike, predicted: ArrayLike) -> float:
     0.625
     """
     y, (p,) = checked(correct, {"predicted": predicted})
-    return float(_verdict(y, p).mean())
+    return float(right_verdicts(y, p).mean())
 
 
 METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
@@ -90,20 +86,11 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 }
 
 
-def _surprise(y: FloatArray, p: FloatArray) -> FloatArray:
-    p = np.clip(p, 1e-15, 1.0 - 1e-15)
-    return -(y * np.log(p) + (1.0 - y) * np.log1p(-p))
-
-
-def _verdict(y: FloatArray, p: FloatArray) -> FloatArray:
-    return np.where(p >= 0.5, y, 1.0 - y)
-
-
 # ---- intervals --------------------------------------------------------------
 
 
 def bootstrap(
-    correct: ArrayLike, predictions: Mapping[str, ArrayLike], student: Any, *, draws: int = 200, seed: int = 0
+    correct: ArrayLike, predictions: Mapping[str, ArrayLike], *, student: Any, draws: int = 200, seed: int = 0
 ) -> dict[str, FloatArray]:
     """Draw students with replacement and measure every model on the same draws (Field & Welsh, 2007).
 
@@ -121,15 +108,15 @@ def bootstrap(
     Returns
     -------
     dict
-        Model -> (len(METRICS), draws) in the order of :data:`METRICS`. The AUC of a draw with outcomes of one
-        class is NaN, and so are all metrics if there is but one student: nothing to draw from.
+        Model -> (len(METRICS), draws) in the order of :data:`METRICS`. The AUC of a draw whose outcomes are all
+        equal is NaN; with one student all metrics are NaN, as there is nothing to draw from.
 
     Examples
     --------
     >>> from adaptrace.evaluate import metrics
     >>> correct, student = [1, 0, 1, 1, 0, 1], ["Ada", "Ada", "Bo", "Bo", "Cy", "Cy"]
     >>> models = {"good": [0.8, 0.3, 0.8, 0.9, 0.4, 0.7], "poor": [0.5, 0.6, 0.4, 0.5, 0.6, 0.6]}
-    >>> drawn = metrics.bootstrap(correct, models, student)
+    >>> drawn = metrics.bootstrap(correct, models, student=student)
     >>> low, high = metrics.interval(drawn["good"] - drawn["poor"])  # per metric
     >>> bool(high[1] < 0.0)  # the log loss of good is lower
     True
@@ -142,14 +129,14 @@ def bootstrap(
 
 
 def interval(values: ArrayLike, level: float = LEVEL) -> FloatArray:
-    """Percentile interval of the last axis (Efron & Tibshirani, 1993, ch. 13), NaN left out.
+    """Percentile interval of the last axis (Efron & Tibshirani, 1993, ch. 13); NaN is left out.
 
-    Somewhat too narrow for fewer than about 30 students.
+    It is somewhat too narrow for fewer than about 30 students.
 
     Parameters
     ----------
     values
-        (..., draws), e.g. the draws of one model less those of another.
+        (..., draws), e.g. the draws of one model minus those of another.
     level
         Share of the draws within, in (0, 1).
 
@@ -176,14 +163,14 @@ def interval(values: ArrayLike, level: float = LEVEL) -> FloatArray:
 
 
 def intervals(
-    correct: ArrayLike, predicted: ArrayLike, student: Any, *, draws: int = 200, seed: int = 0, level: float = LEVEL
+    correct: ArrayLike, predicted: ArrayLike, *, student: Any, draws: int = 200, seed: int = 0, level: float = LEVEL
 ) -> dict[str, tuple[float, float]]:
     """Interval of every metric, by drawing students: metric -> (low, high).
 
     The parameters are those of :func:`bootstrap`, for one model, and :func:`interval`.
     """
     _, (p,) = checked(correct, {"predicted": predicted})
-    values = bootstrap(correct, {"predicted": p}, student, draws=draws, seed=seed)["predicted"]
+    values = bootstrap(correct, {"predicted": p}, student=student, draws=draws, seed=seed)["predicted"]
     return {name: (float(low), float(high)) for name, low, high in zip(METRICS, *interval(values, level), strict=True)}
 
 
@@ -202,15 +189,15 @@ def calibration(
     bins
         Number of bins of equal width over [0, 1]; a prediction on an edge belongs to the bin above.
     student
-        (n_rows,) who answered. If given, the 95 % interval of ``observed`` is by drawing students (NaN in a bin of
-        one student); otherwise it is Wilson's (1927), which takes rows for independent and so is too narrow.
+        (n_rows,) who answered. If given, the 95 % interval of ``observed`` is made by drawing students (NaN in a bin of
+        one student); otherwise it is Wilson's (1927), which assumes independent rows and so is too narrow.
     draws, seed
         As in :func:`bootstrap`.
 
     Returns
     -------
     pyarrow.Table
-        One row a bin that is not empty: ``low``, ``high`` (its edges), ``n``, ``predicted`` and ``observed`` (means),
+        One row for each bin that is not empty: ``low``, ``high`` (its edges), ``n``, ``predicted`` and ``observed`` (means),
         ``observed_low``, ``observed_high``.
 
     Examples
@@ -230,7 +217,7 @@ def calibration(
     return pa.table({**edges, **means, "observed_low": low, "observed_high": high})
 
 
-def ece(correct: ArrayLike, predicted: ArrayLike, bins: int = 10) -> float:
+def ece(correct: ArrayLike, predicted: ArrayLike, *, bins: int = 10) -> float:
     """Expected calibration error: mean distance of a bin's outcome from its prediction, weighted by its rows.
 
     Bins of equal width (Naeini, Cooper & Hauskrecht, 2015; Guo et al., 2017, eq. 3). A constant prediction of the base
@@ -241,13 +228,13 @@ def ece(correct: ArrayLike, predicted: ArrayLike, bins: int = 10) -> float:
     return float(np.average(np.abs(binned.observed - binned.predicted), weights=binned.n))
 
 
-def rmse_bins(correct: ArrayLike, predicted: ArrayLike, bins: int = 20) -> float:
+def rmse_bins(correct: ArrayLike, predicted: ArrayLike, *, bins: int = 20) -> float:
     """Root mean square distance of a bin's outcome from its prediction, weighted by its rows.
 
     As in the first form of the srs-benchmark's RMSE (bins), whose bins are of the prediction. Never read it alone: it
-    sees only whether predictions are right *on average*, so a model that knows nothing and always predicts the base
-    rate has about 0, less than an honest model (srs-benchmark, issue 69); so has any model that steers each bin's mean
-    towards its outcomes. The log loss cannot be had so cheaply.
+    only measures whether predictions are right *on average*. A model that always predicts the base rate has about 0, which
+    is less than a good model has (srs-benchmark, issue 69); so has any model that moves the mean of each bin towards its
+    outcomes. The log loss cannot be lowered in this way.
 
     Examples
     --------
@@ -275,14 +262,14 @@ class _Binned:
 
     @classmethod
     def of(cls, y: FloatArray, p: FloatArray, bins: int) -> _Binned:
-        _at_least_one(bins=bins)
+        at_least_one(bins=bins)
         edges = np.arange(1, bins) / bins
         number, code, n = np.unique(np.searchsorted(edges, p, side="right"), return_inverse=True, return_counts=True)
         return cls(number, code, n, np.bincount(code, p) / n, np.bincount(code, y) / n)
 
 
 def _wilson(share: FloatArray, n: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Score interval of a share of n independent rows (Wilson, 1927); partial credit varies less, so it is wide enough."""
+    """Score interval of a share of n independent rows (Wilson, 1927). It is wide enough for partial credit, which varies less."""
     z = NormalDist().inv_cdf((1.0 + LEVEL) / 2.0)
     middle = share + z * z / (2.0 * n)
     half = z * np.sqrt(share * (1.0 - share) / n + (z / (2.0 * n)) ** 2)
@@ -294,7 +281,7 @@ def _wilson(share: FloatArray, n: IntArray) -> tuple[FloatArray, FloatArray]:
 
 
 def report(
-    correct: ArrayLike, predicted: ArrayLike, student: Any, *, by: Any = None, draws: int = 200, seed: int = 0
+    correct: ArrayLike, predicted: ArrayLike, *, student: Any, by: Any = None, draws: int = 200, seed: int = 0
 ) -> pa.Table:
     """Every metric with its 95 % interval, for all rows or for each slice of them.
 
@@ -303,21 +290,22 @@ def report(
     correct, predicted, student
         (n_rows,) outcomes, probabilities, and who answered.
     by
-        (n_rows,) what the slices are: an array or Arrow column of skills, groups, opportunities ...; one slice if None.
+        (n_rows,) the slice of each row: an array or Arrow column of skills, groups, opportunities ...; one slice if None.
     draws, seed
-        As in :func:`bootstrap`. Students are drawn from all, not slice by slice: slices may be compared draw by draw.
+        As in :func:`bootstrap`. Students are drawn from all rows, not slice by slice, so slices can be compared draw by
+        draw.
 
     Returns
     -------
     pyarrow.Table
         ``by`` (if given, ascending, null last), ``n``, ``students``, then for each metric ``auc``, ``auc_low``,
-        ``auc_high`` and so on. NaN: the AUC of a slice whose outcomes are all of one class, and the intervals of a
-        slice of one student.
+        ``auc_high`` and so on. NaN: the AUC of a slice whose outcomes are all equal, and the intervals of a slice of
+        one student.
 
     Examples
     --------
     >>> from adaptrace.evaluate import metrics
-    >>> table = metrics.report([1, 0, 1, 1], [0.9, 0.2, 0.6, 0.7], ["Ada", "Ada", "Bo", "Cy"], by=[1, 1, 2, 2])
+    >>> table = metrics.report([1, 0, 1, 1], [0.9, 0.2, 0.6, 0.7], student=["Ada", "Ada", "Bo", "Cy"], by=[1, 1, 2, 2])
     >>> table.select(["by", "n", "students", "auc", "accuracy"]).to_pylist()[0]
     {'by': 1, 'n': 2, 'students': 1, 'auc': 1.0, 'accuracy': 1.0}
     """
@@ -336,16 +324,16 @@ def report(
 def learning_curve(
     correct: ArrayLike,
     predicted: ArrayLike,
+    *,
     opportunity: Any,
     student: Any,
-    *,
     most: int = 20,
     draws: int = 200,
     seed: int = 0,
 ) -> pa.Table:
-    """How right answers, and the predictions of them, go with the opportunity.
+    """The share of right answers, and the mean prediction, at each opportunity.
 
-    Fewer students reach a later opportunity, often the weaker ones: read ``n`` before calling a flat curve no learning.
+    Fewer students reach a later opportunity, often the weaker ones: a flat curve with falling ``n`` may still be learning.
 
     Parameters
     ----------
@@ -361,17 +349,17 @@ def learning_curve(
     Returns
     -------
     pyarrow.Table
-        One row an opportunity that occurs: ``opportunity``, ``n``, ``observed`` (mean outcome), ``observed_low``,
-        ``observed_high`` (95 %, by drawing students; NaN if but one reached it), ``predicted`` (mean).
+        One row for each opportunity that occurs: ``opportunity``, ``n``, ``observed`` (mean outcome), ``observed_low``,
+        ``observed_high`` (95 %, by drawing students; NaN if only one reached it), ``predicted`` (mean).
 
     Examples
     --------
     >>> from adaptrace.evaluate import metrics
-    >>> table = metrics.learning_curve([0, 1, 1, 1], [0.4, 0.6, 0.5, 0.7], [1, 2, 1, 2], ["Ada", "Ada", "Bo", "Bo"])
+    >>> table = metrics.learning_curve([0, 1, 1, 1], [0.4, 0.6, 0.5, 0.7], opportunity=[1, 2, 1, 2], student=[1, 1, 2, 2])
     >>> table.select(["opportunity", "n", "observed"]).to_pydict()
     {'opportunity': [1, 2], 'n': [2, 2], 'observed': [0.5, 1.0]}
     """
-    _at_least_one(most=most)
+    at_least_one(most=most)
     y, (p,) = checked(correct, {"predicted": predicted}, opportunity=opportunity, student=student)
     number, code = np.unique(np.asarray(opportunity, float).astype(np.int64), return_inverse=True)
     keep = number <= most
@@ -382,150 +370,6 @@ def learning_curve(
     return pa.table({name: each[keep] for name, each in {"opportunity": number, "n": rows.n, **means}.items()})
 
 
-# ---- slices and draws -------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Slices:
-    """Which slice and which student each row belongs to; a cell is one student in one slice."""
-
-    code: IntArray  # (n_rows,) slice of each row
-    student: IntArray  # (n_rows,)
-    cell: IntArray  # (n_rows,)
-    cell_student: IntArray  # (n_cells,) cells of a slice are contiguous
-    start: IntArray  # (n_slices + 1,) first cell of each slice
-    n_students: int
-
-    @classmethod
-    def of(cls, code: IntArray, student: Any) -> Slices:
-        """Slices from their codes, all of 0 ... n_slices - 1 present, and the column of students."""
-        who, names = encoded(student)
-        found, cell = np.unique(code * len(names) + who, return_inverse=True)
-        start = np.searchsorted(found // len(names), np.arange(code.max() + 2))
-        return cls(code, who, cell, found % len(names), start, len(names))
-
-    @property
-    def n(self) -> IntArray:
-        """Rows of each slice, (n_slices,)."""
-        return np.bincount(self.code)
-
-    @property
-    def students(self) -> IntArray:
-        """Students of each slice, (n_slices,)."""
-        return np.diff(self.start)
-
-    def cells(self, *columns: FloatArray) -> Cells:
-        """Sums of columns, each (n_rows,), by cell."""
-        sums = np.stack([np.bincount(self.cell, column) for column in columns], axis=1, dtype=np.float64)
-        return Cells(self.start, self.cell_student.astype(np.int32), np.bincount(self.cell), sums)
-
-    def ranked(self, y: FloatArray, p: FloatArray) -> Ranked:
-        """Rows by slice, then prediction."""
-        order = np.lexsort((p, self.code))
-        tied = np.diff(p[order], prepend=-1.0) == 0.0
-        start = np.concatenate([[0], np.cumsum(self.n)])
-        return Ranked(start, self.student[order].astype(np.int32), y[order] > 0.5, tied)
-
-    def drawn(self, statistic: Statistic, draws: int, seed: int) -> FloatArray:
-        """Draws of a statistic (..., n_slices), shape (..., n_slices, draws); NaN in slices of one student."""
-        _at_least_one(draws=draws)
-
-        def draw(number: int) -> FloatArray:
-            chosen = np.random.default_rng([seed, number]).integers(self.n_students, size=self.n_students)
-            return statistic(np.bincount(chosen, minlength=self.n_students))
-
-        values = np.stack(parallel.run(draw, [(number,) for number in range(draws)]), axis=-1)
-        values[..., self.students < 2, :] = np.nan
-        return values
-
-
-def all_metrics(rows: Slices, y: FloatArray, p: FloatArray) -> Statistic:
-    """All of :data:`METRICS`, shape (len(METRICS), n_slices), as a function of the students' weights."""
-    ranked, cells = rows.ranked(y, p), rows.cells(_surprise(y, p), (y - p) ** 2, _verdict(y, p))
-
-    def statistic(weight: IntArray) -> FloatArray:
-        surprise, square, verdict = kernels.mean(cells, weight)
-        return np.stack([kernels.auc(ranked, weight), surprise, np.sqrt(square), verdict])
-
-    return statistic
-
-
 def _mean_interval(rows: Slices, y: FloatArray, draws: int, seed: int) -> FloatArray:
     """Interval of the mean of every slice, by drawing students, (2, n_slices)."""
     return interval(rows.drawn(partial(kernels.mean, rows.cells(y)), draws, seed)[0])
-
-
-# ---- the door ---------------------------------------------------------------
-
-
-def checked(correct: ArrayLike, predictions: Mapping[str, ArrayLike], **columns: Any) -> tuple[FloatArray, list[FloatArray]]:
-    """Outcomes and predictions as numbers, once nothing is wrong with them and the columns beside them."""
-    y, arrays = np.asarray(correct, float), {name: np.asarray(each, float) for name, each in predictions.items()}
-    problems = [*_shapes(y, {**arrays, **columns}), *_not_shares({"correct": y, **arrays})]
-    if not problems:
-        problems = [problem for name, column in columns.items() for problem in _unusable(name, column)]
-    if problems:
-        raise DataError("metrics", problems)
-    return y, list(arrays.values())
-
-
-def _shapes(y: FloatArray, others: Mapping[str, Any]) -> list[Problem]:
-    if y.ndim != 1 or not len(y):
-        return [Problem(f"shape {y.shape}", "(n_rows,) and at least one row", "pass one outcome a response", "correct")]
-    shapes = {name: each.shape if isinstance(each, np.ndarray) else (len(each),) for name, each in others.items()}
-    remedy = "pass one value a response"
-    return [
-        Problem(f"shape {shape}", f"{y.shape} as of correct", remedy, name) for name, shape in shapes.items() if shape != y.shape
-    ]
-
-
-def _not_shares(arrays: Mapping[str, FloatArray]) -> list[Problem]:
-    problems = []
-    for name, values in arrays.items():
-        bad = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))
-        if len(bad):
-            got, remedy = f"{values.flat[bad[0]]}", "leave out rows without one"
-            problems.append(Problem(got, "a number in [0, 1]", remedy, name, int(bad[0]) + 1, len(bad) - 1))
-    return problems
-
-
-def _unusable(name: str, column: Any) -> list[Problem]:
-    """What is wrong with the values of a student, by or opportunity column."""
-    if name == "opportunity":
-        return _not_counts(name, np.asarray(column, float))
-    values = _column(column)
-    if pa.types.is_nested(values.type):
-        return [Problem(f"{values.type}", "one name or number a row", "repeat the row for each of its values", name)]
-    if name == "student" and values.null_count:
-        row = int(np.flatnonzero(values.is_null())[0]) + 1
-        return [Problem("null", "a name or number", "leave out rows without a student", name, row, values.null_count - 1)]
-    return []
-
-
-def _not_counts(name: str, numbers: FloatArray) -> list[Problem]:
-    bad = np.flatnonzero(~((numbers >= 1.0) & (numbers == np.floor(numbers))))
-    if not len(bad):
-        return []
-    remedy = "count the student's responses on the skill from 1"
-    return [Problem(f"{numbers[bad[0]]}", "a whole number from 1 on", remedy, name, int(bad[0]) + 1, len(bad) - 1)]
-
-
-def _at_least_one(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name}: got {number}; expected at least 1")
-
-
-def _column(values: Any) -> pa.Array:
-    """Any array-like as an Arrow array, dictionaries decoded."""
-    array = schema.plain(schema.as_array(values))
-    return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
-
-
-def encoded(values: Any) -> tuple[IntArray, pa.Array]:
-    """Codes (n_rows,) and what they stand for, ascending and without repeats, null last."""
-    encoded = _column(values).dictionary_encode(null_encoding="encode")
-    order = pc.sort_indices(encoded.dictionary).to_numpy()
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return rank[encoded.indices.to_numpy()], encoded.dictionary.take(pa.array(order))

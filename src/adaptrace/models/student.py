@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple, cast
 
@@ -81,7 +81,6 @@ class Student:
         self._recent: deque[Recent] = deque(maxlen=RECENT)
         self._columns: Iterable[Iterable[Any]] = ()  # of the latest responses, as they were stored; until they are asked for
         self.latest: int | None = None
-        self.watcher: Callable[[tuple[str, ...]], None] | None = None  # called with the skills of each response
         self._timed = "time" in model.needs
 
     @property
@@ -101,7 +100,6 @@ class Student:
     def group(self, group: str) -> None:
         if group != self._group:
             self._group, self.state = group, self.model.resume(self.state.to_dict(), self.name, group)
-            self.watcher = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Student) and self.catalog == other.catalog and self.to_dict() == other.to_dict()
@@ -162,8 +160,6 @@ class Student:
         self.answered[item] = self.answered.get(item, 0) + 1
         self.recent.append(Recent(item, correct, moment))
         self.latest = moment if self._timed else None
-        if self.watcher is not None:
-            self.watcher(skills)
 
     @classmethod
     def from_log(cls, model: Model, log: Log, *, student: object, catalog: Catalog | None = None) -> Student:

@@ -1,4 +1,4 @@
-"""The catalog as arrays: what the choice of an item looks up."""
+"""The catalog as arrays, for choosing items."""
 
 from __future__ import annotations
 
@@ -17,84 +17,85 @@ from adaptrace.data.schema import PRACTICE
 from adaptrace.models.base import Response
 
 CodeArray = NDArray[np.int64]
-FIELDS = ("item", "skill", "kind", "provider", "pathway")  # what constraints may speak of
+FIELDS = ("item", "skill", "kind", "provider", "pathway")  # that constraints may name
 
 
-class Needs(NamedTuple):
-    """Which sets of skills need which skills first; only the sets that need any."""
+class PrerequisiteArrays(NamedTuple):
+    """The prerequisites of skill sets; only of the skill sets that have any."""
 
-    sets: CodeArray  # (n,)
-    start: CodeArray  # (n,) where a set's skills begin
-    skill: CodeArray
+    skill_set: CodeArray  # (n,) numbers of the skill sets
+    start: CodeArray  # (n,) where the prerequisites of each begin in ``skill``
+    skill: CodeArray  # codes of the prerequisites
 
 
-class Shelf:
+class CatalogIndex:
     """A catalog as arrays.
 
-    Items that practise the same skills share a *set*. Those that are alike in all that a policy may look at share a *slot*: what
-    holds for one holds for all, so most arrays have a column per slot, and only what tells items apart has one per item.
+    Items that practise the same skills share a *skill set*. Items that also agree in kind, provider, pathway and minutes share a
+    *profile*. No policy can prefer one item of a profile to another, so most arrays have one column per profile. Only arrays
+    that differ between items, such as how often each was answered, have one column per item.
 
     Parameters
     ----------
     catalog
         The items.
     apart
-        Give every item a slot of its own, for a model that tells them apart.
+        Give every item a profile of its own, for a model with parameters per item.
 
     Attributes
     ----------
-    skills
-        Names; a skill's *code* is its place here. ``code`` looks it up.
-    names, place
-        Of the items, and the place of each.
-    sets, set_start, set_skill
-        Names of each set's skills, and (sets,) and (entries,) their codes.
-    slot_of
-        (items,) the slot of each item; ``slots_of``, ``sets_of``: the slots and the sets as lists.
-    slot_set, slot_items, minutes
-        Per slot its set, the places of its items, and the expected minutes (of an item that says none, or 0, the mean of the
-        others, 1 if none says any).
+    skills, code
+        Names of the skills; a skill's *code* is its position in them.
+    names, position
+        Names of the items, and the position of each.
+    skill_sets, skill_set_start, skill_set_skills
+        Names of the skills of each skill set; (skill sets,) where its codes begin in (entries,) all codes.
+    profile_of, profile_numbers, skill_set_numbers
+        The profile of each item, as an array and as a list, and its skill set, as a list.
+    profile_skill_set, profile_items, minutes
+        Per profile: its skill set, the positions of its items, and the expected minutes. An item without minutes, or with 0, has
+        the mean of the others; 1 if no item has any.
     codes, responses
-        Per item the codes of its skills, and the response that would be asked for.
+        Per item: the codes of its skills, and the response to predict.
     """
 
     def __init__(self, catalog: Catalog, *, apart: bool = False) -> None:
         self.catalog, self.skills = catalog, catalog.skills
-        self.code = {skill: place for place, skill in enumerate(self.skills)}
+        self.code = {skill: position for position, skill in enumerate(self.skills)}
         self.names = [item.item for item in catalog.items]
-        self.place = {name: place for place, name in enumerate(self.names)}
-        sets = {names: number for number, names in enumerate(dict.fromkeys(_set(item) for item in catalog.items))}
-        self.sets = list(sets)
-        self.set_start = np.cumsum([0, *map(len, sets)])[:-1]
-        self.set_skill = np.array([self.code[skill] for names in sets for skill in names], int)
-        slots: dict[Any, list[int]] = {}
-        for place, item in enumerate(catalog.items):
-            key = place if apart else (_set(item), item.kind, item.provider, item.pathway, item.minutes)
-            slots.setdefault(key, []).append(place)
-        self.slot_items = list(slots.values())
-        self.slot_of = np.empty(len(catalog), int)
-        for slot, places in enumerate(self.slot_items):
-            self.slot_of[places] = slot
-        self.slot_set = np.array([sets[_set(item)] for item in self.slots], int)
-        self.slots_of: list[int] = self.slot_of.tolist()
-        self.sets_of: list[int] = self.slot_set[self.slot_of].tolist()
+        self.position = {name: position for position, name in enumerate(self.names)}
+        numbers = {skills: number for number, skills in enumerate(dict.fromkeys(_skill_set(item) for item in catalog.items))}
+        self.skill_sets = list(numbers)
+        self.skill_set_start = np.cumsum([0, *map(len, numbers)])[:-1]
+        self.skill_set_skills = np.array([self.code[skill] for skills in numbers for skill in skills], int)
+        profiles: dict[Any, list[int]] = {}
+        for position, item in enumerate(catalog.items):
+            key = position if apart else (_skill_set(item), item.kind, item.provider, item.pathway, item.minutes)
+            profiles.setdefault(key, []).append(position)
+        self.profile_items = list(profiles.values())
+        self.profile_of = np.empty(len(catalog), int)
+        for profile, positions in enumerate(self.profile_items):
+            self.profile_of[positions] = profile
+        self.profile_skill_set = np.array([numbers[_skill_set(item)] for item in self.profiles], int)
+        self.profile_numbers: list[int] = self.profile_of.tolist()
+        self.skill_set_numbers: list[int] = self.profile_skill_set[self.profile_of].tolist()
         self.codes = [[self.code[skill] for skill in item.skills] for item in catalog.items]
         self.nearest = lru_cache(maxsize=1024)(self._nearest)
-        self.responses = [Response(item.item, _set(item), item.kind or PRACTICE, math.nan, None) for item in catalog.items]
+        self.responses = [Response(item.item, _skill_set(item), item.kind or PRACTICE, math.nan, None) for item in catalog.items]
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
-    def slots(self) -> list[Item]:
-        """An item of each slot."""
-        return [self.catalog.items[places[0]] for places in self.slot_items]
+    def profiles(self) -> list[Item]:
+        """One item of each profile."""
+        return [self.catalog.items[positions[0]] for positions in self.profile_items]
 
     @cached_property
     def minutes(self) -> NDArray[np.float64]:
-        """Expected, (slots,)."""
-        told = np.array([item.minutes or np.nan for item in self.slots])
-        return np.where(np.isnan(told), 1.0 if np.isnan(told).all() else np.nanmean(told[self.slot_of]), told)
+        """Expected minutes, (profiles,)."""
+        known = np.array([item.minutes or np.nan for item in self.profiles])
+        return np.where(np.isnan(known), 1.0 if np.isnan(known).all() else np.nanmean(known[self.profile_of]), known)
 
     @cached_property
     def item_names(self) -> pa.StringArray:
@@ -109,32 +110,32 @@ class Shelf:
     # ---- columns ----
 
     def per_item(self, values: NDArray[Any]) -> NDArray[Any]:
-        """An array with a column per slot, or already per item, as one with a column per item."""
-        return values if values.shape[-1] == len(self) else values[..., self.slot_of]
+        """An array with a column per item, from one with a column per profile or per item."""
+        return values if values.shape[-1] == len(self) else values[..., self.profile_of]
 
-    def items_of(self, columns: int) -> list[list[int]]:
-        """The places of each column's items, where there are so many columns: one per slot or one per item."""
-        return self.slot_items if columns == len(self.slot_items) else self._single
+    def items_of_columns(self, columns: int) -> list[list[int]]:
+        """The positions of each column's items, in an array of so many columns: one per profile or one per item."""
+        return self.profile_items if columns == len(self.profile_items) else self._single_items
 
-    def alike(self, columns: int) -> list[CodeArray]:
-        """Per set its columns, where there are so many: one per slot or one per item."""
-        return self._set_slots if columns == len(self.slot_items) else self._set_items
-
-    @cached_property
-    def _single(self) -> list[list[int]]:
-        return [[place] for place in range(len(self))]
+    def columns_of_skill_sets(self, columns: int) -> list[CodeArray]:
+        """The columns of each skill set, in an array of so many columns: one per profile or one per item."""
+        return self._skill_set_profiles if columns == len(self.profile_items) else self._skill_set_items
 
     @cached_property
-    def _set_slots(self) -> list[CodeArray]:
-        return [np.flatnonzero(self.slot_set == number) for number in range(len(self.sets))]
+    def _single_items(self) -> list[list[int]]:
+        return [[position] for position in range(len(self))]
 
     @cached_property
-    def _set_items(self) -> list[CodeArray]:
-        set_of = self.slot_set[self.slot_of]
-        return [np.flatnonzero(set_of == number) for number in range(len(self.sets))]
+    def _skill_set_profiles(self) -> list[CodeArray]:
+        return [np.flatnonzero(self.profile_skill_set == number) for number in range(len(self.skill_sets))]
 
-    def spread(self, values: Mapping[str, float], row: NDArray[Any]) -> None:
-        """Write values by skill into an array (skills,); skills that the catalog lacks are left out."""
+    @cached_property
+    def _skill_set_items(self) -> list[CodeArray]:
+        skill_set = self.profile_skill_set[self.profile_of]
+        return [np.flatnonzero(skill_set == number) for number in range(len(self.skill_sets))]
+
+    def write_row(self, values: Mapping[str, float], row: NDArray[Any]) -> None:
+        """Write values by skill into an array (skills,). Skills that are not in the catalog are left out."""
         if not values.keys() <= self.code.keys():
             values = {skill: value for skill, value in values.items() if skill in self.code}
         row[np.fromiter(map(self.code.__getitem__, values), np.intp, len(values))] = np.fromiter(
@@ -142,100 +143,99 @@ class Shelf:
         )
 
     def table(self, values: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
-        """Values by skill as an array (len(values), skills); 0 where there is none."""
+        """Values by skill as an array (len(values), skills); 0 where there is no value."""
         out = np.zeros((len(values), len(self.skills)))
         for row, each in zip(out, values, strict=True):
-            self.spread(each, row)
+            self.write_row(each, row)
         return out
 
-    # ---- from skills to slots ----
+    # ---- from skills to profiles ----
 
     def weakest(self, mastery: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The least over each slot's skills: (students, skills) -> (students, slots)."""
+        """The least over each profile's skills: (students, skills) -> (students, profiles)."""
         return self._reduced(np.minimum, mastery)
 
     def largest(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The largest over each slot's skills: (students, skills) -> (students, slots)."""
+        """The largest over each profile's skills: (students, skills) -> (students, profiles)."""
         return self._reduced(np.maximum, values)
 
     def any_of(self, flag: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether it holds for any of each slot's skills: (students, skills) -> (students, slots)."""
+        """Whether the flag is set for any of each profile's skills: (students, skills) -> (students, profiles)."""
         return self._reduced(np.logical_or, flag)
 
     def _reduced(self, over: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
-        if self.slot_skill is not None:
-            return values.take(self.slot_skill, axis=1)
-        return np.asarray(over.reduceat(values[:, self.set_skill], self.set_start, axis=1).take(self.slot_set, axis=1))
+        if self.profile_skill is not None:
+            return values.take(self.profile_skill, axis=1)
+        per_skill_set = over.reduceat(values[:, self.skill_set_skills], self.skill_set_start, axis=1)
+        return np.asarray(per_skill_set.take(self.profile_skill_set, axis=1))
 
     @cached_property
-    def slot_skill(self) -> CodeArray | None:
-        """The skill of each slot, if all have just one."""
-        return self.set_skill[self.slot_set] if len(self.set_skill) == len(self.sets) else None
+    def profile_skill(self) -> CodeArray | None:
+        """The skill of each profile, if all have just one."""
+        return self.skill_set_skills[self.profile_skill_set] if len(self.skill_set_skills) == len(self.skill_sets) else None
 
     # ---- prerequisites ----
 
     @cached_property
-    def hard(self) -> Needs:
-        """Prerequisites that an item must wait for; one that no item practises does not block."""
-        return self._needs(self.catalog.prerequisites)
+    def hard(self) -> PrerequisiteArrays:
+        """Prerequisites to master first. One that no item practises does not count: nobody could master it."""
+        return self._prerequisites(self.catalog.prerequisites)
 
     @cached_property
-    def soft(self) -> Needs:
-        """Prerequisites that an item would better wait for."""
-        return self._needs(self.catalog.soft_prerequisites)
+    def soft(self) -> PrerequisiteArrays:
+        """Soft prerequisites, which are better mastered first."""
+        return self._prerequisites(self.catalog.soft_prerequisites)
 
-    def _needs(self, before: Mapping[str, tuple[str, ...]]) -> Needs:
-        needed = {number: _before(names, before) for number, names in enumerate(self.sets)}
-        coded = {
-            number: [self.code[need] for need in needs if need in self.catalog.practised] for number, needs in needed.items()
-        }
-        coded = {number: codes for number, codes in coded.items() if codes}
-        start = np.cumsum([0, *map(len, coded.values())])[:-1]
-        return Needs(
-            np.array(list(coded), int), start.astype(int), np.array([code for each in coded.values() for code in each], int)
-        )
+    def _prerequisites(self, before: Mapping[str, tuple[str, ...]]) -> PrerequisiteArrays:
+        named = {number: _before(skills, before) for number, skills in enumerate(self.skill_sets)}
+        codes = {number: [self.code[need] for need in needs if need in self.catalog.practised] for number, needs in named.items()}
+        codes = {number: each for number, each in codes.items() if each}
+        start = np.cumsum([0, *map(len, codes.values())])[:-1]
+        skill = [code for each in codes.values() for code in each]
+        return PrerequisiteArrays(np.array(list(codes), int), start.astype(int), np.array(skill, int))
 
-    def lacking(self, needs: Needs, flag: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether it holds for any skill that each slot needs: (students, skills) -> (students, slots)."""
-        out = np.zeros((len(flag), len(self.sets)), bool)
-        if len(needs.sets):
-            out[:, needs.sets] = np.logical_or.reduceat(flag.take(needs.skill, axis=1), needs.start, axis=1)
-        return out.take(self.slot_set, axis=1)
+    def any_prerequisite(self, prerequisites: PrerequisiteArrays, flag: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether the flag is set for any prerequisite of each profile: (students, skills) -> (students, profiles)."""
+        out = np.zeros((len(flag), len(self.skill_sets)), bool)
+        if len(prerequisites.skill_set):
+            flags = flag.take(prerequisites.skill, axis=1)
+            out[:, prerequisites.skill_set] = np.logical_or.reduceat(flags, prerequisites.start, axis=1)
+        return out.take(self.profile_skill_set, axis=1)
 
     @cached_property
-    def needs(self) -> list[tuple[str, ...]]:
-        """Per item the prerequisites of its skills that it does not practise itself."""
+    def prerequisites(self) -> list[tuple[str, ...]]:
+        """Per item the prerequisites of its skills, without those that it practises itself."""
         return [_before(item.skills, self.catalog.prerequisites) for item in self.catalog.items]
 
     @cached_property
-    def opens(self) -> dict[str, tuple[str, ...]]:
-        """Skill -> the skills that wait for it."""
+    def unlocks(self) -> dict[str, tuple[str, ...]]:
+        """Skill -> the skills that have it as a prerequisite."""
         waiting: dict[str, list[str]] = {}
         for skill, needs in self.catalog.prerequisites.items():
             for need in needs:
                 waiting.setdefault(need, []).append(skill)
         return {need: tuple(skills) for need, skills in waiting.items()}
 
-    # ---- what constraints speak of ----
+    # ---- fields that constraints name ----
 
     def values(self, field: str, name: str) -> tuple[str, ...]:
-        """What an item is in a field, e.g. its kind; its skills are several. Nothing for an item that the catalog lacks."""
+        """An item's values of a field, e.g. its kind or its skills. None for an item that is not in the catalog."""
         item = self.catalog.by_name.get(name)
         return () if item is None else _values(field, item)
 
-    def holds(self, field: str, values: Iterable[str]) -> NDArray[np.bool_]:
-        """Whether an item is one of these values in a field: (items,) for the field ``item``, else (slots,)."""
-        held = np.zeros(len(self) if field == "item" else len(self.slot_items), bool)
+    def matches(self, field: str, values: Iterable[str]) -> NDArray[np.bool_]:
+        """Whether each item has one of these values of a field: (items,) for the field ``item``, else (profiles,)."""
+        found = np.zeros(len(self) if field == "item" else len(self.profile_items), bool)
         for value in values:
-            held[self._columns[field].get(value, [])] = True
-        return held
+            found[self._columns[field].get(value, [])] = True
+        return found
 
-    def knows(self, field: str, value: str) -> bool:
-        """Whether the catalog has this value in a field; a skill may also be a prerequisite only."""
+    def has(self, field: str, value: str) -> bool:
+        """Whether the catalog has this value of a field. A skill may be a prerequisite only."""
         return value in self._columns[field] or (field == "skill" and value in self.code)
 
     def _nearest(self, field: str, value: str) -> str | None:
-        """The value in a field that is spelled most like this one."""
+        """The value of a field whose spelling is nearest."""
         return next(iter(difflib.get_close_matches(value, self._columns[field], 1)), None)
 
     @cached_property
@@ -243,18 +243,18 @@ class Shelf:
         """Field -> value -> its columns."""
         columns: dict[str, dict[str, list[int]]] = {field: {} for field in FIELDS}
         for field in FIELDS:
-            for column, item in enumerate(self.catalog.items if field == "item" else self.slots):
+            for column, item in enumerate(self.catalog.items if field == "item" else self.profiles):
                 for value in _values(field, item):
                     columns[field].setdefault(value, []).append(column)
         return columns
 
 
-def _set(item: Item) -> tuple[str, ...]:
+def _skill_set(item: Item) -> tuple[str, ...]:
     return tuple(sorted(item.skills))
 
 
 def _before(skills: tuple[str, ...], before: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """What these skills need, themselves aside."""
+    """The prerequisites of these skills, without these skills."""
     needs = dict.fromkeys(need for skill in skills for need in before.get(skill, ()))
     return tuple(need for need in needs if need not in skills)
 

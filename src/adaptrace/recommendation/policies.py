@@ -1,106 +1,90 @@
-"""Policies: how much each item is wanted, and why.
-
-A policy gives every item a utility, for many students at once: pure, from what a :class:`~adaptrace.recommendation.context.View`
-shows. Its array has a column per slot (items that are alike to it; see :class:`~adaptrace.recommendation.catalog_index.Shelf`),
-or per item where it tells all apart. Which items may be given at all is not its business: see
-:mod:`adaptrace.recommendation.constraints`.
-"""
+"""Policies that rank items by what the model believes; :mod:`adaptrace.recommendation.drawing_policies` has those that draw."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace.models.student import RECENT
-from adaptrace.recommendation.context import View
+from adaptrace.recommendation.context import Context
+from adaptrace.recommendation.drawing_policies import LearningProgress, Random, Thompson
+from adaptrace.recommendation.policy import Policy
+from adaptrace.recommendation.reasons import Reason, percent
 
 FloatArray = NDArray[np.float64]
-CALM = 1e-300  # added before a logarithm
+
+__all__ = [
+    "InOrder",
+    "Information",
+    "Interleaved",
+    "LearningGain",
+    "LearningProgress",
+    "LowestMastery",
+    "Mix",
+    "NearestMastery",
+    "Policy",
+    "Random",
+    "ReviewDue",
+    "TargetSuccess",
+    "Thompson",
+]
 
 
-class Facts(Protocol):
-    """What is known of one item that was chosen, for a sentence."""
-
-    @property
-    def skill(self) -> str:
-        """The item's weakest skill."""
-
-    @property
-    def mastery(self) -> float:
-        """P(known) of that skill."""
-
-    @property
-    def chance(self) -> float:
-        """P(correct) on the item."""
-
-
-@runtime_checkable
-class Policy(Protocol):
-    """Ranks items for students; pure: it changes nothing and reads no clock."""
-
-    def utility(self, view: View) -> FloatArray:
-        """How much each item is wanted, (students, slots) or (students, items)."""
-
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item that was chosen."""
-
-
-@dataclass(frozen=True)
-class LowestMastery:
-    """Practise the weakest skill that may be practised.
-
-    Where all is mastered, and for skills about which the model is as sure, it comes down to hairs: it may ask one skill for ever.
-    """
-
-    def utility(self, view: View) -> FloatArray:
-        """1 - mastery of the item's weakest skill."""
-        return 1.0 - view.weakest
-
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"weakest first: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Interleaved:
-    """Take turns: what was practised longest ago, the sooner the likelier a wrong answer is. The default.
+    """Take turns: what was practised longest ago, and sooner if a wrong answer is likely. The default.
 
-    The utility is the responses since the item's skill was last practised times P(wrong), so a skill comes back as often as
-    it is got wrong. Of several skills the latest wait and the mean P(wrong) count: an item is not wanted for being hard.
-    Practice is spaced and interleaved (Rohrer & Taylor, 2007), a skill on which a student does not move cannot hold up the
-    others, and when all is mastered review goes on in the same way: the model is not asked which of the mastered skills is
-    a hair less certain, which it cannot know. How it fares beside the others is in ``docs/explanation/policies.md``.
+    The utility is the responses since the item's skill was last practised times P(wrong), so a skill comes back in proportion
+    to its errors. For several skills it is the latest practice and the mean P(wrong): an item is not preferred for being hard.
+    Practice is spaced and interleaved (Rohrer & Taylor, 2007), and a skill on which a student makes no progress cannot hold up
+    the others. When all is mastered, review goes on in the same way; it does not depend on small differences between mastered
+    skills. ``docs/explanation/policies.md`` compares it with the other policies.
     """
 
-    def utility(self, view: View) -> FloatArray:
+    def utility(self, context: Context) -> FloatArray:
         """Responses since the latest on any of the item's skills, times the mean P(wrong) of its skills."""
-        return view.shelf.weakest(view.waited) * view.wrong
+        return context.catalog_index.weakest(context.responses_since) * context.wrong
 
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"its turn: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+    def why(self, reason: Reason) -> str:
+        """The beginning of the sentence."""
+        return "Next"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class LowestMastery:
+    """Practise the weakest skill of the zone.
+
+    When all skills are mastered, or all are about equal, it may recommend one skill again and again.
+    """
+
+    def utility(self, context: Context) -> FloatArray:
+        """1 - mastery of the item's weakest skill."""
+        return 1.0 - context.weakest
+
+    def why(self, reason: Reason) -> str:
+        """The beginning of the sentence."""
+        return "Weakest skill first"
+
+
+@dataclass(frozen=True, kw_only=True)
 class NearestMastery:
     """Finish what is nearly mastered: the strongest skill that is not mastered yet."""
 
-    def utility(self, view: View) -> FloatArray:
+    def utility(self, context: Context) -> FloatArray:
         """Mastery of the item's weakest skill."""
-        return view.weakest
+        return context.weakest
 
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"nearly there: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+    def why(self, reason: Reason) -> str:
+        """The beginning of the sentence."""
+        return "Closest to mastery"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TargetSuccess:
-    """Practise where the chance of a right answer is nearest a target, for the time it takes.
+    """Practise where P(correct) is nearest a target, per expected minute.
 
     Parameters
     ----------
@@ -120,174 +104,84 @@ class TargetSuccess:
         if not 0.0 <= self.target <= 1.0:
             raise ValueError(f"target: got {self.target}; expected a P(correct), 0 to 1")
 
-    def utility(self, view: View) -> FloatArray:
+    def utility(self, context: Context) -> FloatArray:
         """1 - the distance to the target, per expected minute."""
-        return (1.0 - np.abs(view.chance - self.target)) / view.shelf.minutes
+        return (1.0 - np.abs(context.chance - self.target)) / context.catalog_index.minutes
 
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return (
-            f"{facts.chance:.0%} chance of a right answer, near the target of {self.target:.0%}; "
-            f"{facts.skill} is at {facts.mastery:.0%}"
-        )
+    def why(self, reason: Reason) -> str:
+        """The beginning of the sentence."""
+        return f"Nearest to {percent(self.target)} right answers"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LearningGain:
-    """Practise where most is expected to be learned per minute.
+    """Practise where the expected gain in mastery per minute is largest.
 
-    Under knowledge tracing one response is expected to raise mastery by (1 - mastery) P(learn) - mastery P(forget), summed over
-    the item's skills: items differ as far as P(learn) does.
+    Under BKT one response is expected to raise mastery by (1 - mastery) P(learn) - mastery P(forget), summed over the item's
+    skills. So items with equal mastery differ by P(learn) only.
     """
 
-    def utility(self, view: View) -> FloatArray:
+    def utility(self, context: Context) -> FloatArray:
         """Expected gain in mastery per expected minute."""
-        return view.gain / view.shelf.minutes
+        return context.gain / context.catalog_index.minutes
 
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"most to learn: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+    def why(self, reason: Reason) -> str:
+        """The beginning of the sentence."""
+        return "Most to learn"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Information:
-    """Ask what says most about what is known: for placement, not for learning.
+    """Ask what is most informative about mastery: for placement, not for learning.
 
-    The expected fall in the entropy of what is known (Lindley, 1956), the knowledge-tracing sister of the maximum-information
-    rule of adaptive tests.
+    The expected fall in the entropy of mastery (Lindley, 1956), as in the maximum-information rule of adaptive tests.
     """
 
-    def utility(self, view: View) -> FloatArray:
-        """Bits that an answer is expected to tell."""
-        return view.information
+    def utility(self, context: Context) -> FloatArray:
+        """Expected information of an answer, in bits."""
+        return context.information
 
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"says most about {facts.skill}, now at {facts.mastery:.0%}: {facts.chance:.0%} chance of a right answer"
+    def why(self, reason: Reason) -> str:
+        """The beginning of the sentence."""
+        return "To find out what is known"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReviewDue:
-    """Bring back what has faded, most faded first; needs a model whose mastery fades (``BKT(elapsed=True)``).
+    """Review skills whose mastery has faded, most faded first. Needs a model whose mastery fades (``BKT(elapsed=True)``).
 
-    Spaced, personalised review is the best-proven classroom policy (Lindsey et al., 2014). A skill that was never practised
-    cannot be due; where nothing is due, the weakest skill comes.
+    Spaced, personalised review has the best evidence from classrooms (Lindsey et al., 2014). Only a skill that was mastered can
+    be due; when none is due, the weakest skill comes first.
     """
 
-    def utility(self, view: View) -> FloatArray:
-        """What mastery lost since the last response, of skills that were mastered and are not any more; of others below 0."""
-        before = view.after / (1.0 + view.after)
-        due = (before >= view.scene.thresholds) & (view.mastery < view.scene.thresholds)
-        lost = view.shelf.largest(np.where(due, before - view.mastery, 0.0))
-        return np.asarray(np.where(lost > 0.0, lost, -view.weakest))
+    def utility(self, context: Context) -> FloatArray:
+        """How much mastery has faded, for skills that were mastered and are no longer; for others minus the mastery."""
+        before = context.odds_after / (1.0 + context.odds_after)
+        due = (before >= context.index.thresholds) & (context.mastery < context.index.thresholds)
+        lost = context.catalog_index.largest(np.where(due, before - context.mastery, 0.0))
+        return np.asarray(np.where(lost > 0.0, lost, -context.weakest))
 
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"what faded first: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
-
-
-@dataclass(frozen=True)
-class LearningProgress:
-    """A bandit on learning progress: skills where success is rising are drawn more often (ZPDES; Clement et al., 2015).
-
-    The progress of a skill is its success in the latest ``window`` responses less that in the ``window`` before; a skill with
-    fewer responses counts as promising. What to practise is drawn with probability in proportion, without replacement (Gumbel).
-
-    Parameters
-    ----------
-    window
-        Responses per half.
-    explore
-        The weight that every skill has whatever its progress.
-
-    Raises
-    ------
-    ValueError
-        If ``window`` is below 1, or ``explore`` not above 0: a skill without progress could never come again.
-    """
-
-    window: int = 3
-    explore: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not (self.window >= 1 and 2 * self.window <= RECENT and self.explore > 0.0):
-            got = f"window={self.window}, explore={self.explore}"
-            raise ValueError(f"LearningProgress: got {got}; expected 1 to {RECENT // 2} responses, and a weight above 0")
-
-    def utility(self, view: View) -> FloatArray:
-        """The logarithm of the weight, with Gumbel noise: its ranking is a draw without replacement."""
-        weight = np.maximum(self._progress(view), 0.0) + self.explore
-        weights = view.shelf.weakest(weight)
-        noise = -np.log(-np.log(view.draws(1, len(view.shelf.sets)) + CALM) + CALM)  # one draw for all items of the same skills
-        return np.asarray(np.log(weights) + noise[:, view.shelf.slot_set])
-
-    def _progress(self, view: View) -> FloatArray:
-        progress, code = np.ones(view.mastery.shape), view.shelf.code
-        for row, student in zip(progress, view.students, strict=True):
-            told: dict[str, list[float]] = {}
-            for response in student.recent:
-                for skill in view.shelf.values("skill", response.item):
-                    told.setdefault(skill, []).append(response.correct)
-            for skill, answers in told.items():
-                if len(answers) >= 2 * self.window:
-                    late, early = answers[-self.window :], answers[-2 * self.window : -self.window]
-                    row[code[skill]] = (sum(late) - sum(early)) / self.window
-        return progress
-
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"drawn by learning progress: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+    def why(self, reason: Reason) -> str:
+        """The beginning of the sentence."""
+        return "Weakest skill first" if reason.due is None else "Time to review"
 
 
-@dataclass(frozen=True)
-class Thompson:
-    """Thompson sampling: draw what the student knows from the model's belief, then practise where most is to be learned.
-
-    A skill is given as often as it is likely to be the one that gains most (Thompson, 1933), so doubt leads to variety.
-    """
-
-    def utility(self, view: View) -> FloatArray:
-        """The gain per minute if the draw were true; ties are broken by the draw."""
-        drawn = view.draws(2, len(view.shelf.skills))
-        known = drawn < view.mastery
-        odds = np.where(known, 1e9, 1e-9)
-        tie = 1e-6 * view.shelf.weakest(drawn)
-        return (view.tracing.gain(odds, view.students) + tie) / view.shelf.minutes
-
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"drawn by Thompson sampling: {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
-
-
-@dataclass(frozen=True)
-class Random:
-    """Any item, all equally likely: what other policies are compared with."""
-
-    def utility(self, view: View) -> FloatArray:
-        """A uniform number."""
-        return view.draws(3, len(view.shelf))
-
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"drawn at random; {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InOrder:
     """The catalog's order, each item once before any comes again: a fixed curriculum."""
 
-    def utility(self, view: View) -> FloatArray:
+    def utility(self, context: Context) -> FloatArray:
         """Minus how often the item was answered; among equals the earlier in the catalog comes first."""
-        return -view.answered.astype(np.float64)
+        return -context.answered.astype(np.float64)
 
-    def why(self, facts: Facts) -> str:
-        """The sentence for an item."""
-        return f"next in order; {facts.skill} is at {facts.mastery:.0%}, {facts.chance:.0%} chance of a right answer"
+    def why(self, reason: Reason) -> str:
+        """The beginning of the sentence."""
+        return "Next in the course"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mix:
-    """A weighted sum of policies, each brought to the scale 0 to 1 over the items of the zone.
+    """A weighted sum of policies, each scaled from 0 to 1 over the items of the zone.
 
     Parameters
     ----------
@@ -307,19 +201,20 @@ class Mix:
         if not self.parts or any(not weight > 0.0 for _, weight in self.parts):
             raise ValueError(f"parts: got {self.parts!r}; expected pairs of a policy and a weight above 0")
 
-    def utility(self, view: View) -> FloatArray:
+    def utility(self, context: Context) -> FloatArray:
         """The weighted sum."""
-        parts = [weight * _scaled(view.shelf.per_item(policy.utility(view)), view) for policy, weight in self.parts]
+        per_item = context.catalog_index.per_item
+        parts = [weight * _scaled(per_item(policy.utility(context)), context) for policy, weight in self.parts]
         return np.asarray(np.sum(parts, axis=0))
 
-    def why(self, facts: Facts) -> str:
-        """The sentence of the part with the largest weight."""
-        return max(self.parts, key=lambda part: part[1])[0].why(facts)
+    def why(self, reason: Reason) -> str:
+        """The words of the part with the largest weight."""
+        return max(self.parts, key=lambda part: part[1])[0].why(reason)
 
 
-def _scaled(utility: FloatArray, view: View) -> FloatArray:
-    """From 0, the least over the zone, to 1, the largest."""
-    zone = view.shelf.per_item(view.zone)
+def _scaled(utility: FloatArray, context: Context) -> FloatArray:
+    """Utilities scaled over the zone: 0 for the least, 1 for the largest."""
+    zone = context.catalog_index.per_item(context.zone)
     low = np.where(zone, utility, np.inf).min(axis=1, keepdims=True)
     high = np.where(zone, utility, -np.inf).max(axis=1, keepdims=True)
     return np.asarray(np.clip((utility - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0))

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from adaptrace.data import schema
+from adaptrace.data import checks, schema
+from adaptrace.data.checks import Checked
 from adaptrace.data.encoding import encode
-from adaptrace.data.schema import Checked, Column
+from adaptrace.data.schema import Column
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import arrow_check
 from adaptrace.io.files import PARQUET, find_files, read_table, reading_errors
@@ -35,21 +36,21 @@ def check_probability(array: pa.Array) -> Checked:
     """Numbers from 0 to 1 as float64, none missing."""
     expected, remedy = "a probability, 0 to 1", "score the log again"
     if not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
-        return schema.wrong_type(array, expected, remedy)
+        return checks.wrong_type(array, expected, remedy)
     array = array.cast(pa.float64(), safe=False)
     inside = pc.and_(pc.greater_equal(array, 0.0), pc.less_equal(array, 1.0))
-    return schema.first_bad(array, pc.invert(pc.fill_null(inside, False)), expected, remedy)
+    return checks.first_bad(array, pc.invert(pc.fill_null(inside, False)), expected, remedy)
 
 
 def check_count(array: pa.Array) -> Checked:
     """Whole numbers from 0 as int64, none missing."""
     expected, remedy = "a whole number from 0", "score the log again"
     if not pa.types.is_integer(array.type):
-        return schema.wrong_type(array, expected, remedy)
-    whole = schema.as_int64(array, expected, remedy)
+        return checks.wrong_type(array, expected, remedy)
+    whole = checks.as_int64(array, expected, remedy)
     if whole.array is None:
         return whole
-    return schema.first_bad(whole.array, pc.fill_null(pc.less(whole.array, 0), True), expected, remedy)
+    return checks.first_bad(whole.array, pc.fill_null(pc.less(whole.array, 0), True), expected, remedy)
 
 
 COLUMNS = (

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adaptrace.data import schema
+from adaptrace.data import checks, schema
 from adaptrace.data.schema import Column
 from adaptrace.errors import DataError
 from adaptrace.io.arrow_check import imported
@@ -65,7 +65,7 @@ class Groups:
             raise ValueError(f"by: got {', '.join(by)} without a roster; expected 'skill' alone, or pass a roster")
         if roster is None:
             return cls._of(pa.array([], pa.string()), {})
-        columns = (schema.STUDENT, *(Column(name, "a group of students", schema.check_label) for name in by))
+        columns = (schema.STUDENT, *(Column(name, "a group of students", checks.check_label) for name in by))
         if not isinstance(roster, str | os.PathLike):
             return cls._checked(imported(roster, "roster"), columns, "roster")
         source = read_table(roster, schema.names_of(schema.STUDENT) | {name.lower() for name in by})

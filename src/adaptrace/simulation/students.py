@@ -23,14 +23,14 @@ together = plain(joint)
 
 
 class Pupil(Protocol):
-    """The truth about one student.
+    """One simulated student.
 
-    One with an attribute ``local`` that is true promises that a response changes the chances on items of its skills only, and
-    time none: looking for a target then asks only those again.
+    If it has a true attribute ``local``, a response changes P(correct) only on items that share a skill with the answered one,
+    and time changes nothing. Then only those items are asked again when looking for a target.
     """
 
     def chance(self, item: Item, time: datetime.datetime) -> float:
-        """The true P(correct) on an item at a time, given all that is hidden. Changes nothing."""
+        """The true P(correct) on an item at a time, given the hidden state. Changes nothing."""
 
     def respond(self, item: Item, time: datetime.datetime, random: np.random.Generator) -> float:
         """Draw an outcome, and learn from the response."""
@@ -38,44 +38,44 @@ class Pupil(Protocol):
 
 @runtime_checkable
 class Local(Protocol):
-    """A student who says whether a response changes the chances on items of its skills only."""
+    """A pupil who says whether a response changes P(correct) only on items that share a skill with the answered one."""
 
     local: bool
 
 
 @runtime_checkable
 class MakesPupils(Protocol):
-    """What makes its own students."""
+    """A student model that makes its own pupils."""
 
     def pupil(self, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
-        """A student who has not answered yet."""
+        """A new student, without responses."""
 
 
-class Truth(Protocol):
-    """What can be taught that is no model: a sort of student."""
+class StudentModel(Protocol):
+    """What simulated students follow, if it is no fitted model."""
 
     @property
     def needs(self) -> Sequence[str]:
         """``("time",)`` if policies should see students at the time of their answers."""
 
     def pupil(self, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
-        """A student who has not answered yet."""
+        """A new student, without responses."""
 
 
-def pupil_of(truth: Model | Truth, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
-    """A student of a truth: what it makes itself, else hidden knowledge for a BKT, else the model's own state."""
-    if isinstance(truth, MakesPupils):
-        return truth.pupil(catalog, name, random)
-    if isinstance(truth, BKT):
-        return HiddenKnowledge(truth, catalog, name, random)
-    return OwnState(truth, name)
+def pupil_of(student_model: Model | StudentModel, catalog: Catalog, name: str, random: np.random.Generator) -> Pupil:
+    """A new student: of its own ``pupil`` method, else with hidden knowledge for a BKT, else with the model's state."""
+    if isinstance(student_model, MakesPupils):
+        return student_model.pupil(catalog, name, random)
+    if isinstance(student_model, BKT):
+        return HiddenKnowledge(student_model, catalog, name, random)
+    return OwnState(student_model, name)
 
 
 class OwnState:
-    """A student who is what the model's own state predicts; of any family."""
+    """A student who answers as the model's own state predicts; for any family."""
 
-    def __init__(self, truth: Model, name: str) -> None:
-        self.state, self.timed = truth.start(name), "time" in truth.needs
+    def __init__(self, model: Model, name: str) -> None:
+        self.state, self.timed = model.start(name), "time" in model.needs
 
     def chance(self, item: Item, time: datetime.datetime) -> float:
         """P(correct) as the state predicts it."""
@@ -94,16 +94,16 @@ class OwnState:
 
 
 class HiddenKnowledge:
-    """A student who knows each skill or does not, as a BKT has it."""
+    """A student who knows each skill or does not, as BKT assumes."""
 
-    def __init__(self, truth: BKT, catalog: Catalog, name: str, random: np.random.Generator) -> None:
-        self.truth, self.name, self.local = truth, name, not truth.elapsed
-        self.known = {skill: random.random() < truth.row(skill, student=name)[0] for skill in catalog.skills}
-        self.last: dict[str, datetime.datetime] = {}  # response, per skill met
+    def __init__(self, model: BKT, catalog: Catalog, name: str, random: np.random.Generator) -> None:
+        self.model, self.name, self.local = model, name, not model.elapsed
+        self.known = {skill: random.random() < model.row(skill, student=name)[0] for skill in catalog.skills}
+        self.last: dict[str, datetime.datetime] = {}  # of the last response, per skill answered
 
     def chance(self, item: Item, time: datetime.datetime) -> float:
-        """P(correct) given what is known; summed over what may be forgotten since."""
-        rows, kept = self._rows(item), [self._kept(skill, time) for skill in item.skills]
+        """P(correct) given what is known, summed over what may have been forgotten since."""
+        rows, kept = self._rows(item), [self._still_known(skill, time) for skill in item.skills]
         total = 0.0
         for states in itertools.product((True, False), repeat=len(rows)):
             weight = math.prod(keep if known else 1.0 - keep for known, keep in zip(states, kept, strict=True))
@@ -111,45 +111,45 @@ class HiddenKnowledge:
         return total
 
     def respond(self, item: Item, time: datetime.datetime, random: np.random.Generator) -> float:
-        """Forget since the last response, answer, then learn and forget once."""
-        for skill in item.skills if self.truth.elapsed else ():
-            self.known[skill] = self.known[skill] and bool(random.random() < self._kept(skill, time))
+        """Forget what the time since the last response takes, answer, then learn and forget once."""
+        for skill in item.skills if self.model.elapsed else ():
+            self.known[skill] = self.known[skill] and bool(random.random() < self._still_known(skill, time))
         correct = self._outcome(item, random)
         for skill, (_, learn, forget, _, _) in zip(item.skills, self._rows(item), strict=True):
             self.known[skill] = bool(random.random() < ((1.0 - forget) if self.known[skill] else learn))
         self.last |= dict.fromkeys(item.skills, time)
         return correct
 
-    def _kept(self, skill: str, time: datetime.datetime) -> float:
+    def _still_known(self, skill: str, time: datetime.datetime) -> float:
         """P(known) at a time."""
-        if not self.known[skill] or not self.truth.elapsed:
+        if not self.known[skill] or not self.model.elapsed:
             return float(self.known[skill])
         days = (time - self.last.get(skill, time)).total_seconds() / 86_400.0
-        return float(2.0 ** (-days / self.truth.half_life(skill)))
+        return float(2.0 ** (-days / self.model.half_life(skill)))
 
     def _rows(self, item: Item) -> list[Row]:
         alone, kind = len(item.skills) == 1, item.kind or PRACTICE
-        return [self.truth.row(skill, alone=alone, item=item.item, kind=kind, student=self.name) for skill in item.skills]
+        return [self.model.row(skill, alone=alone, item=item.item, kind=kind, student=self.name) for skill in item.skills]
 
     def _right(self, chances: list[float]) -> float:
-        return together(RULES[self.truth.combine], math.prod(chances), sum(chances), min(chances), len(chances))
+        return together(RULES[self.model.combine], math.prod(chances), sum(chances), min(chances), len(chances))
 
     def _outcome(self, item: Item, random: np.random.Generator) -> float:
-        """An answer: right, wrong, or a level of a kind that has levels."""
+        """Draw an answer: right, wrong, or a level of a kind with levels."""
         n_levels, levels = self._levels(item)
         if levels:
             return float(random.choice(n_levels, p=levels) / (n_levels - 1))
         chances = _chances(self._rows(item), [self.known[skill] for skill in item.skills])
-        if self.truth.combine in ("mean", "min"):
+        if self.model.combine in ("mean", "min"):
             return float(random.random() < self._right(chances))
         return float(all(random.random() < chance for chance in chances))
 
     def _levels(self, item: Item) -> tuple[int, list[float]]:
-        """How many levels there are, and P(level) of each, if the item's kind has any."""
+        """The number of levels of the item's kind, and P(level) of each; none if the kind has no levels."""
         skill, kind = item.skills[0], item.kind or PRACTICE
-        n_levels = self.truth.levels.get(kind, 0) if len(item.skills) == 1 else 0
-        told = [self.truth.fitted.level_chances(skill, kind=kind, correct=level / (n_levels - 1)) for level in range(n_levels)]
-        return n_levels, [1.0 - each[1] if self.known[skill] else each[0] for each in told if each is not None]
+        n_levels = self.model.levels.get(kind, 0) if len(item.skills) == 1 else 0
+        chances = [self.model.fitted.level_chances(skill, kind=kind, correct=level / (n_levels - 1)) for level in range(n_levels)]
+        return n_levels, [1.0 - each[1] if self.known[skill] else each[0] for each in chances if each is not None]
 
 
 def _chances(rows: list[Row], known: tuple[bool, ...] | list[bool]) -> list[float]:

@@ -9,9 +9,11 @@ import numpy as np
 
 from adaptrace.errors import ConflictError
 from adaptrace.models.student import Student
+from adaptrace.recommendation.choosing import Chosen, propensities
 from adaptrace.recommendation.constraints import Constraints
-from adaptrace.recommendation.policies import Policy
-from adaptrace.recommendation.recommender import Chosen, Recommendation, Recommender, propensities
+from adaptrace.recommendation.explaining import Recommendation
+from adaptrace.recommendation.policy import Policy
+from adaptrace.recommendation.recommender import Recommender
 from adaptrace.tutor.store.base import Decision, Store
 
 EXPLORES, DRAWS = 4, 5  # streams of random numbers: whether to explore, and which items
@@ -38,7 +40,7 @@ class _Shown(NamedTuple):
     is_drawn: bool
 
 
-class Decisions:
+class DecisionRecorder:
     """Chooses items for students, and records the decisions.
 
     Parameters
@@ -67,7 +69,7 @@ class Decisions:
         shown = self._shown(student, request)
         if request.decision_id is not None:
             self._record(self._decision(student, request, shown))
-        return [self._recommender.explained(shown.chosen, 0, place, drawn=shown.is_drawn) for place in shown.places]
+        return [self._recommender.explained(shown.chosen, place, drawn=shown.is_drawn) for place in shown.places]
 
     def _shown(self, student: Student, request: Request) -> _Shown:
         """The k items to show, counted; none of them is over the exposure cap."""
@@ -78,7 +80,7 @@ class Decisions:
             chosen = self._recommender.choose(
                 [student],
                 k,
-                request.moment,
+                moment=request.moment,
                 policy=request.policy,
                 constraints=request.constraints,
                 seed=request.seed,
@@ -93,24 +95,24 @@ class Decisions:
 
     def _explored(self, chosen: Chosen, request: Request) -> _Shown:
         """The k best items or, with the probability that was asked for, k of all that are allowed, all equally likely."""
-        explore, k, context = request.explore, request.k, chosen.view
-        places = chosen.places(0)[:k]
+        explore, k, context = request.explore, request.k, chosen.context
+        places = chosen.positions_of(0)[:k]
         if explore and chosen.pinned is not None and chosen.pinned[0, places].any():
             explore = 0.0  # a pin is not a matter of chance
         if not explore or context.draws(EXPLORES, 1)[0, 0] >= explore:
             return _Shown(chosen, places, explore, is_drawn=False)
-        allowed = np.flatnonzero(context.shelf.per_item(chosen.wanted[0]) > -np.inf)
+        allowed = np.flatnonzero(context.catalog_index.per_item(chosen.utility[0]) > -np.inf)
         order = np.argsort(context.draws(DRAWS, len(allowed))[0])
         return _Shown(chosen, allowed[order][:k].tolist(), explore, is_drawn=True)
 
     def _decision(self, student: Student, request: Request, shown: _Shown) -> Decision:
         """The record of a decision, as off-policy estimates read it."""
         items, chosen = self._recommender.catalog.items, shown.chosen
-        ranked = chosen.places(0)
+        ranked = chosen.positions_of(0)
         content = {
             "shown": [items[place].item for place in shown.places],
             "candidates": [items[place].item for place in ranked],
-            "utilities": [float(chosen.wanted[0, chosen.column(place)]) for place in ranked],
+            "utilities": [float(chosen.utility[0, chosen.column_of(place)]) for place in ranked],
             "propensities": propensities(len(ranked), request.k, shown.explore),
             "explore": shown.explore,
             "seed": request.seed,

@@ -23,12 +23,13 @@ from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model, Progress
 from adaptrace.models.criterion import Criterion
 from adaptrace.models.student import Student
-from adaptrace.recommendation.beliefs import tracing_of
+from adaptrace.recommendation.beliefs import bkt_of
 from adaptrace.recommendation.constraints import Constraints
-from adaptrace.recommendation.policies import Policy
-from adaptrace.recommendation.recommender import Recommendation, Recommender, check_kinds
+from adaptrace.recommendation.explaining import Recommendation
+from adaptrace.recommendation.policy import Policy
+from adaptrace.recommendation.recommender import Recommender, check_kinds
 from adaptrace.recommendation.stopping import Stop, when_to_stop
-from adaptrace.tutor.decisions import Decisions, Request, refuse_cap
+from adaptrace.tutor.decisions import DecisionRecorder, Request, refuse_cap
 from adaptrace.tutor.incoming import Incoming, Observation, id_of, name_of, names_of
 from adaptrace.tutor.replay import Replay
 from adaptrace.tutor.store import open_store
@@ -62,14 +63,14 @@ class Tutor(AbstractContextManager["Tutor"]):
     ...     [str(choice.reason) for choice in tutor.recommend("ana", k=1)]
     True
     False
-    ['its turn: halves is at 84%, 77% chance of a right answer']
+    ['Next: halves (84 % likely known).']
     """
 
     def __init__(self, store: Store, recommender: Recommender, incoming: Incoming, *, cache: int) -> None:
         self.store, self.recommender = store, recommender
         self.model, self.catalog, self.criterion = recommender.model, recommender.catalog, recommender.criterion
         self.policy, self.constraints = recommender.policy, recommender.constraints
-        self._incoming, self._decisions = incoming, Decisions(recommender, store)
+        self._incoming, self._decisions = incoming, DecisionRecorder(recommender, store)
         self._students = Students(store, Replay(self.model, self.catalog), size=cache)
 
     @classmethod
@@ -287,7 +288,7 @@ class Tutor(AbstractContextManager["Tutor"]):
         name, moment = name_of(student), self._incoming.model_moment(time)
         asked = self._incoming.question(item)._replace(moment=moment)
         known, history = self._students.with_history(name, self.criterion)
-        return when_to_stop(known, asked, self.criterion, ever=asked.skills[0] in history.reached)
+        return when_to_stop(known, asked, criterion=self.criterion, ever=asked.skills[0] in history.reached)
 
     # ---- what is known ------------------------------------------------------
 
@@ -350,10 +351,10 @@ def _check_skills(model: Model, catalog: Catalog, unknown_skills: str) -> None:
     """Refuse a model that lacks a skill of the catalog, unless such skills may start at the prior."""
     if unknown_skills not in ("error", "prior"):
         raise ValueError(f"unknown_skills: got '{unknown_skills}'; expected 'error' or 'prior'")
-    tracing = tracing_of(model)
-    if tracing is None or unknown_skills == "prior":
+    bkt = bkt_of(model)
+    if bkt is None or unknown_skills == "prior":
         return
-    known = tracing.fitted.knows(pa.array(catalog.skills, pa.string()))
+    known = bkt.fitted.knows(pa.array(catalog.skills, pa.string()))
     lacking = [skill for skill, knows in zip(catalog.skills, known, strict=True) if not knows and skill in catalog.practised]
     if lacking:
         shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")

@@ -300,7 +300,11 @@ def test_a_file_that_is_locked_too_long_is_reported(path: Path, change: MakeChan
         assert store.write([change("Ada", 0)]) == ()
 
 
-@pytest.mark.parametrize("fields", [{"moment": 2**63}, {"correct": None}, {"item": "\ud800"}, {"kind": object()}], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [{"moment": 2**63}, {"correct": None}, {"item": "\ud800"}, {"kind": object()}],
+    ids=["moment", "correct", "item", "kind"],
+)
 def test_values_that_cannot_be_stored_are_reported_and_others_are_written(
     path: Path, event: Make, change: MakeChange, fields: dict[str, object]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Foreign layouts, one file each: a module with ``read(path) -> Foreign``; its name is the format's name."""
+"""Published layouts, one module each, with ``read(path) -> Foreign``; the name of the module is the name of the format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from adaptrace.io.files import Source
 
 @dataclass(frozen=True)
 class Foreign:
-    """A foreign file as a table, with what to call its columns and what a person should know."""
+    """A file of another layout as a table, with the names of its columns and notes for the reader."""
 
     source: Source
     columns: Mapping[str, str] = field(default_factory=dict)  # canonical name -> name in the table
@@ -22,7 +22,7 @@ class Foreign:
 
 
 def names() -> list[str]:
-    """The formats there are."""
+    """The names of all formats."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 

@@ -1,7 +1,7 @@
 """ASSISTments 2009-10 skill-builder data, the 30-column CSV as published.
 
-A problem with several skills stands there once per skill under one ``order_id``: those rows are
-one event (Log merges them). Rows without a skill are left out, and counted.
+A problem with several skills has one row for each skill, with the same ``order_id``: these rows are one event, and Log
+merges them. Rows without a skill are left out, and a note says how many.
 """
 
 from __future__ import annotations

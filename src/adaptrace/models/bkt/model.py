@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.kernels.bkt import Parameters
-from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.bkt import fit as fits
 from adaptrace.models.bkt.effects import Effects, offsets_table
 from adaptrace.models.bkt.fitted import RULES, FittedBKT
-from adaptrace.models.bkt.options import BKTOptions, check_base, options_from_dict
+from adaptrace.models.bkt.options import BKTOptions, check_base, check_effects, options_from_dict
 from adaptrace.models.bkt.skill_table import Row, SkillTable
 from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.bkt.state_table import mastery_from_states, states
@@ -182,10 +181,8 @@ class BKT(BKTOptions, SavedModel):
         """Draws of the skills' parameters by the Bayesian bootstrap (Rubin, 1981): students' sequences with random weights.
 
         ``data`` is what this model was fitted to; the same seed gives the same bits. One row per draw and skill: ``draw``,
-        ``skill``, ``prior``, ``learn``, ``forget``, ``guess``, ``slip``. The mean skill is fixed, so with few responses draws
-        differ less than the intervals of :meth:`summary`.
-
-        A ModelError if parameters vary by more than skill, or the data are of other skills.
+        ``skill``, ``prior``, ``learn``, ``forget``, ``guess``, ``slip``. With few responses draws differ less than the
+        intervals of :meth:`summary`. A ModelError if parameters vary by more than skill, or the data are of other skills.
         """
         if self.variation:
             raise ModelError("bootstrap: parameters of this model vary by more than skill; its intervals are in summary()")
@@ -328,11 +325,8 @@ class BKT(BKTOptions, SavedModel):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> BKT:
         """The model that :meth:`to_dict` described."""
-        options = {key: value for key, value in content.items() if key not in ("family", "skills", "effects")}
-        options |= {name: read.flag(content, name) for name in ("forget", "elapsed", "plausible")}
         table = SkillTable.from_dict(content["skills"])
-        effects = None if content["effects"] is None else Effects.from_dict(content["effects"], len(table))
-        model = cls(**options_from_dict(options), table=table, effects=effects)
-        if bool(model.variation) != (effects is not None):
-            raise ValueError(f"effects: got {'some' if effects else 'none'}; expected what the options say varies")
+        effects = content["effects"] and Effects.from_dict(content["effects"], len(table))
+        model = cls(**options_from_dict(content), table=table, effects=effects)
+        check_effects(model.variation, effects)
         return model

@@ -11,6 +11,7 @@ import numpy as np
 
 from adaptrace.errors import ModelError
 from adaptrace.kernels.bkt import Parameters
+from adaptrace.models import content as read
 from adaptrace.models.bkt.fitted import RULES
 from adaptrace.models.bkt.limits import Limits
 from adaptrace.models.bkt.skill_table import SMALLEST
@@ -97,9 +98,17 @@ class BKTOptions:
 
 
 def options_from_dict(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that :meth:`BKTOptions.options_to_dict` described, by name."""
+    """The options that :meth:`BKTOptions.options_to_dict` described, by name; what else the content holds is left out."""
+    options = {key: value for key, value in content.items() if key not in ("family", "skills", "effects")}
+    flags = {name: read.flag(content, name) for name in ("forget", "elapsed", "plausible")}
     pairs = {name: {key: tuple(pair) for key, pair in content[name].items()} for name in ("bounds", "smoothing")}
-    return {**content, **pairs, **{name: tuple(content[name]) for name in MAY_VARY}}
+    return {**options, **flags, **pairs, **{name: tuple(content[name]) for name in MAY_VARY}}
+
+
+def check_effects(variation: Variation, effects: object) -> None:
+    """Refuse a file whose effects are not those that its options name."""
+    if bool(variation) != (effects is not None):
+        raise ValueError(f"effects: got {'none' if effects is None else 'some'}; expected what the options say varies")
 
 
 def are_counts(values: Any, n: int) -> bool:
