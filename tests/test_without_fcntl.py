@@ -9,8 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 IMPORTS = """
-import importlib, pkgutil, sys, warnings
-warnings.filterwarnings("ignore", "only soft file lock is available")
+import importlib, pkgutil, sys
 import adaptrace
 modules = [each.name for each in pkgutil.walk_packages(adaptrace.__path__, "adaptrace.") if each.name != "adaptrace.__main__"]
 for name in modules:
@@ -22,8 +21,7 @@ except ImportError:
     print(len(modules))
 """
 WORK = """
-import sys, warnings
-warnings.filterwarnings("ignore", "only soft file lock is available")
+import sys
 from pathlib import Path
 import adaptrace as at
 from adaptrace.data.sample import sample_path

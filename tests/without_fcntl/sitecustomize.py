@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -18,5 +19,7 @@ class NoFcntl:
         return None
 
 
+# Windows has locks of its own; here filelock has to make do with the existence of a file, and says so
+warnings.filterwarnings("ignore", "only soft file lock is available")
 sys.modules.pop("fcntl", None)
 sys.meta_path.insert(0, NoFcntl)
