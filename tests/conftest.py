@@ -10,7 +10,7 @@ import os
 import runpy
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.cli import main
+from adaptrace.models.bkt import fit_effects
 
 KERNELS = Path(__file__).parent / "kernels"
 
@@ -114,6 +115,15 @@ def sample_log() -> at.Log:
 def sample_model(sample_log: at.Log) -> at.BKT:
     """A model of the bundled school."""
     return at.BKT().fit(sample_log)
+
+
+@pytest.fixture(scope="module")
+def short_climbs() -> Iterator[None]:
+    """Fits of models whose parameters vary end after a few steps, wherever that is."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
+            patch.setattr(fit_effects, name, steps)
+        yield
 
 
 @pytest.fixture

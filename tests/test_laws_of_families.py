@@ -102,11 +102,17 @@ def test_1_nothing_of_the_callers_changes(name: str) -> None:
     assert repr(model) == told
 
 
-@each_family
-def test_1_predicting_leaves_no_trace_in_a_student(name: str) -> None:
+def after_ten(name: str) -> tuple[list[dict[str, Any]], at.Student]:
+    """Rows, and a student who has answered the first ten of them."""
     rows, student = random_table(1).to_pylist(), at.Student(fitted(name), name="3")
     for row in rows[:10]:
         student.observe(row["item"], row["correct"], **response(row))
+    return rows, student
+
+
+@each_family
+def test_1_predicting_leaves_no_trace_in_a_student(name: str) -> None:
+    rows, student = after_ten(name)
     before = student.to_dict()
     for row in rows[10:60]:
         student.predict(row["item"], **response(row))
@@ -116,9 +122,7 @@ def test_1_predicting_leaves_no_trace_in_a_student(name: str) -> None:
 
 @each_family
 def test_1_a_state_that_is_resumed_does_not_change_what_it_came_from(name: str) -> None:
-    rows, student = random_table(1).to_pylist(), at.Student(fitted(name), name="3")
-    for row in rows[:10]:
-        student.observe(row["item"], row["correct"], **response(row))
+    rows, student = after_ten(name)
     content = student.to_dict()
     frozen = json.dumps(content)
     other = at.Student.from_dict(content, fitted(name))

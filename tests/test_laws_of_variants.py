@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -15,21 +14,12 @@ import pytest
 
 import adaptrace as at
 from adaptrace.kernels import parallel
-from adaptrace.models.bkt import fit_effects
 from adaptrace.models.bkt.fitted import RULES
-from reference.school import PROJECT_LEVELS, random_log, random_table
+from reference.school import VARIATIONS, random_log, random_table
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "no forgetting": {"forget": False},
-    "items": {"items": ("learn", "guess", "slip")},
-    "kinds": {"kinds": ("learn", "guess", "slip")},
-    "groups": {"groups": ("prior", "learn")},
-    "students": {"students": ("prior", "learn")},
-    "levels": {"levels": {"project": PROJECT_LEVELS}},
-    "elapsed": {"elapsed": True},
-}
-VARIANTS["everything"] = {name: value for options in VARIANTS.values() for name, value in options.items() if name != "forget"}
+pytestmark = pytest.mark.usefixtures("short_climbs")  # the laws hold at every point, not only where a climb ends
+
+VARIANTS: dict[str, dict[str, Any]] = {"plain": {}, "no forgetting": {"forget": False}, **VARIATIONS}
 
 ALONE = [(variant, "conjunctive", False) for variant in VARIANTS]
 TOGETHER = [(variant, rule, True) for rule in RULES for variant in ("plain", "levels", "elapsed", "everything")]
@@ -45,15 +35,6 @@ each_case = pytest.mark.parametrize(("variant", "rule", "several"), ALONE + TOGE
 each_case_of_several = pytest.mark.parametrize(("variant", "rule", "several"), TOGETHER, ids=named)
 
 UNSEEN = {"item": ["y", "z"], "kind": ["quiz"], "group": ["second"]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_climbs() -> Iterator[None]:
-    """The laws hold at every point, not only where a climb ends."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
-            patch.setattr(fit_effects, name, steps)
-        yield
 
 
 def seen_table(several: bool) -> pa.Table:

@@ -166,3 +166,14 @@ def warmed_up() -> at.BKT:
     model.predict(log)
     model.score(log)
     return model
+
+
+class OfEverySize:
+    """Base of benchmarks of a fitted model and a log of each size."""
+
+    params = SIZES
+    param_names = ("responses",)
+
+    def setup(self, size: int) -> None:
+        """Read the log, and compile."""
+        self.log, self.model = load(size), warmed_up()

@@ -6,14 +6,8 @@ from . import data
 from .data import setup_cache  # noqa: F401  (asv runs it once for all files)
 
 
-class Score:
+class Score(data.OfEverySize):
     """A log that was just read."""
-
-    params = data.SIZES
-    param_names = ("responses",)
-
-    def setup(self, size: int) -> None:
-        self.log, self.model = data.load(size), data.warmed_up()
 
     def time_score(self, size: int) -> None:
         self.model.score(data.fresh(self.log))

@@ -238,20 +238,6 @@ def test_the_installed_script_is_the_same_command(tmp_path: Path) -> None:
     assert outcome.stderr.startswith("error: none.json: cannot be read")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"]], ids=" ".join)
-def test_help_waits_for_no_heavy_import(arguments: list[str]) -> None:
-    code = (
-        "import sys, runpy\n"
-        f"sys.argv = ['adaptrace', *{arguments}]\n"
-        "try: runpy.run_module('adaptrace', run_name='__main__')\n"
-        "except SystemExit as end: assert not end.code\n"
-        "print(sorted({'numba', 'llvmlite', 'numpy', 'pyarrow', 'scipy'} & set(sys.modules)), file=sys.stderr)"
-    )
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "Usage:" in outcome.stdout
-    assert outcome.stderr == "[]\n"
-
-
 def test_a_reader_who_has_seen_enough_is_no_error(model_path: Path) -> None:
     argv = [sys.executable, "-m", "adaptrace", "predict", LOG, "-m", model_path]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -6,7 +6,6 @@ import csv
 import datetime
 import io
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -369,20 +368,6 @@ def test_progress_is_for_terminals(monkeypatch: pytest.MonkeyPatch, wide: bool) 
         if progress is not None:
             progress(0.5)
     assert ("comparing" in sys.stderr.getvalue()) == wide
-
-
-@pytest.mark.parametrize("command", ["compare", "replay", "simulate", "fairness"])
-def test_help_waits_for_no_heavy_import(command: str) -> None:
-    code = (
-        "import sys, runpy\n"
-        f"sys.argv = ['adaptrace', '{command}', '--help']\n"
-        "try: runpy.run_module('adaptrace', run_name='__main__')\n"
-        "except SystemExit as end: assert not end.code\n"
-        "print(sorted({'numba', 'numpy', 'pyarrow', 'scipy', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
-    )
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "Usage:" in outcome.stdout
-    assert outcome.stderr == "[]\n"
 
 
 def test_intervals_of_a_few_draws_are_not_offered(run, path: Path, here: Path) -> None:

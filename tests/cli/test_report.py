@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import inspect
 import io
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -214,20 +212,6 @@ def test_an_output_of_an_unknown_ending_is_refused_before_the_work(report, here:
     outcome = report("mastery MASTERY --by skill -o out.doc")
     assert (outcome.code, outcome.stdout) == (1, "")
     assert "unknown ending '.doc'" in outcome.stderr
-
-
-@pytest.mark.parametrize("command", ["", "mastery", "growth", "pace", "stuck", "groups"])
-def test_help_waits_for_no_heavy_import(command: str) -> None:
-    code = (
-        "import sys, runpy\n"
-        f"sys.argv = ['adaptrace', 'report', *{command.split()}, '--help']\n"
-        "try: runpy.run_module('adaptrace', run_name='__main__')\n"
-        "except SystemExit as end: assert not end.code\n"
-        "print(sorted({'numba', 'numpy', 'pyarrow', 'scipy'} & set(sys.modules)), file=sys.stderr)"
-    )
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "Usage:" in outcome.stdout
-    assert outcome.stderr == "[]\n"
 
 
 def test_a_roster_of_other_names_is_noted(report, here: Path) -> None:

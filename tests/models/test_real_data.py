@@ -77,23 +77,13 @@ def test_no_optimiser_from_100_random_starts_ends_above_the_fit(name: str) -> No
         assert reached >= reference - 1e-6 * abs(reference), (skill, model.row(skill), where)
 
 
-def fails(theta: tuple[float, ...]) -> list[str]:
-    """The tests of Baker, Corbett & Aleven (2008) that parameters fail, by sums over hidden paths."""
-    prior, learn, forget, guess, slip = theta
-    mastery = [prior]
-    for _ in range(10):
-        mastery.append(evidence.mastery(mastery[-1], [evidence.answer(1.0, guess, slip, learn, forget)]))
-    failed = {"lowered by three right": mastery[3] < prior - 1e-6, "not reached by ten right": mastery[10] < 0.95 - 1e-6}
-    return [name for name, failing in failed.items() if failing]
-
-
 @pytest.mark.parametrize("name", [*READ, "assist09 by list", "ednet_kt1_5k by list"])
 def test_no_skill_is_degenerate_by_default(name: str) -> None:
     name, several = name.removesuffix(" by list"), name.endswith("by list")
     log = at.Log.read(DATA / f"{name}.parquet", columns={"skills": "skills"}) if several else log_of(name)
     assert log.has_several_skills == several
     model = at.BKT().fit(log) if several else fitted(name)
-    assert {skill: fails(model.row(skill)) for skill in model.skills.to_pylist() if fails(model.row(skill))} == {}
+    assert {skill: failed for skill in model.skills.to_pylist() if (failed := evidence.failed_tests(model.row(skill)))} == {}
     assert all(np.isfinite(values).all() for values in model.parameters)
     for values in (model.predict(log), model.score(log)["mastery"].to_numpy()):
         assert np.all((values > 0.0) & (values < 1.0))

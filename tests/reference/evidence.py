@@ -61,6 +61,16 @@ def mastery(prior: float, responses: list[Response], keep: float = 1.0) -> float
     return keep * sum(weight for path, weight in weights.items() if path[-1]) / sum(weights.values())
 
 
+def failed_tests(theta: tuple[float, ...]) -> list[str]:
+    """The tests of Baker, Corbett & Aleven (2008) that prior, learn, forget, guess and slip fail."""
+    prior, learn, forget, guess, slip = theta
+    known = [prior]
+    for _ in range(10):
+        known.append(mastery(known[-1], [answer(1.0, guess, slip, learn, forget)]))
+    failed = {"lowered by three right": known[3] < prior - 1e-6, "not reached by ten right": known[10] < 0.95 - 1e-6}
+    return [name for name, failing in failed.items() if failing]
+
+
 def known_at(prior: float, responses: list[Response], place: int) -> float:
     """P(known at one of the responses | all outcomes)."""
     weights = paths(prior, responses)

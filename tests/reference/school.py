@@ -14,6 +14,15 @@ import adaptrace as at
 
 START = datetime.datetime(2025, 9, 1, tzinfo=datetime.UTC)
 PROJECT_LEVELS = 4
+VARIATIONS: dict[str, dict[str, Any]] = {  # options of a BKT for :func:`random_log`
+    "items": {"items": ("learn", "guess", "slip")},
+    "kinds": {"kinds": ("learn", "guess", "slip")},
+    "groups": {"groups": ("prior", "learn")},
+    "students": {"students": ("prior", "learn")},
+    "levels": {"levels": {"project": PROJECT_LEVELS}},
+    "elapsed": {"elapsed": True},
+}
+VARIATIONS["everything"] = {name: value for options in VARIATIONS.values() for name, value in options.items()}
 Floats = NDArray[np.float64]
 
 

@@ -248,10 +248,7 @@ class Log:
     def gap_days(self) -> NDArray[np.float64]:
         """Days since the student's last response on the skill, (n_entries,): one per skill of each event; 0 for the first.
 
-        Raises
-        ------
-        DataError
-            If the log has no ``time``.
+        A DataError if the log has no ``time``.
         """
         time, out = self.timestamps_us, space(len(self.rows.pair), np.float64)
         pieces = parallel.spans(self.rows.student_start, parallel.cores())

@@ -92,33 +92,16 @@ def rows_of_a_log(dataset: Dataset, *, memory: str | int, workers: int) -> int:
 class Partition:
     """A dataset cut into logs of whole students.
 
-    Attributes
-    ----------
-    dataset
-        What is read.
-    pieces
-        How it is cut.
-    scattered
-        Whose rows go into buckets.
-    folder
-        Where the buckets are.
-    log_rows
-        About how many rows a log may have.
-    workers
-        Threads.
-    before
-        Responses from this moment on (microseconds since 1970) are left out.
-    resumable
-        Whether results, then plain data, are noted in ``folder`` too, so that an interrupted run is resumed where it was.
+    With ``resumable`` the results, then plain data, are noted in ``folder`` too: an interrupted run is resumed where it was.
     """
 
-    dataset: Dataset
-    pieces: list[Piece]
-    scattered: ScatteredStudents
-    folder: Path
-    log_rows: int
-    workers: int
-    before: int | None = None
+    dataset: Dataset  # what is read
+    pieces: list[Piece]  # how it is cut
+    scattered: ScatteredStudents  # whose rows go into buckets
+    folder: Path  # where the buckets are
+    log_rows: int  # about how many rows a log may have
+    workers: int  # threads
+    before: int | None = None  # responses from this moment on (microseconds since 1970) are left out
     resumable: bool = False
 
     @classmethod

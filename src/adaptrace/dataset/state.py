@@ -42,21 +42,11 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class StatePart:
-    """Students, and the files that say what they know.
+    """Students, and the files that say what they know."""
 
-    Attributes
-    ----------
-    base
-        Name of the first file.
-    later
-        Names of the files with what changed, in their order.
-    rows
-        Students and skills in all of them.
-    """
-
-    base: str
-    later: tuple[str, ...]
-    rows: int
+    base: str  # name of the first file
+    later: tuple[str, ...]  # names of the files with what changed, in their order
+    rows: int  # students and skills in all of them
 
     @property
     def name(self) -> str:
@@ -80,27 +70,13 @@ class SeenFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a state says of itself.
+    """What a state says of itself."""
 
-    Attributes
-    ----------
-    model
-        Fingerprint of the model.
-    increment
-        How many times it was brought up to date.
-    seen
-        Files of the log whose rows are in it.
-    parts
-        Its students; each student is in one.
-    texts
-        Which of ``student`` and ``skill`` are text; the others are numbers.
-    """
-
-    model: str
-    increment: int
-    seen: tuple[SeenFile, ...]
-    parts: tuple[StatePart, ...]
-    texts: tuple[str, ...]
+    model: str  # its fingerprint
+    increment: int  # how many times the state was brought up to date
+    seen: tuple[SeenFile, ...]  # files of the log whose rows are in it
+    parts: tuple[StatePart, ...]  # its students; each student is in one
+    texts: tuple[str, ...]  # which of ``student`` and ``skill`` are text; the others are numbers
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -60,17 +60,14 @@ def logs_of(
 ) -> Iterator[Log]:
     """A folder of Parquet as logs that share no student, one after another, e.g. for :func:`adaptrace.report.pace`.
 
+    A DataError lists what is wrong, in every file.
+
     Parameters
     ----------
     source, memory, columns, time_unit, progress
         As in :func:`adaptrace.score_dataset`. The logs that are read ahead are part of the memory.
     model
         The columns that make a difference to it are read.
-
-    Raises
-    ------
-    DataError
-        Listing what is wrong, in every file.
 
     Examples
     --------

@@ -84,7 +84,17 @@ class Model(Protocol):
         """Names the model's content: equal for equal models, whenever and wherever they were fitted."""
 
     def fit(self, data: Log, /, *, executor: Executor | None = None, progress: Progress | None = None) -> Model:
-        """A fitted model; this one stays as it is."""
+        """A fitted model; this one stays as it is.
+
+        Parameters
+        ----------
+        data
+            Has the columns that the model needs (:attr:`needs`). Not changed.
+        executor
+            Where the pieces of the work run; by default one thread per core. It changes no bit of the result.
+        progress
+            Called with the share that is done.
+        """
 
     def predict(self, log: Log) -> NDArray[np.float64]:
         """P(correct) before each response, float64 (n_rows,)."""
@@ -219,12 +229,7 @@ def levels_of(model: object) -> Mapping[str, int]:
 
 
 def check_needs(models: Mapping[str, Model], log: Log) -> None:
-    """Refuse a log that lacks columns which models, given by their names, need.
-
-    Raises
-    ------
-    DataError
-        Listing every missing column of every model.
+    """Refuse a log that lacks columns which models, given by their names, need: a DataError lists all that are missing.
 
     Examples
     --------

@@ -107,14 +107,7 @@ class Blend(SavedModel):
     def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> Blend:
         """Fit the models inside, describe every student by models of the others, and fit the layer.
 
-        Parameters
-        ----------
-        data
-            Not changed.
-        executor
-            Where the pieces of the work run; by default one thread per core. It changes no bit of the result.
-        progress
-            Called with the share that is done.
+        The arguments are those of :meth:`adaptrace.models.base.Model.fit`.
         """
         report = progress or (lambda share: None)
         inner = replace(self, bkt=self.bkt.fit(self._stats(data), executor=executor), irt=self.irt.fit(data, executor=executor))

@@ -128,10 +128,8 @@ class FSRS(SavedModel):
         ----------
         data
             Needs ``time``. Not changed.
-        executor
-            Has nothing to do here.
-        progress
-            Called once, with 1.
+        executor, progress
+            As in :meth:`adaptrace.models.base.Model.fit`; an executor has nothing to do here.
 
         Raises
         ------

@@ -222,8 +222,7 @@ class Student:
         Examples
         --------
         >>> import adaptrace as at
-        >>> model = at.BKT.from_parameters(["fractions"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
-        >>> student = at.Student(model)
+        >>> student = at.Student(at.BKT.from_parameters(["fractions"], prior=0.3, learn=0.2, guess=0.1, slip=0.1))
         >>> student.observe("q1", correct=1, skills=["fractions"])
         >>> student.mastery_table().select(["skill", "opportunities"]).to_pylist()
         [{'skill': 'fractions', 'opportunities': 1}]

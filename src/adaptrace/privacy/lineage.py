@@ -29,28 +29,14 @@ USE = pa.schema([(name, pa.string()) for name in ("model", "used", "because", "r
 
 @dataclass(frozen=True)
 class Searched:
-    """A file that was searched for a student.
-
-    Attributes
-    ----------
-    path, name
-        Where it is, and what it is called from its folder on.
-    column
-        The column that names students.
-    rows
-        Rows of the student.
-    held
-        Whether the file holds the name; a dictionary may without a row.
-    identities
-        Its identity, then those it had before (:func:`adaptrace.io.identity.identities`).
-    """
+    """A file that was searched for a student."""
 
     path: Path
-    name: str
-    column: str
-    rows: int
-    held: bool
-    identities: tuple[str, ...]
+    name: str  # from its folder on
+    column: str  # that names students
+    rows: int  # of the student
+    held: bool  # whether the file holds the name; a dictionary may without a row
+    identities: tuple[str, ...]  # its identity, then those it had before (io.identity.identities)
 
 
 class Use(NamedTuple):

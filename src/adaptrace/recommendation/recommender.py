@@ -222,12 +222,8 @@ def recommend(
         The items to choose from. A skill that the model does not know has the values for unknown skills.
     k
         How many; fewer come back if no more are allowed.
-    policy
-        By default :class:`~adaptrace.recommendation.policies.Interleaved`.
-    constraints
-        Which items are allowed; by default those of the zone.
-    criterion
-        When a skill, and a prerequisite, counts as mastered; by default from 0.95.
+    policy, constraints, criterion
+        As :class:`Recommender` takes them.
     time
         When; by default right after the last response.
     seed

@@ -215,10 +215,8 @@ def stuck(
     ------
     ValueError
         If ``threshold`` or ``opportunities`` cannot be.
-    DataError
-        If a student is in two logs.
-    ModelError
-        If the model is not fitted, or does not know mastery.
+    DataError, ModelError
+        As in :func:`pace`, but for the roster.
 
     Examples
     --------

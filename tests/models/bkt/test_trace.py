@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,31 +9,14 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace.models.bkt import fit_effects
 from adaptrace.models.bkt.fitted import RULES
-from reference.school import PROJECT_LEVELS, random_log
+from reference.school import VARIATIONS, random_log
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "items": {"items": ("learn", "guess", "slip")},
-    "kinds": {"kinds": ("learn", "guess", "slip")},
-    "groups": {"groups": ("prior", "learn")},
-    "students": {"students": ("prior", "learn")},
-    "levels": {"levels": {"project": PROJECT_LEVELS}},
-    "elapsed": {"elapsed": True},
-}
-VARIANTS["everything"] = {name: value for options in VARIANTS.values() for name, value in options.items()}
+pytestmark = pytest.mark.usefixtures("short_climbs")  # the path is one of any parameters, not only of the best
+
+VARIANTS: dict[str, dict[str, Any]] = {"plain": {}, **VARIATIONS}
 CASES = [(variant, "conjunctive", False) for variant in VARIANTS]
 CASES += [(variant, rule, True) for rule in RULES for variant in ("plain", "everything")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_climbs() -> Iterator[None]:
-    """The path is one of any parameters, not only of those where a climb ends."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
-            patch.setattr(fit_effects, name, steps)
-        yield
 
 
 def fold(model: at.BKT, log: at.Log) -> list[dict[str, Any]]:

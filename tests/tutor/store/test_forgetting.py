@@ -135,17 +135,21 @@ def database(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[Stor
         yield store
 
 
-def test_a_first_event_waits_for_a_forget_of_the_server(database: Store, server: Run, event: Make, change: MakeChange) -> None:
-    """The forget is held up where it removes decisions, after the events and before the state."""
+def during_a_forget(database: Store, server: Run, work: Callable[..., Any], *arguments: object) -> tuple[int, Any]:
+    """What a forget gives, and work that comes while it is held up where it removes decisions: after events, before state."""
     database.decide([Decision("d1", "Ada", 0, "{}")])
     server("SELECT FROM adaptrace_decisions FOR UPDATE")
     with ThreadPoolExecutor(2) as pool:
         forgetting = pool.submit(database.forget, "Ada")
         come_to_wait(server, forgetting, 1)
-        writing = pool.submit(database.write, [change("Ada", 0, event("e1"))])
-        come_to_wait(server, writing, 2)
+        coming = pool.submit(work, *arguments)
+        come_to_wait(server, coming, 2)
         server("COMMIT")
-        assert (forgetting.result(PATIENCE), writing.result(PATIENCE)) == (0, ())
+        return forgetting.result(PATIENCE), coming.result(PATIENCE)
+
+
+def test_a_first_event_waits_for_a_forget_of_the_server(database: Store, server: Run, event: Make, change: MakeChange) -> None:
+    assert during_a_forget(database, server, database.write, [change("Ada", 0, event("e1"))]) == (0, ())
     assert whole(database)
     assert list(database.decisions()) == []
 
@@ -171,15 +175,7 @@ def test_a_later_event_waits_for_a_forget_and_is_then_refused(
     database: Store, server: Run, event: Make, change: MakeChange
 ) -> None:
     assert database.write([change("Ada", 0, event("e1"))]) == ()
-    database.decide([Decision("d1", "Ada", 0, "{}")])
-    server("SELECT FROM adaptrace_decisions FOR UPDATE")
-    with ThreadPoolExecutor(2) as pool:
-        forgetting = pool.submit(database.forget, "Ada")
-        come_to_wait(server, forgetting, 1)
-        writing = pool.submit(database.write, [change("Ada", 1, event("e2"))])
-        come_to_wait(server, writing, 2)
-        server("COMMIT")
-        assert (forgetting.result(PATIENCE), writing.result(PATIENCE)) == (1, ("Ada",))
+    assert during_a_forget(database, server, database.write, [change("Ada", 1, event("e2"))]) == (1, ("Ada",))
     assert not whole(database)
 
 
@@ -188,15 +184,7 @@ def test_a_student_who_comes_during_a_forget_has_no_version_of_before(
 ) -> None:
     assert database.write([change("Ada", 0, event("e1"))]) == ()
     assert database.write([change("Ada", 1, event("e2"))]) == ()
-    database.decide([Decision("d1", "Ada", 0, "{}")])
-    server("SELECT FROM adaptrace_decisions FOR UPDATE")
-    with ThreadPoolExecutor(2) as pool:
-        forgetting = pool.submit(database.forget, "Ada")
-        come_to_wait(server, forgetting, 1)
-        again = pool.submit(database.forget, "Ada")
-        come_to_wait(server, again, 2)
-        server("COMMIT")
-        assert (forgetting.result(PATIENCE), again.result(PATIENCE)) == (2, 0)
+    assert during_a_forget(database, server, database.forget, "Ada") == (2, 0)
     assert database.write([change("Ada", 0, event("e1"))]) == ()
     assert database.version("Ada") == 3
 

@@ -138,10 +138,8 @@ class BKT(BKTOptions, SavedModel):
         base
             A model fitted to more data, e.g. of many schools: every skill is pulled towards its values there, a new skill
             towards the mean skill there; the closer the skills are to the base, the stronger (``pooling`` overrides that).
-        executor
-            Where the pieces of the work run; by default one thread per core. It changes no bit of the result.
-        progress
-            Called with the share that is done.
+        executor, progress
+            As in :meth:`adaptrace.models.base.Model.fit`.
 
         Raises
         ------

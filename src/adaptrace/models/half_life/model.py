@@ -96,19 +96,7 @@ class HalfLife(SavedModel):
     def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> HalfLife:
         """The weights of the highest penalised likelihood.
 
-        Parameters
-        ----------
-        data
-            Needs ``time``. Not changed.
-        executor
-            Where the pieces of the work run; by default one thread per core. It changes no bit of the result.
-        progress
-            Called with the share that is done.
-
-        Raises
-        ------
-        DataError
-            If the log has no ``time``.
+        The arguments are those of :meth:`adaptrace.models.base.Model.fit`. A DataError if the log has no ``time``.
         """
         options = FadingOptions(self.guess_and_slip, self.range_days, self.l2)
         return replace(self, fading=fit_fading(data, options, executor=executor, progress=progress))

@@ -20,22 +20,12 @@ recall, chance = plain(kernels.recall), plain(kernels.chance)
 
 @dataclass(slots=True)
 class HalfLifeState:
-    """One student as a :class:`~adaptrace.HalfLife` knows them.
+    """One student as a :class:`~adaptrace.HalfLife` knows them: sums, and the time of the last response, per skill met."""
 
-    Attributes
-    ----------
-    fading
-        What the model's fit found.
-    wins, fails
-        Sums of credit and of what was missing, per skill met.
-    last_time
-        Microseconds since 1970 of the last response, per skill met.
-    """
-
-    fading: Fading = field(repr=False, compare=False)
-    wins: dict[str, float] = field(default_factory=dict)
-    fails: dict[str, float] = field(default_factory=dict)
-    last_time: dict[str, int] = field(default_factory=dict)
+    fading: Fading = field(repr=False, compare=False)  # what the model's fit found
+    wins: dict[str, float] = field(default_factory=dict)  # sums of credit
+    fails: dict[str, float] = field(default_factory=dict)  # sums of what was missing
+    last_time: dict[str, int] = field(default_factory=dict)  # microseconds since 1970
 
     def predict(self, response: Response) -> float:
         """P(correct): the mean over the response's skills."""

@@ -68,14 +68,7 @@ class IRT(SavedModel):
     def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> IRT:
         """Calibrate the items, then find how abilities move.
 
-        Parameters
-        ----------
-        data
-            Not changed.
-        executor
-            Where the pieces of the work run; by default one thread per core. It changes no bit of the result.
-        progress
-            Called with the share that is done.
+        The arguments are those of :meth:`adaptrace.models.base.Model.fit`.
         """
         bank = self._calibrated(data, executor)
         if progress is not None:

@@ -20,24 +20,12 @@ expected, update_terms, moved = plain(kernels.expected), plain(kernels.update_te
 
 @dataclass(frozen=True, slots=True)
 class ItemLookup:
-    """What the state of every student looks up of a fitted model, as plain Python.
+    """What the state of every student looks up of a fitted model, as plain Python."""
 
-    Attributes
-    ----------
-    items
-        Item -> difficulty and discrimination.
-    mean
-        Difficulty of an item that nothing is known of.
-    skills
-        Skill -> what it adds to the difficulty of its items.
-    dynamics
-        How abilities differ and move.
-    """
-
-    items: dict[str, tuple[float, float]]
-    mean: float
-    skills: dict[str, float]
-    dynamics: Dynamics
+    items: dict[str, tuple[float, float]]  # item -> difficulty and discrimination
+    mean: float  # difficulty of an item that nothing is known of
+    skills: dict[str, float]  # skill -> what it adds to the difficulty of its items
+    dynamics: Dynamics  # how abilities differ and move
 
     @classmethod
     def of(cls, bank: ItemBank) -> ItemLookup:

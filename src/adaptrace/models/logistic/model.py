@@ -97,19 +97,8 @@ class Logistic(SavedModel):
     def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> Logistic:
         """Fit by penalised maximum likelihood: one optimum, the objective is convex.
 
-        Parameters
-        ----------
-        data
-            Not changed.
-        executor
-            Where the pieces of the work run; by default one thread per core. It changes no bit of the result.
-        progress
-            Called with the share that is done.
-
-        Raises
-        ------
-        DataError
-            If the log lacks a column that a feature needs.
+        The arguments are those of :meth:`adaptrace.models.base.Model.fit`. A DataError says if the log lacks a column that a
+        feature needs.
         """
         return self.fit_given(data, NOTHING_GIVEN, executor=executor, progress=progress)
 
