@@ -220,7 +220,7 @@ def test_what_a_family_does_not_know_is_one_message(run, path: Path, here: Path)
         (["score", path, "-m", "model.json"], "does not know mastery; expected a model of a family that does: bkt, blend\n"),
         (
             ["recommend", "-m", "model.json", "-C", "none.json", "-l", path, "-s", "Ada"],
-            "error: recommend: Constant() does not know mastery; expected a model of a family that does: bkt, blend\n",
+            "does not know mastery; expected a model of a family that does: bkt, blend\n",
         ),
         (
             ["fit", "--stats", "none.parquet", "--model", "pfa"],
@@ -230,6 +230,7 @@ def test_what_a_family_does_not_know_is_one_message(run, path: Path, here: Path)
         outcome = run(*arguments)
         assert (outcome.code, outcome.stdout) == (1, "")
         assert outcome.stderr.endswith(said)
+        assert outcome.stderr.startswith(f"error: {arguments[0]}")
 
 
 @pytest.mark.parametrize("options", [["--no-forget"], ["--items", "guess"], ["--elapsed"], ["--combine", "mean"]], ids=" ".join)
