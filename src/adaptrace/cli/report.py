@@ -79,7 +79,7 @@ def stuck(
     log: LogPath,
     model: ModelPath,
     opportunities: Annotated[
-        int, typer.Option("--opportunities", min=1, help="Stuck after so many opportunities without mastery.")
+        int, typer.Option("--opportunities", min=1, help="Stuck after this many opportunities without mastery.")
     ] = 10,
     threshold: Threshold = 0.95,
     output: Report = None,
