@@ -215,8 +215,12 @@ def test_the_summary_of_other_families_is_what_they_found(run, path: Path, here:
 
 def test_what_a_family_does_not_know_is_one_message(run, path: Path, here: Path) -> None:
     run("fit", path, "--model", "constant", "-o", "model.json")
-    for arguments, told in (
+    for arguments, said in (
         (["score", path, "-m", "model.json"], "does not know mastery; expected a model of a family that does: bkt, blend\n"),
+        (
+            ["recommend", "-m", "model.json", "-C", "none.json", "-l", path, "-s", "Ada"],
+            "does not know mastery; expected a model of a family that does: bkt, blend\n",
+        ),
         (
             ["fit", "--stats", "none.parquet", "--model", "pfa"],
             "does not fit to counts; expected a model of a family that does: bkt\n",
@@ -224,7 +228,8 @@ def test_what_a_family_does_not_know_is_one_message(run, path: Path, here: Path)
     ):
         outcome = run(*arguments)
         assert (outcome.code, outcome.stdout) == (1, "")
-        assert outcome.stderr.endswith(told)
+        assert outcome.stderr.endswith(said)
+        assert outcome.stderr.startswith(f"error: {arguments[0]}")
 
 
 @pytest.mark.parametrize("options", [["--no-forget"], ["--items", "guess"], ["--elapsed"], ["--combine", "mean"]], ids=" ".join)

@@ -18,7 +18,10 @@ GOOD = "Ada,q1,halves,1"
 
 # lines of a CSV -> what its message must say
 BAD = {
-    "missing column": (["student,item,correct", "Ada,q1,1"], ["column 'skill'", "student, item, correct", "rename a column"]),
+    "missing column": (
+        ["student,item,correct", "Ada,q1,1"],
+        ["column 'skill'", "student, item, correct", "rename a column", "--column skill=NAME"],
+    ),
     "correct of 2": ([HEADER, GOOD, "Ada,q1,halves,2"], ["column 'correct'", "row 2", "got 2", "points / most points"]),
     "correct of -1": ([HEADER, GOOD, "Ada,q1,halves,-1"], ["column 'correct'", "row 2", "got -1", "points / most points"]),
     "correct of yes": ([HEADER, GOOD, "Ada,q1,halves,yes"], ["column 'correct'", "row 2", "got 'yes'", "points / most points"]),
@@ -34,7 +37,7 @@ BAD = {
     "renamed column": (["pupil_id,user,item,kc,score", "1,,q1,a,1"], ["column 'user'", "row 1", "got null"]),
     "two columns of one name": (["student,student,item,skill,correct", "Ada,Ada,q1,a,1"], ["column 'student'"]),
     "empty file": ([], ["an empty file", "at least a header", "export the file again"]),
-    "short row": ([HEADER, GOOD, "Ada,q1"], ["row 2", "2 cells: 'Ada,q1'", "4 as in the header", "quote"]),
+    "short row": ([HEADER, GOOD, "Ada,q1"], ["row 2", "2 cells: 'Ada,q1'", "4 as in the header", "quote", "cut short"]),
     "long row": ([HEADER, GOOD, "Ada,q1,a, b,1"], ["row 2", "5 cells", "4 as in the header", "quote"]),
     "bad time": ([f"{HEADER},time", f"{GOOD},yesterday"], ["column 'time'", "row 1", "got 'yesterday'", "ISO 8601"]),
     "negative time taken": ([f"{HEADER},response_ms", f"{GOOD},-5"], ["column 'response_ms'", "row 1", "got -5.0", "clear"]),

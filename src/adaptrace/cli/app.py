@@ -174,10 +174,11 @@ def recommend(
     import pyarrow as pa
 
     from adaptrace.data.catalog import Catalog
+    from adaptrace.models import ScoresMastery, require
     from adaptrace.models.student import Student
     from adaptrace.recommendation import recommender
 
-    fitted, items = load(model), Catalog.read(catalog, skills=skills)
+    fitted, items = require(load(model), ScoresMastery, "recommend"), Catalog.read(catalog, skills=skills)
     state = Student.from_log(fitted, reading.read(log, model=fitted, catalog=items), student=student, catalog=items)
     if not state.answered:
         say(f"note: the log holds no response of '{student}'; this is what a new student would get")

@@ -93,7 +93,7 @@ def compare(
 def replay(
     log: LogPath,
     model: ModelName = "bkt",
-    every: Annotated[str | None, typer.Option("--every", help="Refit after each so long: 4w, 30d, 12h or 90m.")] = None,
+    every: Annotated[str | None, typer.Option("--every", help="How long a period is: 4w, 30d, 12h or 90m.")] = None,
     marks: Annotated[str | None, typer.Option("--marks", help="Refit at these times (UTC): 2024-01-01,2024-02-01.")] = None,
     output: Report = None,
     predictions: Predictions = None,
@@ -122,14 +122,16 @@ def replay(
 def simulate(
     student_model: Annotated[Path, typer.Option("--student-model", help="The model that students follow.")],
     catalog: CatalogPath,
-    students: Annotated[int, typer.Option("--students", min=1, help="How many.")],
-    responses: Annotated[int, typer.Option("--responses", min=1, help="How many of each student.")],
+    students: Annotated[int, typer.Option("--students", min=1, help="How many students.")],
+    responses: Annotated[int, typer.Option("--responses", min=1, help="How many responses of each student.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same log.")],
     belief: Annotated[Path | None, typer.Option("--belief", help="The model that the policy sees; by default the same.")] = None,
     policy: PolicyName = Policies.interleaved,
     target: Target = 0.75,
-    choices: Annotated[int, typer.Option("--choices", min=1, help="Of so many best items the student takes one.")] = 3,
-    explore: Annotated[float, typer.Option("--explore", min=0.0, max=1.0, help="How often any open item is drawn.")] = 0.0,
+    choices: Annotated[int, typer.Option("--choices", min=1, help="The student takes one of this many best items.")] = 3,
+    explore: Annotated[
+        float, typer.Option("--explore", min=0.0, max=1.0, help="How often an open item is drawn at random.")
+    ] = 0.0,
     skills: SkillsPath = None,
     output: Output = None,
 ) -> None:
@@ -159,7 +161,7 @@ def fairness(
     drawing: DrawOptions,
     reading: LogOptions,
 ) -> None:
-    """Whether a model, and practice that follows it, treat groups of students alike. The table holds the gaps."""
+    """Whether a model, and practice that follows it, treat groups of students alike. The table that -o writes holds the gaps."""
     check_outputs(output, plot=plot)
     from adaptrace import plots
     from adaptrace.evaluate import fairness

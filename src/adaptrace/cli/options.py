@@ -41,7 +41,12 @@ Time = Annotated[
 ]
 CatalogPath = Annotated[Path, typer.Option("--catalog", "-C", help="Items, skills and prerequisites: JSON, Parquet or CSV.")]
 SkillsPath = Annotated[Path | None, typer.Option("--skills", help="Skills and their prerequisites, if the catalog is a table.")]
-PolicyName = Annotated[Policies, typer.Option("--policy", help="How the next item is chosen; see docs/explanation/policies.md.")]
+PolicyName = Annotated[
+    Policies,
+    typer.Option(
+        "--policy", metavar="POLICY", help=f"How items are chosen: {', '.join(Policies)}. See docs/explanation/policies.md."
+    ),
+]
 Target = Annotated[float, typer.Option("--target", min=0.0, max=1.0, help="The P(correct) that target-success aims at.")]
 
 

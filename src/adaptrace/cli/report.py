@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from adaptrace.data.log import Log
 
-app = typer.Typer(help="Mastery rolled up: by class, school and skill, over time, and for small groups.", no_args_is_help=True)
+app = typer.Typer(help="Tables of mastery: by class, school and skill, over time, and for small groups.", no_args_is_help=True)
 
 MASTERY_HELP = "Mastery as `adaptrace score` writes it: a file, a folder of Parquet files or a quoted glob."
 MasteryPath = Annotated[str, typer.Argument(metavar="MASTERY", help=MASTERY_HELP)]
@@ -79,14 +79,14 @@ def stuck(
     log: LogPath,
     model: ModelPath,
     opportunities: Annotated[
-        int, typer.Option("--opportunities", min=1, help="Stuck after so many opportunities without mastery.")
+        int, typer.Option("--opportunities", min=1, help="Stuck after this many opportunities without mastery.")
     ] = 10,
     threshold: Threshold = 0.95,
     output: Report = None,
     *,
     reading: LogOptions,
 ) -> None:
-    """Students who spin their wheels: many opportunities on a skill, and never mastered. It names students."""
+    """Students who are stuck: many opportunities on a skill, and never mastered. It names students."""
     check_outputs(output)
     from adaptrace import report
     from adaptrace.io.text_table import as_text

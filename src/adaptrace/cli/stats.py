@@ -39,7 +39,7 @@ def stats(
     output: StatsFile = Path("log.stats.parquet"),
     min_students: Annotated[
         int | None,
-        typer.Option("--min-students", min=1, help="Cut histories short, so that every count is of at least so many students."),
+        typer.Option("--min-students", min=1, help="Cut histories short, so that every count is of at least this many students."),
     ] = None,
     model: ModelName = "bkt",
     *,

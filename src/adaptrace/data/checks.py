@@ -204,7 +204,7 @@ def _check_years(array: pa.Array) -> Checked:
 
 def check_order(array: pa.Array) -> Checked:
     """Whole numbers that grow with time; their unit does not matter."""
-    remedy = "number the rows of each student in the order of answering"
+    remedy = "number the rows of each student in the order of answering; a column of timestamps is 'time'"
     expected = "a whole number in every row"
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_null(array.type)):
         return wrong_type(array, "whole numbers", remedy)

@@ -105,13 +105,15 @@ def missing(names: list[str], columns: tuple[Column, ...], found: Mapping[str, s
     for name in dict.fromkeys((*need, *found)):
         source = found.get(name, name)
         if name not in known:
-            problems.append(Problem(f"a mapping of '{name}'", f"one of {', '.join(known)}", "correct the name in columns", name))
+            remedy = "write our name first, then the name in your file, e.g. student=pupil"
+            problems.append(Problem(f"a mapping of '{name}'", f"one of {', '.join(known)}", remedy, name))
         elif names.count(source) > 1:
             expected = "every name once"
             problems.append(Problem(f"{names.count(source)} columns of this name", expected, "rename all but one", source))
         elif source not in names:
             aliases = ", ".join(known[name].aliases)
-            remedy = f"rename a column, or pass columns={{'{name}': 'its name here'}} (also known as: {aliases})"
+            remedy = f"rename a column, or pass columns={{'{name}': 'its name here'}}, on the command line --column {name}=NAME"
+            remedy += f" (also known as: {aliases})"
             problems.append(Problem(f"the columns {', '.join(names)}", f"column '{source}'", remedy, name))
     return problems
 

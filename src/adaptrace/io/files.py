@@ -162,7 +162,8 @@ def reading_errors(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise DataError(str(path), [Problem(_brief(error), "text in UTF-8", "save the file as UTF-8")]) from error
     except OSError as error:
-        raise DataError(str(path), [Problem(_brief(error), "a readable file", "check the file and its rights")]) from error
+        remedy = "check that the file is whole, and that you may read it"
+        raise DataError(str(path), [Problem(_brief(error), "a readable file", remedy)]) from error
 
 
 def _read_arrow(path: Path) -> pa.Table:
@@ -211,7 +212,7 @@ def _read_delimited(path: Path, delimiter: str, text: frozenset[str]) -> pa.Tabl
             Problem(
                 f"{row.actual_columns} cells: {row.text[:60]!r}",
                 f"{row.expected_columns} as in the header",
-                "quote cells that hold the delimiter",
+                "quote cells that hold the delimiter; if it is the last row, the file is cut short: export it again",
                 row=None if row.number is None else row.number - 1,
             )
             for row in broken
