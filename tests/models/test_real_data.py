@@ -18,7 +18,10 @@ from reference import evidence, optimum
 from reference.bkt import baum_welch
 
 DATA = Path(os.environ.get("ADAPTRACE_DATA", ""))
-pytestmark = pytest.mark.skipif("ADAPTRACE_DATA" not in os.environ, reason="ADAPTRACE_DATA is not set: no real logs here")
+pytestmark = [
+    pytest.mark.skipif("ADAPTRACE_DATA" not in os.environ, reason="ADAPTRACE_DATA is not set: no real logs here"),
+    pytest.mark.slow,
+]
 
 READ: dict[str, dict[str, Any]] = {
     "assist09": {},
