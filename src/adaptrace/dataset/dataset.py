@@ -21,6 +21,7 @@ from adaptrace.errors import DataError
 from adaptrace.io import arrow_check
 from adaptrace.io.files import Source, reading_errors
 from adaptrace.kernels import parallel
+from adaptrace.models.base import ReadsColumns, levels_of
 
 LARGE = 2  # times as many rows as a piece should have, and a row group is read bit by bit
 NAMES = ("student", "item", "skill", "kind", "group")  # columns that are read as dictionaries where they are text
@@ -61,7 +62,7 @@ class ReadOptions:
     @classmethod
     def of(cls, model: Any, *, columns: Mapping[str, str] | None, time_unit: str | None) -> ReadOptions:
         """What a model looks at; all columns where it does not say."""
-        return cls(columns, time_unit, getattr(model, "levels", None), getattr(model, "reads", cls.reads))
+        return cls(columns, time_unit, levels_of(model), model.reads if isinstance(model, ReadsColumns) else cls.reads)
 
 
 @dataclass(frozen=True)
