@@ -92,7 +92,7 @@ class Log:
             reading = Reading(columns, time_unit, levels or {}, source.name)
             log = log_from_checked(source.table, reading, catalog=catalog, ordered=ordered, keep=keep)
         rows = log.source_row if source.rows is None else source.rows[log.source_row]
-        return cls(log.table, rows, notes)
+        return cls(log.table, rows, log.notes if format is None else notes)
 
     @classmethod
     def from_arrow(
@@ -244,6 +244,11 @@ class Log:
             raise DataError("log", [Problem(got, "a clock in column 'time'", remedy, "time")])
         return np.asarray(schema.combined(self.table["time"]).cast(pa.int64()))
 
+    @property
+    def moments(self) -> NDArray[np.int64]:
+        """:attr:`timestamps_us`, by its name of before."""
+        return self.timestamps_us
+
     @cached_property
     def gap_days(self) -> NDArray[np.float64]:
         """Days since the student's last response on the skill, (n_entries,): one per skill of each event; 0 for the first.
@@ -314,4 +319,4 @@ def log_from_checked(
     checked = reading.check(table, with_skills=catalog is None)
     if catalog is not None and not {"skill", "skills"} & checked.keys():
         checked["skills"] = catalog.skills_of(checked["item"], reading.source)
-    return Log(*build(checked, extra_columns(table, keep, reading.source), ordered, reading.source))
+    return Log(*build(checked, extra_columns(table, keep, reading.source), ordered, reading.source), reading.notes(table))
