@@ -92,7 +92,9 @@ def test_a_column_of_several_kinds_becomes_text(values: list[Any], texts: list[A
     assert table["x"].to_pylist() == texts
 
 
-@pytest.mark.parametrize("value", [{1}, object(), 1j, "\ud800", {"a": 1}], ids=ascii)
+@pytest.mark.parametrize(
+    "value", [{1}, object(), 1j, "\ud800", {"a": 1}], ids=["set", "object", "complex", "half a character", "dict"]
+)
 def test_a_value_that_is_no_text_is_told_with_its_row_unless_nobody_asked_for_the_column(value: object) -> None:
     columns = {**ROWS, "student": ["ana", 7, value]}
     with pytest.raises(at.DataError) as raised:

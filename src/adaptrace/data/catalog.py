@@ -23,6 +23,7 @@ from adaptrace.data.names import is_name, name_of
 from adaptrace.errors import DataError, Problem, UnknownItemError
 from adaptrace.io.arrow_check import imported
 from adaptrace.io.files import read_table
+from adaptrace.io.text_table import counted
 
 Edges = Mapping[str, tuple[str, ...]]  # skill -> the skills before it
 TEXT_NAMES = schema.names_of(*schema.CATALOG_ITEMS, *schema.CATALOG_SKILLS) - schema.names_of(schema.MINUTES)
@@ -145,7 +146,7 @@ class Catalog:
         return len(self.items)
 
     def __repr__(self) -> str:
-        return f"Catalog({len(self.items):,} items, {len(self.skills):,} skills)"
+        return f"Catalog({counted(len(self.items), 'item')}, {counted(len(self.skills), 'skill')})"
 
     @cached_property
     def skills(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from adaptrace.data.log import Log
 from adaptrace.data.names import name_of
 from adaptrace.errors import ModelError
 from adaptrace.io.envelope import SCHEMA
+from adaptrace.io.text_table import counted
 from adaptrace.models.base import KnowsMastery, Model, Response, ScoresMastery, State
 from adaptrace.models.registry import require
 from adaptrace.models.response import ResponseChecker, moment_of
@@ -109,7 +110,7 @@ class Student:
     __hash__ = None  # type: ignore[assignment]  # it changes with every response
 
     def __repr__(self) -> str:
-        return f"Student({self.name!r}, {self.model!r}, {self.responses:,} responses)"
+        return f"Student({self.name!r}, {self.model!r}, {counted(self.responses, 'response')})"
 
     def observe(
         self,
