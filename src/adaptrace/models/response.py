@@ -47,17 +47,18 @@ class ResponseChecker:
         skills: Iterable[object] | None = None,
     ) -> Response:
         """A checked response; the parameters and the errors are those of :meth:`adaptrace.Student.observe`."""
-        name, kind = name_of(item, "item"), self.kind(item, kind)
+        name = name_of(item, "item")
+        kind = self.kind(name, kind)
         return Response(name, self.skills(name, skills), kind, self._outcome(correct, level, kind), moment_of(time))
 
-    def kind(self, item: object, kind: str | None) -> str:
+    def kind(self, item: str, kind: str | None) -> str:
         """The kind that is given, else the catalog's, else practice."""
         if kind:
             return name_of(kind, "kind")
-        known = self.catalog.by_name.get(name_of(item, "item")) if self.catalog is not None else None
+        known = self.catalog.by_name.get(item) if self.catalog is not None else None
         return (known and known.kind) or schema.PRACTICE
 
-    def skills(self, item: object, skills: Iterable[object] | None) -> tuple[str, ...]:
+    def skills(self, item: str, skills: Iterable[object] | None) -> tuple[str, ...]:
         """The skills that are given, else the catalog's: as text, sorted, each once."""
         if isinstance(skills, str):
             raise ValueError(f"the skills of item '{item}': got the text {skills!a}; expected a list, e.g. skills=[{skills!a}]")

@@ -190,8 +190,9 @@ class Student:
         skills: Iterable[object] | None = None,
     ) -> float:
         """P(correct) if the student answered this item now, or at a time. Changes nothing."""
-        name, kind = name_of(item, "item"), self._checker.kind(item, kind)
-        return self.state.predict(Response(name, self._checker.skills(name, skills), kind, math.nan, self._moment(time)))
+        name = name_of(item, "item")
+        names, kind = self._checker.skills(name, skills), self._checker.kind(name, kind)
+        return self.state.predict(Response(name, names, kind, math.nan, self._moment(time)))
 
     def mastery(self, skill: object, *, time: datetime.datetime | None = None) -> float:
         """P(known), right after the last response or at a time; the prior for a skill not met yet.
