@@ -127,7 +127,7 @@ def _may_be_blank(names: pa.Array) -> bool:
     width = np.int64 if pa.types.is_large_string(names.type) else np.int32
     offsets = np.frombuffer(buffer, width)[names.offset : names.offset + len(names) + 1] if len(names) else np.zeros(1, width)
     start = offsets[:-1]
-    if not len(start) or int((offsets[1:] - start).min()) == 0:
+    if not len(start) or int(np.diff(offsets).min()) == 0:
         return bool(len(start))
     begins = np.frombuffer(data, np.uint8)[start]
     return bool(begins.min() <= ord(" ") or begins.max() >= 128)
