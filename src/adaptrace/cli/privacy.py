@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adaptrace.cli.options import Report
-from adaptrace.cli.terminal import check_outputs, counted, say, waiting, write_or_show
+from adaptrace.cli.options import RawCells, Report
+from adaptrace.cli.terminal import WrongUsage, check_outputs, counted, say, waiting, write_or_show
 
 if TYPE_CHECKING:
     from adaptrace.privacy.forget import Forgotten
@@ -66,20 +66,21 @@ def forget_student(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; only say what would be done.")] = False,
     output: Report = None,
+    raw_cells: RawCells = False,
 ) -> None:
     """Remove a student's rows from logs, mastery tables and a state, and say which models were fitted to them."""
     from adaptrace.privacy import forget
 
     check_outputs(output)
     datasets, theirs, checked = [*log, *(mastery or [])], _theirs(column), _files(models or [])
-    with waiting(f"looking for {student}"):
+    with waiting("looking for the student"):
         if dry_run:
             found = forget.find_student(student, [*datasets, *([state] if state else [])], column=theirs, models=checked)
         else:
             found = forget.forget_student(student, datasets, column=theirs, models=checked, state=state)
     done = "would forget" if dry_run else "forgot"
-    say(f"{done} '{student}': {counted(found.rows, 'row')} in {len(found.files):,} of {counted(found.searched, 'file')}")
-    write_or_show(found.models, output, *_shown(found))
+    say(f"{done} the student: {counted(found.rows, 'row')} in {len(found.files):,} of {counted(found.searched, 'file')}")
+    write_or_show(found.models, output, *_shown(found), raw_cells=raw_cells)
 
 
 COMMANDS = (pseudonymize, forget_student)
@@ -93,7 +94,7 @@ def _theirs(column: str | None) -> str | None:
         return None
     ours, _, theirs = column.partition("=")
     if ours != "student" or not theirs:
-        raise typer.BadParameter(f"got '{column}'; expected student=THEIRS, e.g. --column student=pupil")
+        raise WrongUsage(f"got '{column}'; expected student=THEIRS, e.g. --column student=pupil")
     return theirs
 
 
@@ -102,7 +103,7 @@ def _files(patterns: list[str]) -> list[str]:
     found = {pattern: sorted(glob.glob(pattern, recursive=True)) for pattern in patterns}
     for pattern, paths in found.items():
         if not paths:
-            raise typer.BadParameter(f"--models: no file '{pattern}'; check the path, and quote a glob")
+            raise WrongUsage(f"--models: no file '{pattern}'; check the path, and quote a glob")
     return list(dict.fromkeys(path for paths in found.values() for path in paths if Path(path).is_file()))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +20,14 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from adaptrace.errors import DataError, OutputError, Problem
-from adaptrace.io import arrow_check
+from adaptrace.io import arrow_check, cells
 from adaptrace.io.atomic import replacing
 
 PARQUET = (".parquet", ".pq", ".parq")
 ARROW = (".arrow", ".feather", ".ipc")
 DELIMITED = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 FORMATS = "Parquet (.parquet), Arrow/Feather (.arrow, .feather), CSV (.csv), TSV (.tsv), each CSV/TSV also .gz"
+_CELL = re.compile(r"(invalid value|parse string|parse value|got \d+(?=:)).*")  # in Arrow's messages a cell follows
 
 
 # ---- reading ----------------------------------------------------------------
@@ -187,7 +189,8 @@ def _with_partitions(table: pa.Table, path: Path) -> pa.Table:
 
 
 def _brief(error: Exception) -> str:
-    return str(error).split("\n")[0].strip().rstrip(".")
+    """The first line of a message, without the cells of the file that it shows: they may name people."""
+    return _CELL.sub(r"\1", str(error).split("\n")[0]).strip().rstrip(".")
 
 
 def _read_delimited(path: Path, delimiter: str, text: frozenset[str]) -> pa.Table:
@@ -210,7 +213,7 @@ def _read_delimited(path: Path, delimiter: str, text: frozenset[str]) -> pa.Tabl
     if broken:
         problems = [
             Problem(
-                f"{row.actual_columns} cells: {row.text[:60]!r}",
+                f"{row.actual_columns} cells",
                 f"{row.expected_columns} as in the header",
                 "quote cells that hold the delimiter; if it is the last row, the file is cut short: export it again",
                 row=None if row.number is None else row.number - 1,
@@ -218,7 +221,7 @@ def _read_delimited(path: Path, delimiter: str, text: frozenset[str]) -> pa.Tabl
             for row in broken
         ]
         raise DataError(str(path), problems)
-    return table
+    return cells.restored(table)
 
 
 def _header(path: Path, delimiter: str) -> list[str]:
@@ -230,8 +233,11 @@ def _header(path: Path, delimiter: str) -> list[str]:
 # ---- writing ----------------------------------------------------------------
 
 
-def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
+def write_table(table: pa.Table, path: str | os.PathLike[str], *, raw_cells: bool = False) -> None:
     """Write Parquet, Arrow/Feather, CSV, TSV or JSON (a list of rows), by the ending; whole or not at all.
+
+    In CSV and TSV, text that a spreadsheet would run as a formula has a ``'`` before it (:mod:`adaptrace.io.cells`);
+    ``raw_cells`` writes it as it is.
 
     Raises
     ------
@@ -252,11 +258,16 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
         else:
             options = pyarrow.csv.WriteOptions(delimiter=DELIMITED[ending])
             with pa.CompressedOutputStream(temporary, "gzip") if zipped else pa.OSFile(str(temporary), "wb") as stream:
-                pyarrow.csv.write_csv(plain_columns(table), stream, options)
+                pyarrow.csv.write_csv(text_cells(table, raw_cells=raw_cells), stream, options)
 
 
-def plain_columns(table: pa.Table) -> pa.Table:
-    """Decode dictionaries and join lists: what a text file can hold."""
+def text_cells(table: pa.Table, *, raw_cells: bool = False) -> pa.Table:
+    """A table as a text file holds it: dictionaries decoded, lists joined and, unless ``raw_cells``, no formulas."""
+    plain = _plain_columns(table)
+    return plain if raw_cells else cells.neutral(plain)
+
+
+def _plain_columns(table: pa.Table) -> pa.Table:
     columns = []
     for column in table.columns:
         if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):

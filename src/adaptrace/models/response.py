@@ -64,14 +64,15 @@ class ResponseChecker:
     def skills(self, item: object, skills: Iterable[object] | None) -> tuple[str, ...]:
         """The skills that are given, else the catalog's: as text, sorted, each once."""
         if isinstance(skills, str):
-            raise ValueError(f"the skills of item '{item}': got the text '{skills}'; expected a list, e.g. skills=['{skills}']")
+            expected = f"expected a list, e.g. skills=[{skills!r}]"
+            raise ValueError(f"the skills of item {str(item)!r}: got the text {skills!r}; {expected}")
         if skills is not None:
             names = tuple(sorted({str(skill) for skill in skills}))
             if not names:
-                raise ValueError(f"the skills of item '{item}': got an empty list; expected at least one")
+                raise ValueError(f"the skills of item {str(item)!r}: got an empty list; expected at least one")
             return names
         if self.catalog is None:
-            raise ValueError(f"the skills of item '{item}': got none; pass skills=[...], or make Student(model, catalog)")
+            raise ValueError(f"the skills of item {str(item)!r}: got none; pass skills=[...], or make Student(model, catalog)")
         return tuple(sorted(self.catalog.item(item).skills))
 
     def _outcome(self, correct: float | None, level: int | None, kind: str) -> float:
@@ -81,7 +82,7 @@ class ResponseChecker:
             return self._share(level, kind)
         if correct is None:
             raise ValueError(
-                f"got no outcome; expected correct=0 or 1, a fraction, or level= for a kind with levels (kind '{kind}')"
+                f"got no outcome; expected correct=0 or 1, a fraction, or level= for a kind with levels (kind {kind!r})"
             )
         correct = float(correct)
         if not 0.0 <= correct <= 1.0:
@@ -94,7 +95,7 @@ class ResponseChecker:
         highest = levels.get(kind, 0) - 1
         if highest < 1:
             known = ", ".join(levels) or "none"
-            raise ValueError(f"level: got {level} of kind '{kind}'; the model knows levels of {known}: give correct instead")
+            raise ValueError(f"level: got {level} of kind {kind!r}; the model knows levels of {known}: give correct instead")
         if level != int(level) or not 0 <= level <= highest:
-            raise ValueError(f"level: got {level} of kind '{kind}'; expected a whole number, 0 to {highest}")
+            raise ValueError(f"level: got {level} of kind {kind!r}; expected a whole number, 0 to {highest}")
         return int(level) / highest
