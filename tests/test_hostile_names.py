@@ -26,7 +26,7 @@ from adaptrace.cli.app import app
 from adaptrace.errors import printable
 from adaptrace.evaluate.student_groups import StudentGroups
 from adaptrace.io import files
-from adaptrace.privacy import forget, pseudonyms
+from adaptrace.privacy import forget, keys, pseudonyms
 from adaptrace.report import mastery_by, pace
 
 NAME = "Secret Name"
@@ -75,7 +75,7 @@ def text_of(place: Path, *lines: str, name: str = "log.csv") -> Path:
 
 
 def key_of(place: Path) -> Path:
-    pseudonyms.new_key(place / "key")
+    keys.new_key(place / "key")
     return place / "key"
 
 
@@ -245,7 +245,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(school().select(["student", "class"]), folder / "roster.parquet")
     items = school().group_by(["item"]).aggregate([("skill", "min")]).rename_columns(["item", "skill"])
     pyarrow.csv.write_csv(items, folder / "items.csv")
-    pseudonyms.new_key(folder / "key")
+    keys.new_key(folder / "key")
+    pseudonyms.pseudonymize(folder / "log.parquet", folder / "pseudonyms.parquet", key_file=folder / "key")
     return folder
 
 
@@ -262,6 +263,7 @@ COMMANDS: dict[str, list[str]] = {
     "simulate": ["--student-model", "model.json", "-C", "items.csv", "--students", "2", "--responses", "2", "--seed", "1"],
     "fairness": [*READ, "--by", "class", "--draws", "20"],
     "pseudonymize": ["log.parquet", "-o", "OUT.parquet", "-k", "key"],
+    "rotate-key": ["pseudonyms.parquet", "-o", "OUT.parquet", "-k", "key", "--new-key-file", "OUT-key"],
     "forget-student": [HOSTILE, "--log", "log.parquet", "--dry-run"],
     "stats": ["log.parquet", "-o", "OUT.parquet", "--min-students", "2"],
     "merge": ["counts.parquet", "-o", "OUT.parquet"],
@@ -271,7 +273,7 @@ COMMANDS: dict[str, list[str]] = {
     "report stuck": [*READ, "--opportunities", "2", "--threshold", "0.9999"],
     "report groups": ["mastery.parquet", "-r", "roster.parquet"],
 }
-NAMELESS = {"demo", "fit", "replay", "pseudonymize", "stats", "merge", "forget-student"}
+NAMELESS = {"demo", "fit", "replay", "pseudonymize", "rotate-key", "stats", "merge", "forget-student"}
 
 
 def names_of(group: Any, before: str = "") -> Iterator[str]:

@@ -13,7 +13,7 @@ import pytest
 import adaptrace as at
 from adaptrace.data.sample import sample_path
 from adaptrace.io import envelope, files, identity
-from adaptrace.privacy.pseudonyms import pseudonym_of, read_key
+from adaptrace.privacy.keys import pseudonym_of, read_key
 
 NAME = "student-007"
 
@@ -115,7 +115,10 @@ def test_forget_student_forgets_and_shows_the_files_and_the_models(here: Path) -
     assert (here / "log" / "b.parquet").read_bytes() == before
 
 
-def test_a_dry_run_says_the_same_and_changes_nothing(run, here: Path) -> None:
+def test_a_dry_run_says_the_same_and_changes_nothing(
+    run, here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("ADAPTRACE_AUDIT", str(tmp_path_factory.mktemp("audit") / "audit.jsonl"))
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     arguments = ["forget-student", NAME, "--log", here / "log", "--models", here / "*.json", "-o", here / "models.csv"]
     dry = run(*arguments, "--dry-run")

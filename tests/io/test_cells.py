@@ -14,7 +14,7 @@ import pytest
 import adaptrace as at
 from adaptrace.io import cells
 from adaptrace.io.files import read_table, write_table
-from adaptrace.privacy import forget, pseudonyms
+from adaptrace.privacy import forget, keys, pseudonyms
 
 FORMULAS = ['=HYPERLINK("http://evil")', "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "'=1", "''@x", "-", "="]
 HARMLESS = ["Ada", "'quoted'", "O'Neill", " =1", "a=b", "'", "", "12", "É"]
@@ -87,7 +87,7 @@ def test_a_student_has_one_name_in_csv_and_parquet(tmp_path: Path) -> None:
     write_table(responses, tmp_path / "log.csv")
     pq.write_table(responses, tmp_path / "log.parquet")
     assert at.Log.read(tmp_path / "log.csv").students.to_pylist() == ["-7", "Bo"]
-    pseudonyms.new_key(tmp_path / "key")
+    keys.new_key(tmp_path / "key")
     for ending in ("csv", "parquet"):
         pseudonyms.pseudonymize(tmp_path / f"log.{ending}", tmp_path / f"new.{ending}", key_file=tmp_path / "key")
     one, other = (read_table(tmp_path / f"new.{ending}", frozenset(["student"])).table for ending in ("csv", "parquet"))
