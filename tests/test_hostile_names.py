@@ -127,7 +127,7 @@ def twice(place: Path, name: str) -> pa.Table:
 
 
 def arrow_error(place: Path, name: str) -> None:
-    with files.reading_errors(place):
+    with files.reading_errors(text_of(place, "student")):
         pa.array([name]).cast(pa.int64())
 
 
