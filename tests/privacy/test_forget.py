@@ -23,7 +23,7 @@ from adaptrace.io import envelope, files
 from adaptrace.io import identity as io_identity
 from adaptrace.io.files import write_table
 from adaptrace.io.identity import identities, identity
-from adaptrace.privacy import forget
+from adaptrace.privacy import changes, forget
 from adaptrace.privacy import rewrite as rewriting
 from adaptrace.privacy.forget import find_student, forget_student, forgotten_rows
 from adaptrace.stats import parquet
@@ -235,7 +235,7 @@ def test_a_student_who_is_nowhere_is_an_error_that_says_where_was_looked(log: Pa
     with pytest.raises(DataError) as raised:
         forget_student("nobody", [log])
     assert str(raised.value).startswith(f"{log}: got no row of 'nobody' in 5 files; ")
-    assert str(raised.value).endswith("check the spelling; nothing was changed")
+    assert str(raised.value).endswith("check the spelling; no row was changed")
     assert contents(log) == before
 
 
@@ -340,7 +340,7 @@ def test_a_file_remembers_every_identity_it_had(tmp_path: Path, name: str) -> No
     assert identities(tmp_path / name) == (second, first)
     third = forgotten_rows(tmp_path, OTHERS[0])[second]
     assert identities(tmp_path / name) == (third, second, first)
-    assert forget.renamed([tmp_path]) == {first: third, second: third}
+    assert changes.renamed([tmp_path]) == {first: third, second: third}
 
 
 def test_forgotten_rows_of_nobody_changes_nothing(log: Path) -> None:

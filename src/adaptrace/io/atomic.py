@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from adaptrace.errors import OutputError
+from adaptrace.io import modes
 
-NEW_FILE, PRIVATE = 0o666, 0o600  # modes; the system takes its umask off
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}(?P<suffix>\.[^.]*|)", re.DOTALL)
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, shared: bool = False, like: Path | None = None) -> Iterator[Path]:
     """Give a temporary path beside the target; move it there if the block ends well, remove it if not.
 
-    A new file may be read by whom the umask allows; a file that is replaced keeps its mode. ``mark`` is put into the temporary
-    name.
+    Only its owner may read it, until it is whole: then it has the mode, owner and group of the file that it replaces or, if it
+    is a new one, of ``like``, or else the mode of :mod:`adaptrace.io.modes`. A new file that is ``shared``, as it holds no
+    students, may be read by whom the umask allows.
+
+    Raises
+    ------
+    OutputError
+        If the target cannot be written.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{mark}{secrets.token_hex(4)}{target.suffix}")
+    shared = shared and not target.exists()
+    before = target if target.exists() else like
+    if not shared and before is None:
+        modes.file_mode()  # refused before the work if it is none
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{target.suffix}")
     try:
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE if target.exists() else NEW_FILE))
+        modes.create(temporary, shared=shared)
     except OSError as error:
         raise OutputError(
             f"{target}: cannot be written: {error.strerror}; choose a folder that exists and is writable"
         ) from error
     try:
         yield temporary
-        if target.exists():
-            os.chmod(temporary, target.stat().st_mode & 0o777)
+        if not shared:
+            modes.settle(temporary, like=before)
         os.replace(temporary, target)
     except OutputError:
         raise
@@ -39,3 +51,16 @@ def replacing(path: str | os.PathLike[str], mark: str = "") -> Iterator[Path]:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing was changed") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_of(path: Path) -> Path | None:
+    """The target of a temporary file of :func:`replacing`; None of any other file.
+
+    Examples
+    --------
+    >>> temporary_of(Path("log/.a.csv.0123abcd.csv")).name
+    'a.csv'
+    """
+    found = _TEMPORARY.fullmatch(path.name)
+    target = path.with_name(found["name"]) if found else None
+    return target if target is not None and found is not None and target.suffix == found["suffix"] else None
