@@ -160,7 +160,7 @@ class Store(Protocol):
         """
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
-        """Write a consistent copy as an SQLite store, whole or not at all, while others go on reading and writing."""
+        """Write a consistent copy as an SQLite store while others go on; it is there once it was read again and found equal."""
 
     def close(self) -> None:
         """Close files and connections; a second call does nothing."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from adaptrace.errors import StoreError
+from adaptrace.io.atomic import sweep
 from adaptrace.tutor.store import sqlite_statements as sql
 from adaptrace.tutor.store.base import Change, Decision, Event, StoredState
 from adaptrace.tutor.store.snapshot import copy_file
@@ -62,6 +63,7 @@ class SQLiteStore:
             raise ValueError(f"durability: got {durability!r}; expected 'normal' or 'full'")
         self.path = os.path.abspath(file_of(path))
         self._file = SQLiteFile(self.path)
+        sweep(os.path.dirname(self.path))  # snapshots that were killed
         with contextlib.ExitStack() as opened:
             try:
                 make(self.path)
@@ -181,7 +183,9 @@ class SQLiteStore:
         return self._writer.commit(count)
 
     def forget(self, student: str) -> int:
-        """Remove a student's events, state and decisions, so that no byte of the name is left; this rewrites the file.
+        """Remove a student's events, state and decisions, so that no byte of the name is left in the file or beside it.
+
+        This rewrites the file, and removes what killed snapshots left in its folder. Snapshots that are whole stay as they are.
 
         Others read meanwhile, but writers wait: about a second for 300 MB.
 
@@ -204,6 +208,7 @@ class SQLiteStore:
             return ()
 
         self._writer.commit(remove)
+        sweep(os.path.dirname(self.path))
         with self._writer.alone() as connection:
             self._overwrite(connection)
         return removed[-1]
