@@ -122,7 +122,7 @@ class PostgresStore:
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """Apply all changes in one transaction, or none; the students whose change does not apply any more."""
         call = [json.dumps(part) for part in _gathered(changes)]
-        query = b"SELECT adaptrace_write(%s::jsonb, %s::jsonb, %s::jsonb)"
+        query = b"SELECT adaptrace_write(%s::jsonb, %s::jsonb, %s::jsonb, '[]', '{}')"
         stale = {name for (name,) in self._again(lambda connection: connection.execute(query, call).fetchall())}
         return tuple(dict.fromkeys(change.student for change in changes if change.student in stale))
 

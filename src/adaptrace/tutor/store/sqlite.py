@@ -203,7 +203,8 @@ class SQLiteStore:
 
         def remove(connection: sqlite3.Connection) -> tuple[str, ...]:
             connection.execute(sql.LEAVE_VERSIONS, (student,))
-            for table in ("students", "decisions", "events"):
+            connection.execute(sql.LEAVE_NO_RETRACTIONS, {"student": student})
+            for table in ("students", "decisions", "checkpoints", "corrections", "events"):
                 removed.append(connection.execute(f"DELETE FROM {table} WHERE student = ?", (student,)).rowcount)
             return ()
 

@@ -23,6 +23,10 @@ NEW_STUDENT = "INSERT INTO students SELECT ?, version, ?, ? FROM first_version W
 LEAVE_VERSIONS = (
     "UPDATE first_version SET version = max(version, 1 + v) FROM (SELECT version AS v FROM students WHERE student = ?)"
 )
+LEAVE_NO_RETRACTIONS = """
+    DELETE FROM corrections WHERE student = '' AND original IN (
+        SELECT original FROM corrections WHERE student = :student UNION SELECT event_id FROM corrections WHERE student = :student
+    )"""
 ADD_DECISION = "INSERT INTO decisions (decision_id, student, moment, content) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 EXPOSE = "INSERT INTO exposures VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 
