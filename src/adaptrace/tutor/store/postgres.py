@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
 from adaptrace.kernels.parallel import batches
-from adaptrace.tutor.store.base import Change, Decision, Event, StoredState, event_of, skills_of
+from adaptrace.tutor.store.base import Change, Decision, Event, StoredState, checksum_of, event_of, skills_of
 from adaptrace.tutor.store.postgres_connection import INSTALLED, WAIT_S, understood
 from adaptrace.tutor.store.postgres_schema import migrate
 from adaptrace.tutor.store.snapshot import copy
@@ -40,7 +40,8 @@ _ADD_DECISIONS = """
     INSERT INTO adaptrace_decisions SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_decisions, %s::jsonb)
     ON CONFLICT DO NOTHING"""
 _EVENTS = """
-    SELECT student, moment, event_id, item, skills, kind, correct, "group", decision, retracted FROM adaptrace_events WHERE """
+    SELECT student, moment, event_id, item, skills, kind, correct, "group", decision, retracted, checksum
+    FROM adaptrace_events WHERE """
 
 
 class PostgresStore:
@@ -261,7 +262,7 @@ def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dic
         fits = move["version"] == version
         for event in new:
             fits &= event.event_id not in events
-            events[event.event_id] = event._asdict()
+            events[event.event_id] = {**event._asdict(), "checksum": checksum_of(event)}
         for event_id in gone:
             own = events.get(event_id, {"student": student, "retracted": event_id in retractions})
             fits &= own["student"] == student and not own["retracted"]

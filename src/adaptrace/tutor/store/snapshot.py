@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -53,7 +54,8 @@ def copy(contents: StoreContents, path: str | os.PathLike[str]) -> None:
     with new_file(path) as temporary:
         with contextlib.closing(_new_store(temporary)) as connection:
             connection.execute("BEGIN")
-            wanted = _fill(connection, contents)
+            _fill(connection, contents)
+            wanted = tally(connection)
             connection.execute("COMMIT")
         _check(temporary, wanted, path)
 
@@ -106,57 +108,40 @@ def _new_store(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _fill(connection: sqlite3.Connection, contents: StoreContents) -> Tally:
-    """Insert all that a store holds; the tally of it."""
-    wanted: Tally = {}
-
-    def add(table: str, statement: str, rows: Iterable[Values]) -> None:
-        connection.executemany(statement, _tallied(rows, wanted, table))
-
-    add("students", sql.ADD_STUDENT, ((name, *stored) for name, stored in contents.load_many()))
-    add("events", sql.ADD_EVENT, map(row_of_event, contents.events()))
-    add("events", sql.ADD_EVENT, map(row_of_event, contents.retracted()))
-    add("decisions", sql.ADD_DECISION, contents.decisions())
+def _fill(connection: sqlite3.Connection, contents: StoreContents) -> None:
+    """Insert all that a store holds."""
+    _add(connection, sql.ADD_STUDENT, ((name, *stored) for name, stored in contents.load_many()))
+    _add(connection, sql.ADD_EVENT, map(row_of_event, contents.events()))
+    _add(connection, sql.ADD_EVENT, map(row_of_event, contents.retracted()))
+    _add(connection, sql.ADD_DECISION, contents.decisions())
     total, counts = contents.exposures()
-    add("exposures", sql.EXPOSE, counts.items())
+    _add(connection, sql.EXPOSE, counts.items())
     connection.execute("UPDATE exposed SET total = ?", (total,))
-    return wanted
+
+
+def _add(connection: sqlite3.Connection, statement: str, rows: Iterable[Values]) -> None:
+    numbers, before = itertools.count(), connection.total_changes
+    connection.executemany(statement, (row for row, _ in zip(rows, numbers, strict=False)))
+    if connection.total_changes - before != next(numbers):
+        raise sqlite3.IntegrityError("two rows have the same key")
 
 
 # ---- what was written --------------------------------------------------------
 
 
 def tally(connection: sqlite3.Connection) -> Tally:
-    """The tally of every table of a store."""
-    connection.create_function("digest", -1, _digest, deterministic=True)
+    """The tally of every table of a store, as the connection sees it."""
+    connection.create_function("crc32", 1, crc32, deterministic=True)
     tables = connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' ORDER BY 1").fetchall()
     return {table: _tally_of(connection, table) for (table,) in tables}
 
 
 def _tally_of(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
-    columns = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
-    values = [f"CASE typeof(\"{name}\") WHEN 'text' THEN CAST(\"{name}\" AS BLOB) ELSE \"{name}\" END" for name in columns]
-    rows, digests = connection.execute(f"SELECT count(*), sum(digest({', '.join(values)})) FROM main.{table}").fetchone()
-    return rows, digests or 0
-
-
-def _tallied(rows: Iterable[Values], into: Tally, table: str) -> Iterator[Values]:
-    number, digests = into.get(table, (0, 0))
-    for row in rows:
-        number, digests = number + 1, digests + _digest(*row)
-        yield row
-    into[table] = number, digests
-
-
-def _digest(*values: object) -> int:
-    """A number that any change of a value changes, whatever the order of the columns."""
-    return sum(crc32(_as_bytes(value)) for value in values)
-
-
-def _as_bytes(value: object) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    return value.encode() if isinstance(value, str) else repr(value + 0.0 if isinstance(value, float) else value).encode()
+    columns = connection.execute(f"PRAGMA main.table_info({table})").fetchall()
+    texts = [f"quote({name})" if kind == "REAL" else f"coalesce(\"{name}\", '')" for _, name, kind, *_ in columns]
+    digest = f"crc32(CAST({' || '.join(texts)} AS BLOB))"  # bytes: a damaged text is no text
+    rows, digests = connection.execute(f"SELECT count(*), coalesce(sum({digest}), 0) FROM main.{table}").fetchone()
+    return rows, digests
 
 
 def _check(copied: Path, wanted: Tally, path: str | os.PathLike[str]) -> None:

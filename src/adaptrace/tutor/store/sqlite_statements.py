@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-ROW = 'student, moment, event_id, item, skills, kind, correct, "group", decision, retracted'
+ROW = 'student, moment, event_id, item, skills, kind, correct, "group", decision, retracted, checksum'
 FIRST = ("", -(2**63), "")  # before every (student, moment, id)
 EVENTS = f"SELECT {ROW} FROM events WHERE (student, moment, event_id) > (?, ?, ?) AND retracted = 0 ORDER BY 1, 2, 3 LIMIT ?"
 RETRACTED = EVENTS.replace("retracted = 0", "retracted = 1")
@@ -15,7 +15,7 @@ DECISIONS = f"{DECIDED} (student, moment, decision_id) > (?, ?, ?) ORDER BY 1, 2
 DECISIONS_OF = f"{DECIDED} student = ? AND (moment, decision_id) > (?, ?) ORDER BY 2, 3 LIMIT ?"
 STATES = "SELECT student, version, model, state FROM students WHERE student >= ? ORDER BY 1 LIMIT ?"
 STATES_OF = "SELECT student, version, model, state FROM students WHERE student IN"
-ADD_EVENT = f"INSERT INTO events ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+ADD_EVENT = f"INSERT INTO events ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 RETRACT = "UPDATE events SET retracted = 1 WHERE event_id = ? AND student = ? AND retracted = 0"
 MOVE = "UPDATE students SET version = version + 1, model = ?, state = ? WHERE student = ? AND version = ?"
 ADD_STUDENT = "INSERT INTO students (student, version, model, state) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
