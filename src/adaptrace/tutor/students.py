@@ -105,6 +105,10 @@ class Students:
             found = self._replay.fold(name, self._store.events(name))
         return LoadedStudent(stored.version, *found)
 
+    def _unread(self, name: str) -> LoadedStudent:
+        """A student of the stored version, without what is stored."""
+        return LoadedStudent(self._store.version(name), self._replay.new_student(name), None)
+
     def _keep(self, name: str, entry: LoadedStudent) -> None:
         with self._cache_lock:
             self._cache[name] = entry
@@ -186,7 +190,8 @@ class Students:
         self, name: str, events: Sequence[Event], retracted: Sequence[str], *, again: bool = False
     ) -> tuple[Change, LoadedStudent]:
         """The change to store, and the student after it, who is in memory again once it is stored."""
-        entry = self._pop(name) or self._read(name, self._store.load(name))  # out of memory until it is stored
+        # out of memory until it is stored; what is made again need not be read
+        entry = self._unread(name) if again else self._pop(name) or self._read(name, self._store.load(name))
         before = entry.student.group
         events = [event._replace(group=before) if event.group == AS_BEFORE else event for event in events]
         is_late = entry.last is not None and any(key_of(event) < entry.last for event in events)

@@ -99,6 +99,28 @@ class Decision(NamedTuple):
     content: str  # JSON
 
 
+class Fault(NamedTuple):
+    """Something in a store that is not as it should be, or that people should know."""
+
+    check: str  # what was looked at: file, events, states, ...
+    id: str | None  # of the event or decision
+    got: str
+    remedy: str
+    student: str | None = None
+    is_wrong: bool = True  # False: a note
+
+
+RESTORE = "restore a snapshot"
+STRAY = Fault("events", None, "an event of a student who is not in the store", RESTORE)
+
+
+def unchecked(number: int) -> Iterator[Fault]:
+    """The note of so many events without a checksum."""
+    if number:
+        got = f"{number:,} without a checksum, since an older version wrote them: only their form was checked"
+        yield Fault("events", None, got, "nothing to do", is_wrong=False)
+
+
 class Store(Protocol):
     """A durable event log with states; safe to use from many threads.
 
@@ -173,6 +195,9 @@ class Store(Protocol):
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy as an SQLite store while others go on; it is there once it was read again and found equal."""
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the file or the tables, events of nobody, and how many have no checksum; nothing is changed."""
 
     def close(self) -> None:
         """Close files and connections; a second call does nothing."""

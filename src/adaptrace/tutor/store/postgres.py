@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
 from adaptrace.kernels.parallel import batches
-from adaptrace.tutor.store.base import Change, Decision, Event, StoredState, checksum_of, event_of, skills_of
+from adaptrace.tutor.store.base import Change, Decision, Event, Fault, StoredState, checksum_of, event_of, skills_of
 from adaptrace.tutor.store.postgres_connection import INSTALLED, WAIT_S, understood
-from adaptrace.tutor.store.postgres_schema import migrate
+from adaptrace.tutor.store.postgres_schema import faults_of, migrate
 from adaptrace.tutor.store.snapshot import copy
 
 if INSTALLED:
@@ -175,6 +175,11 @@ class PostgresStore:
         with self._connected() as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             copy(_Frozen(connection, self._place), path)
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the tables, and events of nobody; nothing is changed."""
+        self._rows("SELECT 1")  # a server that is gone is an error, no finding
+        return faults_of(self._rows)
 
     def close(self) -> None:
         """Close the connections; a second call does nothing."""

@@ -15,9 +15,10 @@ from typing import Literal
 from adaptrace.errors import StoreError
 from adaptrace.io.atomic import sweep
 from adaptrace.tutor.store import sqlite_statements as sql
-from adaptrace.tutor.store.base import Change, Decision, Event, StoredState
+from adaptrace.tutor.store.base import Change, Decision, Event, Fault, StoredState
 from adaptrace.tutor.store.snapshot import copy_file
 from adaptrace.tutor.store.sqlite_connections import ReadingConnection, WritingConnection
+from adaptrace.tutor.store.sqlite_faults import faults_of
 from adaptrace.tutor.store.sqlite_file import SQLiteFile, connect, make
 from adaptrace.tutor.store.sqlite_rows import Values, decision_of_row, event_of_row, row_of_event, state_of_row, text_of
 from adaptrace.tutor.store.urls import file_of
@@ -90,7 +91,7 @@ class SQLiteStore:
     def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
         """The stored states of these students, or of all; ordered by name, in bounded memory."""
         rows = self._states() if students is None else self._named(sql.STATES_OF, sorted(set(students)), STATES)
-        return ((self._name(name), state_of_row(row)) for name, *row in rows)
+        return map(self._state, rows)  # one that cannot be read does not end it
 
     def _states(self) -> Iterator[Values]:
         name = ""
@@ -145,6 +146,9 @@ class SQLiteStore:
 
     def _decision(self, row: Values) -> Decision:
         return decision_of_row(row, self.path)
+
+    def _state(self, row: Values) -> tuple[str, StoredState]:
+        return self._name(row[0]), state_of_row(row[1:])
 
     def _name(self, found: object) -> str:
         return text_of(found, f"{self.path}: a student's name")
@@ -227,7 +231,13 @@ class SQLiteStore:
                 f"{self.path}-wal; forget the student again when it has ended"
             )
 
-    # ---- copying, closing ---------------------------------------------------
+    # ---- checking, copying, closing -----------------------------------------
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the file or the tables, and events of nobody; nothing is changed."""
+        with self._reader.lock:
+            self._file.check_open()
+        return faults_of(self.path, self._reader)
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy as another store, whole or not at all, while others go on reading and writing.
