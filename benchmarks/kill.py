@@ -27,12 +27,9 @@ def report(store: str, tallies: Iterable[Tally]) -> bool:
     """Print what the rounds came to; whether nothing is wrong."""
     for tally in tallies:
         print(tally, file=sys.stderr)
-    print(
-        f"{store}: {tally.rounds} rounds of kill -9, {tally.acknowledged:,} acknowledged operations, {tally.snapshots:,} snapshots: "
-        f"{tally.lost} lost, {tally.doubled} twice, {tally.invented} invented, {tally.differ} states that differ; "
-        f"verify: {tally.wrong or 'ok'}",
-        flush=True,
-    )
+    done = f"{tally.acknowledged:,} acknowledged operations, {tally.snapshots:,} snapshots"
+    wrong = f"{tally.lost} lost, {tally.doubled} twice, {tally.invented} invented, {tally.differ} states that differ"
+    print(f"{store}: {tally.rounds} rounds of kill -9, {done}: {wrong}; verify: {tally.wrong or 'ok'}", flush=True)
     return tally == Tally(tally.rounds, tally.acknowledged, tally.snapshots)
 
 
