@@ -12,7 +12,7 @@ from typing import Protocol
 from adaptrace.errors import OutputError
 from adaptrace.io.atomic import replacing
 from adaptrace.tutor.store import sqlite_statements as sql
-from adaptrace.tutor.store.base import Decision, Event, StoredState
+from adaptrace.tutor.store.base import Checkpoint, Correction, Decision, Event, StoredState
 from adaptrace.tutor.store.sqlite_file import connect, prepare
 from adaptrace.tutor.store.sqlite_rows import row_of_event
 from adaptrace.tutor.store.urls import file_of
@@ -32,6 +32,12 @@ class StoreContents(Protocol):
 
     def decisions(self) -> Iterator[Decision]:
         """All decisions."""
+
+    def corrections(self) -> list[Correction]:
+        """All corrections, and retractions that wait."""
+
+    def checkpoints(self) -> Iterator[Checkpoint]:
+        """All checkpoints."""
 
     def exposures(self) -> tuple[int, dict[str, int]]:
         """All that was counted."""
@@ -56,6 +62,8 @@ def copy(contents: StoreContents, path: str | os.PathLike[str]) -> None:
         connection.executemany(sql.ADD_EVENT, map(row_of_event, contents.events()))
         connection.executemany(sql.ADD_EVENT, map(row_of_event, contents.retracted()))
         connection.executemany(sql.ADD_DECISION, contents.decisions())
+        connection.executemany(sql.ADD_CORRECTION, contents.corrections())
+        connection.executemany(sql.ADD_CHECKPOINT, contents.checkpoints())
         total, counts = contents.exposures()
         connection.executemany(sql.EXPOSE, counts.items())
         connection.execute("UPDATE exposed SET total = ?", (total,))
