@@ -17,7 +17,7 @@ from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.models.response import moment_of
 from adaptrace.models.student import Student
 from adaptrace.tutor.replay import MasteryHistory
-from adaptrace.tutor.store.base import Decision, Event
+from adaptrace.tutor.store.base import Correction, Decision, Event
 
 EVENTS = pa.schema(
     [
@@ -32,6 +32,7 @@ EVENTS = pa.schema(
         ("decision_id", pa.string()),
     ]
 )
+WAITING = pa.schema([("event_id", pa.string()), ("student", pa.string()), ("replaced_by", pa.string())])
 EVIDENCE = pa.list_(pa.struct([("kind", pa.string()), ("n", pa.int64()), ("moved", pa.float64())]))
 MASTERY = pa.schema(
     [
@@ -76,6 +77,12 @@ def table_of(events: Iterable[Event]) -> pa.Table:
         for column, value in zip(columns.values(), (*values, each.group or None, each.decision or None), strict=True):
             column.append(value)
     return pa.table([pa.array(columns[name], kind) for name, kind in zip(EVENTS.names, EVENTS.types, strict=True)], schema=EVENTS)
+
+
+def waiting_of(corrections: Iterable[Correction]) -> pa.Table:
+    """A row per correction or retraction that waits."""
+    rows = [(each.original, each.student or None, each.event_id or None) for each in corrections if each.content]
+    return pa.Table.from_pylist([dict(zip(WAITING.names, row, strict=True)) for row in rows], WAITING)
 
 
 def events_of(log: Log, catalog: Catalog, group: str) -> Iterator[Event]:

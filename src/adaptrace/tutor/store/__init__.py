@@ -7,12 +7,24 @@ from pathlib import Path
 from typing import Literal
 
 from adaptrace.errors import StoreError
-from adaptrace.tutor.store.base import Change, Decision, Event, Store, StoredState
+from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, Store, StoredState
 from adaptrace.tutor.store.memory import MemoryStore
 from adaptrace.tutor.store.sqlite import SQLiteStore
 from adaptrace.tutor.store.urls import file_of, is_server
 
-__all__ = ["Change", "Decision", "Event", "MemoryStore", "SQLiteStore", "Store", "StoredState", "check_exists", "open_store"]
+__all__ = [
+    "Change",
+    "Checkpoint",
+    "Correction",
+    "Decision",
+    "Event",
+    "MemoryStore",
+    "SQLiteStore",
+    "Store",
+    "StoredState",
+    "check_exists",
+    "open_store",
+]
 
 
 def open_store(url: str | os.PathLike[str], *, durability: Literal["normal", "full"] = "normal") -> Store:

@@ -79,6 +79,25 @@ class StoredState(NamedTuple):
     state: str
 
 
+class Correction(NamedTuple):
+    """A correction of an event, or a retraction that waits for its event."""
+
+    original: str  # the event that is corrected or retracted
+    student: str  # "" of a retraction: nobody knows yet whose event it is
+    event_id: str  # of the event that replaces it; "" of a retraction, and where an older version did not note it
+    content: str = ""  # what waits for the original; "" once it is applied
+
+
+class Checkpoint(NamedTuple):
+    """A student as of an event, kept so that what comes late needs no replay of all before: a cache, like the state."""
+
+    student: str
+    moment: int  # of the last event in it
+    event_id: str
+    model: str  # fingerprint of the model that made it
+    content: str
+
+
 class Change(NamedTuple):
     """What happened to one student, and the state it led to: applied whole or not at all."""
 
@@ -88,6 +107,8 @@ class Change(NamedTuple):
     state: str
     events: tuple[Event, ...] = ()  # new ones
     retracted: tuple[str, ...] = ()  # ids of stored events of this student
+    corrections: tuple[Correction, ...] = ()  # applied with it: a correction is noted, a retraction waits no longer
+    checkpoints: tuple[Checkpoint, ...] | None = None  # all that the student is to have; None: leave them as they are
 
 
 class Decision(NamedTuple):
@@ -156,18 +177,31 @@ class Store(Protocol):
     def retracted(self) -> Iterator[Event]:
         """Retracted events of all students: by student, moment and event_id; in bounded memory."""
 
+    def corrections(self, event_ids: Sequence[str] | None = None) -> list[Correction]:
+        """All corrections and retractions that wait, or are kept as a note, of all events; by original and student.
+
+        Of these ids: those of them as the original, and those that wait and that they would be the correction of.
+        """
+
+    def checkpoints(self, student: str | None = None) -> Iterator[Checkpoint]:
+        """Checkpoints of one student or of all: by student, moment and event_id."""
+
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """Apply all changes, of different students, in one transaction, or none.
 
         Returns
         -------
         tuple of str
-            The students whose change does not apply any more, since their version moved on or an ``event_id`` is stored
-            already: then nothing was written. Empty: everything is durable.
+            The students whose change does not apply any more, since their version moved on, an ``event_id`` is stored or waits
+            already, something that the change does not apply waits for one of its events, or one of its originals has another
+            correction: then nothing was written. Empty: everything is durable.
         """
 
+    def wait(self, correction: Correction) -> bool:
+        """Keep a correction or retraction until its original comes; False if that came, or another one waits in its place."""
+
     def forget(self, student: str) -> int:
-        """Remove a student's events, state and decisions; how many events there were."""
+        """Remove a student's events, state, decisions and all that waits; how many events there were."""
 
     def decide(self, decisions: Iterable[Decision]) -> None:
         """Store decisions; of two with one id, the first."""

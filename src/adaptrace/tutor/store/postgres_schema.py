@@ -160,10 +160,16 @@ MIGRATIONS = (
                 SELECT FROM jsonb_to_recordset(corrections) AS c (original text, student text)
                 WHERE c.original = k.original AND c.student = k.student
             )
+            UNION SELECT n.student FROM jsonb_to_recordset(events) AS n (event_id text, student text)
+            JOIN adaptrace_corrections AS k ON k.event_id = n.event_id AND k.content <> '' AND k.event_id <> ''
+            WHERE NOT EXISTS (
+                SELECT FROM jsonb_to_recordset(corrections) AS c (original text, student text)
+                WHERE c.original = k.original AND c.student = k.student
+            )
             UNION SELECT c.writer
             FROM jsonb_to_recordset(corrections) AS c (original text, student text, event_id text, writer text)
-            JOIN adaptrace_corrections AS k ON k.original = c.original AND k.student = c.student
-            WHERE k.event_id <> c.event_id OR k.content = '';
+            LEFT JOIN adaptrace_corrections AS k ON k.original = c.original AND k.student = c.student
+            WHERE k.event_id <> c.event_id OR k.content = '' OR (c.student = '' AND k.original IS NULL);
         IF FOUND THEN RETURN; END IF;
         INSERT INTO adaptrace_students SELECT m.student, s.first_version - 1 + m.version, m.model, m.state
             FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text),
@@ -180,6 +186,8 @@ MIGRATIONS = (
                 SELECT c.original, c.student, c.event_id, ''
                 FROM jsonb_to_recordset(corrections) AS c (original text, student text, event_id text) ORDER BY 1, 2
             ON CONFLICT (original, student) DO UPDATE SET content = '';
+            DELETE FROM adaptrace_corrections AS k  -- nothing is left to note of a retraction
+                USING jsonb_to_recordset(corrections) AS c (original text) WHERE k.original = c.original AND k.student = '';
         END IF;
         IF checkpoints <> '{}' THEN  -- student: all that are to be kept
             DELETE FROM adaptrace_checkpoints WHERE student IN (SELECT jsonb_object_keys(checkpoints));

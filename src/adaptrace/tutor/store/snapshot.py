@@ -14,7 +14,7 @@ from zlib import crc32
 from adaptrace.errors import OutputError
 from adaptrace.io.atomic import replacing, sweep
 from adaptrace.tutor.store import sqlite_statements as sql
-from adaptrace.tutor.store.base import Decision, Event, StoredState
+from adaptrace.tutor.store.base import Checkpoint, Correction, Decision, Event, StoredState
 from adaptrace.tutor.store.sqlite_file import connect, prepare
 from adaptrace.tutor.store.sqlite_rows import Values, row_of_event
 from adaptrace.tutor.store.urls import file_of
@@ -36,6 +36,12 @@ class StoreContents(Protocol):
 
     def decisions(self) -> Iterator[Decision]:
         """All decisions."""
+
+    def corrections(self) -> list[Correction]:
+        """All corrections, and retractions that wait."""
+
+    def checkpoints(self) -> Iterator[Checkpoint]:
+        """All checkpoints."""
 
     def exposures(self) -> tuple[int, dict[str, int]]:
         """All that was counted."""
@@ -114,6 +120,8 @@ def _fill(connection: sqlite3.Connection, contents: StoreContents) -> None:
     _add(connection, sql.ADD_EVENT, map(row_of_event, contents.events()))
     _add(connection, sql.ADD_EVENT, map(row_of_event, contents.retracted()))
     _add(connection, sql.ADD_DECISION, contents.decisions())
+    _add(connection, sql.ADD_CORRECTION, contents.corrections())
+    _add(connection, sql.ADD_CHECKPOINT, contents.checkpoints())
     total, counts = contents.exposures()
     _add(connection, sql.EXPOSE, counts.items())
     connection.execute("UPDATE exposed SET total = ?", (total,))

@@ -14,8 +14,9 @@ from typing import Literal
 
 from adaptrace.errors import StoreError
 from adaptrace.io.atomic import sweep
+from adaptrace.kernels.parallel import batches
 from adaptrace.tutor.store import sqlite_statements as sql
-from adaptrace.tutor.store.base import Change, Decision, Event, Fault, StoredState
+from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, Fault, StoredState
 from adaptrace.tutor.store.snapshot import copy_file
 from adaptrace.tutor.store.sqlite_connections import ReadingConnection, WritingConnection
 from adaptrace.tutor.store.sqlite_faults import faults_of
@@ -123,6 +124,21 @@ class SQLiteStore:
         """Decisions of one student or of all: by student, moment and id; in bounded memory."""
         return map(self._decision, self._pages(sql.DECISIONS if student is None else sql.DECISIONS_OF, student))
 
+    def corrections(self, event_ids: Sequence[str] | None = None) -> list[Correction]:
+        """Corrections, and retractions that wait, of these events or of all; by original and student."""
+        if event_ids is None:
+            found = self._reader.rows(sql.CORRECTIONS)
+        else:
+            found = [*self._named(sql.CORRECTIONS_OF, event_ids, NAMES), *self._named(sql.CORRECTIONS_BY, event_ids, NAMES)]
+        return sorted({Correction(*map(self._text, row)) for row in found})
+
+    def checkpoints(self, student: str | None = None) -> Iterator[Checkpoint]:
+        """Checkpoints of one student or of all: by student, moment and event_id."""
+        names = self.students() if student is None else [student]
+        for name in names:
+            for row in self._reader.rows(f"{sql.CHECKPOINTS} WHERE student = ? ORDER BY 2, 3", (name,)):
+                yield Checkpoint(*row)
+
     def exposures(self) -> tuple[int, dict[str, int]]:
         """How many recommendations were counted, and how many of each item."""
         rows = self._reader.rows("SELECT NULL, total FROM exposed UNION ALL SELECT item, count FROM exposures")
@@ -153,6 +169,9 @@ class SQLiteStore:
     def _name(self, found: object) -> str:
         return text_of(found, f"{self.path}: a student's name")
 
+    def _text(self, found: object) -> str:
+        return text_of(found, f"{self.path}: a correction")
+
     # ---- writing ------------------------------------------------------------
 
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
@@ -162,6 +181,14 @@ class SQLiteStore:
             return tuple(dict.fromkeys([change.student for change in changes if not _applies(connection, change)]))
 
         return self._writer.commit(apply)
+
+    def wait(self, correction: Correction) -> bool:
+        """Keep a correction or retraction until its original comes; False if that came, or another one waits in its place."""
+
+        def add(connection: sqlite3.Connection) -> tuple[str, ...]:
+            return () if connection.execute(sql.WAIT, correction).rowcount else (correction.student,)
+
+        return not self._writer.commit(add)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
         """Store decisions; of two with one id, the first."""
@@ -187,11 +214,11 @@ class SQLiteStore:
         return self._writer.commit(count)
 
     def forget(self, student: str) -> int:
-        """Remove a student's events, state and decisions, so that no byte of the name is left in the file or beside it.
+        """Remove a student's events, state, decisions and all that waits, so that no byte of the name is left.
 
-        This rewrites the file, and removes what killed snapshots left in its folder. Snapshots that are whole stay as they are.
+        Nor is one left beside the file, where killed snapshots may have left some; whole snapshots stay as they are.
 
-        Others read meanwhile, but writers wait: about a second for 300 MB.
+        This rewrites the file. Others read meanwhile, but writers wait: about a second for 300 MB.
 
         Returns
         -------
@@ -263,7 +290,7 @@ class SQLiteStore:
 
 def _applies(connection: sqlite3.Connection, change: Change) -> bool:
     """Write a change; False if that is to be undone."""
-    student, version, model, state, events, retracted = change
+    student, version, model, state, events, retracted, _, checkpoints = change
     execute = connection.execute
     if version:
         moved = execute(sql.MOVE, (model, state, student, version)).rowcount
@@ -273,4 +300,18 @@ def _applies(connection: sqlite3.Connection, change: Change) -> bool:
         return False
     added = sum([execute(sql.ADD_EVENT, row_of_event(event)).rowcount for event in events])
     undone = sum([execute(sql.RETRACT, (event_id, student)).rowcount for event_id in retracted])
-    return added == len(events) and undone == len(retracted)
+    if checkpoints is not None:
+        execute("DELETE FROM checkpoints WHERE student = ?", (student,))
+        connection.executemany(sql.ADD_CHECKPOINT, checkpoints)
+    return added == len(events) and undone == len(retracted) and _corrects(connection, change)
+
+
+def _corrects(connection: sqlite3.Connection, change: Change) -> bool:
+    """Note its corrections; False if an original has another one, or something else waits for one of its events."""
+    for each in change.corrections:
+        if not connection.execute(sql.APPLY_CORRECTION if each.student else sql.APPLY_RETRACTION, each[:3]).rowcount:
+            return False
+    for some in batches([event.event_id for event in change.events], NAMES):
+        if connection.execute(sql.waits_for(some), (*some, change.student, *some)).fetchone():
+            return False
+    return True
