@@ -108,23 +108,25 @@ def test_outputs_that_were_whole_appear_without_the_student(after: int, district
 
 
 @pytest.mark.parametrize(
-    "name", ["log/.part-00.parquet.0123abcd.parquet", "log/.new.csv.0123abcd.csv", ".roster.csv.0123abcd.csv"]
+    "name", ["log/.part-00.parquet.adaptrace-0123abcd", "log/.new.csv.adaptrace-0123abcd", ".roster.csv.adaptrace-0123abcd"]
 )
 def test_temporary_files_of_killed_runs_go(name: str, district: Path) -> None:
     (district / "roster.csv").write_text(f"student,class\n{NAME},6A\n")
-    (district / name).write_text(NAME)
+    (district / name).mkdir()
+    (district / name / ".half").write_text(NAME)
     forget_student(NAME, [district / "log", district / "roster.csv"])
     assert holding(district) == []
 
 
 def test_a_first_table_that_was_never_whole_is_no_error(district: Path) -> None:
-    (district / ".mastery.csv.0123abcd.csv").write_text(NAME)
+    (district / ".mastery.csv.adaptrace-0123abcd").mkdir()
+    (district / ".mastery.csv.adaptrace-0123abcd" / ".half").write_text(NAME)
     forget_student(NAME, [district / "log", district / "mastery.csv"])
     assert holding(district) == []
 
 
 def test_files_of_others_stay(district: Path) -> None:
-    for name in (".notes", ".part-00.parquet.bak", ".a.csv.0123abcd.parquet", "log/.gitignore"):
+    for name in (".notes", ".part-00.parquet.bak", ".a.csv.adaptrace-0123abcd", "log/.gitignore"):
         (district / name).write_text("theirs")
     (district / ".other.partial").mkdir()
     (district / ".other.partial" / "plan.json").write_text(json.dumps({"files": [["x.parquet", "0" * 16]]}))

@@ -177,7 +177,7 @@ def appearing(out: Path) -> Iterator[Path]:
             modes.settle(folder, like=out)
             yield folder
             for left in folder.glob(".*"):  # by a task that was stopped
-                left.unlink()
+                shutil.rmtree(left)
             folder.replace(out)
         except OutputError:
             raise

@@ -16,7 +16,7 @@ from adaptrace.dataset import state as states
 from adaptrace.dataset.state import Manifest
 from adaptrace.errors import OutputError
 from adaptrace.io import envelope, modes
-from adaptrace.io.atomic import replacing
+from adaptrace.io.atomic import replacing, sweep
 from adaptrace.io.locks import locked
 
 PLAN, READY = "plan.json", "ready.json"
@@ -124,7 +124,7 @@ class Staging:
         folders = (self.new_out, self.done, *([self.new_state] if self.state is not None else []))
         if _read(self.folder / PLAN) == plan:
             for path in [path for folder in folders for path in folder.glob(".*")]:  # files that were not whole yet
-                path.unlink()
+                _remove(path)
             return True
         for folder in (self.folder, self.new_state):
             _remove(folder)
@@ -160,6 +160,7 @@ class Staging:
         _settle_all(self.new_out, self.out)
         modes.settle(self.new_out, like=self.out)
         if self.out.exists():
+            sweep(self.out)
             for path in self.out.iterdir():  # what others put there stays
                 if path.suffix != ".parquet" and path.name != states.MANIFEST:
                     os.replace(path, self.new_out / path.name)
@@ -231,8 +232,10 @@ def _settle_all(new: Path, old: Path) -> None:
 def _remove(folder: Path) -> None:
     """Remove a hidden folder, if it is there: it may hold rows of students, so that none may be left in silence."""
     try:
-        if folder.exists():
+        if folder.is_dir():
             shutil.rmtree(folder)
+        else:
+            folder.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             f"{folder}: cannot be removed: {error.strerror or error}; it may hold rows of students: remove it"

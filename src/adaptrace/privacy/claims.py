@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from adaptrace.dataset import state as states
 from adaptrace.dataset.staging import MASTERY, Staging, interrupted, interrupted_beside, kind_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import files, identity
-from adaptrace.io.atomic import temporary_of
+from adaptrace.io.atomic import left_over
 from adaptrace.io.locks import locked
 
 PathLike = str | os.PathLike[str]
@@ -110,10 +111,9 @@ def _to_lock(run: Staging) -> set[Path]:
 
 
 def _sweep(place: Path) -> bool:
-    """Remove files that killed runs were writing at a place; whether there were any."""
-    around = place.rglob(".*") if place.is_dir() else place.parent.glob(".*")
-    targets = {place, *_files_of(place)} if not place.is_dir() else None
-    left = [each for each in around if (target := temporary_of(each)) and (targets is None or target in targets)]
+    """Remove files that killed runs were writing at a place; whether one was to be there."""
+    folders = [place, *(each for each in place.rglob("*") if each.is_dir())] if place.is_dir() else [place.parent]
+    left = [each for folder in folders if folder.is_dir() for each in left_over(folder)]
     for each in left:
-        each.unlink(missing_ok=True)
-    return bool(left)
+        shutil.rmtree(each)
+    return any(each.name.startswith(f".{place.name}.") for each in left)
