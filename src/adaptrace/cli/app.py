@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli import dataset, evaluate, privacy, report, stats, tutor
+from adaptrace.cli import dataset, evaluate, privacy, report, retention, stats, tutor
 from adaptrace.cli.models import with_options
 from adaptrace.cli.option_groups import BKT_PANEL, LogOptions, VariationOptions, with_groups
 from adaptrace.cli.options import (
@@ -214,7 +214,15 @@ def recommend(
 
 
 COMMANDS = (demo, fit, summary, predict, recommend)
-for command in (*COMMANDS, *dataset.COMMANDS, *evaluate.COMMANDS, *privacy.COMMANDS, *stats.COMMANDS, *tutor.COMMANDS):
+for command in (
+    *COMMANDS,
+    *dataset.COMMANDS,
+    *evaluate.COMMANDS,
+    *privacy.COMMANDS,
+    *retention.COMMANDS,
+    *stats.COMMANDS,
+    *tutor.COMMANDS,
+):
     app.command()(with_groups(command))
 app.add_typer(report.app, name="report")
 

@@ -72,7 +72,7 @@ def _drop(coded: pa.DictionaryArray, unwanted: pa.Array) -> pa.DictionaryArray:
 
 
 @dataclass(frozen=True)
-class Renaming:
+class NewNames:
     """The rows of students get other names."""
 
     names: Mapping[str, str]  # the name, as text -> the other one

@@ -37,7 +37,8 @@ class Places:
     @property
     def paths(self) -> list[Path]:
         """All of them."""
-        return [Path(place) for place in (*self.tables, *([] if self.state is None else [self.state]))]
+        given = [Path(place) for place in (*self.tables, *([] if self.state is None else [self.state]))]
+        return [place if place.name not in ("", "..") else Path(os.path.abspath(place)) for place in given]
 
     def without(self, gone: set[Path]) -> Places:
         """Those that are left."""
@@ -61,7 +62,7 @@ def claimed(places: Places) -> Iterator[Places]:
     OutputError
         If a run is at work on a place, or beside it on the files there, or something cannot be removed.
     """
-    _check_kinds(places)
+    check_kinds(places)
     runs = [interrupted(place) for place in places.paths]
     runs += interrupted_beside({run.out for run in runs}, lambda: _identities(places))
     with contextlib.ExitStack() as locks:
@@ -78,7 +79,7 @@ def claimed(places: Places) -> Iterator[Places]:
         yield places.without({place for place in left if not place.exists()})
 
 
-def _check_kinds(places: Places) -> None:
+def check_kinds(places: Places) -> None:
     """Refuse a state among the tables: its files refer to each other."""
     held = [place for place in map(Path, places.tables) if place.is_dir() and kind_of(place) == states.STATE]
     if held:

@@ -20,7 +20,7 @@ import pyarrow.parquet
 from adaptrace.data import checks, schema
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import arrow_check
-from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, reading_errors
+from adaptrace.io.files import ARROW, DELIMITED, FORMATS, PARQUET, ending_of, is_stream, reading_errors
 
 ROWS = 1 << 20  # of a piece, at most
 BLOCK = 1 << 24  # bytes of a piece of a text file
@@ -37,6 +37,8 @@ Write = Callable[[pa.Table], None]
 def schema_of(path: Path) -> pa.Schema:
     """The columns of a table file; those of CSV are all text."""
     ending = ending_of(path)
+    if ending not in (*PARQUET, *ARROW, *DELIMITED):
+        raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "convert the file, or leave it out")])
     with reading_errors(path):
         if ending in PARQUET:
             columns = pyarrow.parquet.read_schema(path)
