@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from adaptrace.data import checks, schema
 from adaptrace.errors import DataError, Problem
-from adaptrace.io import files
+from adaptrace.io import delimited, files
 from adaptrace.kernels.parallel import batches
 from adaptrace.privacy import rewrite
 from adaptrace.privacy.search import student_columns
@@ -125,7 +125,7 @@ def _moments(column: pa.ChunkedArray, file: Path, name: str, unit: str | None) -
     array = schema.plain(schema.combined(column))
     array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     if checks.is_text(array.type):
-        array = pc.if_else(pc.is_in(array, rewrite.NULL_TEXTS), pa.scalar(None, array.type), array)
+        array = pc.if_else(pc.is_in(array, delimited.NULLS), pa.scalar(None, array.type), array)
     if pa.types.is_integer(array.type):
         if unit is None:
             remedy = "say what they count (time_unit=, on the command line --time-unit), or which column is the time"
