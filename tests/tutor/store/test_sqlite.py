@@ -513,7 +513,7 @@ def test_a_reader_in_the_way_of_forgetting_is_reported(path: Path, change: MakeC
         assert b"Ada" not in bytes_of(path.parent)
 
 
-KILLED = """
+STOPPED = """
 import signal
 from adaptrace.tutor.store import snapshot
 def stop(*arguments):
@@ -530,7 +530,7 @@ store.snapshot(sys.argv[2])
 def in_the_midst_of_a_snapshot(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that has written a copy, which is not at its place yet; it is killed at the next line."""
     head = "import os, sys\nfrom adaptrace.tutor.store import *\n"
-    command = [sys.executable, "-c", head + KILLED, str(path), str(path.parent / "copy.db")]
+    command = [sys.executable, "-c", head + STOPPED, str(path), str(path.parent / "copy.db")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
