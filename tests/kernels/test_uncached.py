@@ -130,7 +130,7 @@ COMMANDS: dict[str, str] = {  # in an order in which each finds what it needs
     "score": "log.parquet -m model.json -o mastery --state state",
     "stats": "log.parquet -o counts.parquet",
     "merge": "counts.parquet -o both.parquet",
-    "compare": "log.parquet --models constant,bkt,pfa,rasch,half-life,fsrs --folds 2 --draws 20",
+    "compare": "log.parquet --models constant,bkt --folds 2 --draws 20",
     "replay": "log.parquet --model bkt --every 20d --draws 20",
     "simulate": "--student-model model.json --catalog catalog.json --students 2 --responses 4 --seed 0",
     "fairness": "log.parquet -m model.json --by class --draws 20",
