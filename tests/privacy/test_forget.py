@@ -19,7 +19,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.errors import DataError, OutputError
-from adaptrace.io import envelope, files
+from adaptrace.io import atomic, envelope, files
 from adaptrace.io import identity as io_identity
 from adaptrace.io.files import write_table
 from adaptrace.io.identity import identities, identity
@@ -306,6 +306,18 @@ def test_a_killed_run_leaves_whole_files_and_the_next_one_removes_what_it_left(l
     assert forget_student(NAME, [log]).rows == 4
     assert contents(log).keys() == before.keys()
     assert not any(holds(path) for path in log.rglob("*.parquet"))
+
+
+@pytest.mark.skipif(not atomic.CAN_LOCK, reason="without locks a day must pass")
+def test_what_any_killed_writer_left_beside_the_files_goes_and_what_is_being_written_stays(log: Path) -> None:
+    left = log / ".other.csv.adaptrace-0a1b2c3d"
+    left.mkdir()
+    (left / ".other.csv").write_text(f"student,item\n{NAME},q1\n")
+    with atomic.replacing(log / "new.csv") as temporary:
+        temporary.write_text("student\nBo\n")
+        forget_student(NAME, [log])
+        assert temporary.read_text() == "student\nBo\n"
+    assert not left.exists()
 
 
 # ---- identities -------------------------------------------------------------

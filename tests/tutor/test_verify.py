@@ -69,7 +69,7 @@ def test_what_is_well_is_well_and_all_of_it_was_looked_at(kind: str, request: py
         found = tutor.verify()
     assert (found.ok, wrong(found), len(found.findings)) == (True, {}, 0)
     states = 0 if kind == "memory" else 3
-    assert checked(found) == {"file": 1, "events": 7, "states": states, "decisions": 1, "temporary files": 0}
+    assert checked(found) == {"file": 1, "events": 7, "states": states, "corrections": 0, "decisions": 1, "temporary files": 0}
 
 
 def test_an_empty_store_is_well(tmp_path: Path) -> None:
@@ -155,6 +155,44 @@ def test_an_event_whose_decision_is_gone_is_found(place: Place) -> None:
     place.run(f"DELETE FROM {place.mark}decisions WHERE student = 'ben'")
     found = verified(place.url)
     assert (wrong(found), ids(found, "decisions")) == ({"decisions": 1}, ["answer-ben"])
+
+
+def test_what_waits_for_an_event_that_never_comes_is_noted(place: Place) -> None:
+    """And is gone from the report when the event has come."""
+    with storm.opened(place.url) as tutor:
+        tutor.observe("ana", "a1", 0, event_id="right", replaces="late", time=LATER)
+        tutor.retract("never")
+        found = tutor.verify(names=True)
+        assert found.ok
+        rows = sorted((row["id"], row["student"], row["got"]) for row in found.findings.to_pylist())
+        assert rows == [
+            ("late", "ana", "waits to replace this event, which has not come"),
+            ("never", None, "waits to retract this event, which has not come"),
+        ]
+        tutor.observe("ana", "a1", 1, event_id="late", time=LATER)
+        assert ids(tutor.verify(), "corrections") == ["never"]
+
+
+def test_what_comes_while_it_is_looked_for_is_no_fault(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with storm.opened(place.url) as tutor, storm.opened(place.url) as other:
+        tutor.retract("late")
+        find = tutor.store.find
+
+        def late(event_ids: list[str]) -> object:
+            other.observe("ana", "a1", 1, event_id="late", time=LATER)
+            return find(event_ids)
+
+        monkeypatch.setattr(tutor.store, "find", late)
+        found = tutor.verify()
+    assert (found.ok, len(found.findings)) == (True, 0)
+
+
+def test_what_waits_though_its_event_has_come_is_wrong(place: Place) -> None:
+    with storm.opened(place.url) as tutor:
+        tutor.retract("never")
+        place.run(f"UPDATE {place.mark}corrections SET original = 'e0' WHERE original = 'never'")
+        found = tutor.verify()
+    assert (wrong(found), ids(found, "corrections")) == ({"corrections": 1}, ["e0"])
 
 
 def test_a_decision_that_cannot_be_read_is_found(place: Place) -> None:

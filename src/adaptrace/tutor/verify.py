@@ -17,12 +17,14 @@ import pyarrow as pa
 
 from adaptrace.errors import StoreError, UnreadableEventError
 from adaptrace.io.text_table import as_text
+from adaptrace.kernels.parallel import batches
 from adaptrace.tutor.replay import Replay, state_text
 from adaptrace.tutor.store.base import RESTORE, Decision, Event, Fault, Store, StoredState
 from adaptrace.tutor.tables import chances_of
 
 T = TypeVar("T")
-CHECKS = ("file", "events", "states", "decisions", "temporary files")
+CHECKS = ("file", "events", "states", "corrections", "decisions", "temporary files")
+AT_ONCE = 500  # corrections looked up
 TRIES = 10  # at a student whom others are changing
 _CHECKS = pa.schema([("check", pa.string()), ("checked", pa.int64()), ("wrong", pa.int64()), ("notes", pa.int64())])
 _FINDINGS = pa.schema(
@@ -109,6 +111,8 @@ class _Search:
             with self._going_on("states"):
                 self._look_at(name, stored)
         self.checked["events"] += sum(1 for _ in _readable(self._store.retracted(), "events", None, self.faults))
+        with self._going_on("corrections"):
+            self._look_at_corrections()
         with self._going_on("decisions"):
             self._look_at_decisions()
 
@@ -168,6 +172,25 @@ class _Search:
             return []
         got = "an event answers a decision that is not there, or is another student's"
         return [Fault("decisions", event_id, got, RESTORE, name) for key, event_id in named.items() if key not in known]
+
+    def _look_at_corrections(self) -> None:
+        """What waits for an event, and whether that has come."""
+        known = self._store.corrections()
+        self.checked["corrections"] += len(known)
+        for some in batches((each for each in known if each.content), AT_ONCE):
+            come = self._store.find([each.original for each in some])
+            waiting = set(self._store.corrections([each.original for each in some]))  # what came meanwhile waits no longer
+            for each in waiting.intersection(some):
+                got = f"waits to {'replace' if each.event_id else 'retract'} this event, which has"
+                if each.original in come and each.student in ("", come[each.original].student):
+                    self.faults.append(
+                        Fault("corrections", each.original, f"{got} come", "deliver it again", each.student or None)
+                    )
+                else:
+                    fault = Fault(
+                        "corrections", each.original, f"{got} not come", "deliver the event", each.student or None, False
+                    )
+                    self.faults.append(fault)
 
     def _look_at_decisions(self) -> None:
         strangers = 0
