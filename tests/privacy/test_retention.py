@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import re
@@ -186,6 +187,27 @@ def test_a_run_that_was_killed_is_finished_by_the_next(
             assert len(tutor.history(make(b"gone"))) == 2
             assert tutor.verify().ok
     assert {"in-the-log", "in-the-store", "exempt"} <= who["log"]
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_place_without_times_is_finished_too_though_the_times_went_in_another(
+    after: int, district: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places, left = at.StudentPlaces(logs=[district / "log", district / "roster.csv"]), [after]
+    real = changes._written_again
+
+    def dying(*arguments: Any) -> str:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return real(*arguments)
+
+    monkeypatch.setattr(changes, "_written_again", dying)
+    with contextlib.suppress(Killed):
+        at.retain(RULE, places, time=NOW)
+    left[0] = 99
+    at.retain(RULE, places, time=NOW)
+    assert not {"gone", "also-gone"} & (students_in(district)["log"] | students_in(district)["roster.csv"])
 
 
 # ---- pseudonymising ---------------------------------------------------------
