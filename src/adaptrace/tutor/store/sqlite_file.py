@@ -6,8 +6,10 @@ import contextlib
 import os
 import sqlite3
 import time
+from pathlib import Path
 
 from adaptrace.errors import StoreError
+from adaptrace.io import modes
 
 APPLICATION = 0x41545243  # "ATRC", in the header of every store
 MIGRATIONS = (
@@ -31,6 +33,23 @@ MIGRATIONS = (
     INSERT INTO exposed VALUES (0);
     CREATE TABLE first_version (version INTEGER NOT NULL);  -- of the next new student: none that a forgotten one had
     INSERT INTO first_version VALUES (1);
+    """,
+    """
+    ALTER TABLE events ADD COLUMN checksum INTEGER;  -- of what never changes; NULL: of an older schema
+    CREATE TABLE corrections (  -- corrections, and retractions that wait for their event
+        original TEXT NOT NULL,
+        student TEXT NOT NULL,  -- '' of a retraction: nobody knows yet whose event it is
+        event_id TEXT NOT NULL,  -- of the event that replaces it; '' of a retraction
+        content TEXT NOT NULL,  -- what waits; '' once it is applied
+        PRIMARY KEY (original, student)
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX corrections_waiting ON corrections (event_id) WHERE content <> '' AND event_id <> '';
+    CREATE INDEX corrections_student ON corrections (student);
+    INSERT INTO corrections SELECT event_id, student, '', '' FROM events WHERE retracted = 1;  -- nobody knows what replaced them
+    CREATE TABLE checkpoints (
+        student TEXT NOT NULL, moment INTEGER NOT NULL, event_id TEXT NOT NULL, model TEXT NOT NULL, content TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX checkpoints_order ON checkpoints (student, moment, event_id);
     """,
 )
 """The n-th brings a store of schema n to n + 1; none that was released is ever changed."""
@@ -88,7 +107,15 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
 
 
 def make(path: str) -> None:
-    """Prepare the file, with a connection that ends: one that saw another process switch to WAL may keep a lock for good."""
+    """Prepare the file, with a connection that ends: one that saw another process switch to WAL may keep a lock for good.
+
+    A new file is for its owner alone, or as the user says; SQLite gives the two beside it the same mode, owner and group.
+    """
+    real = Path(os.path.realpath(path))
+    modes.file_mode()  # refused if it is none
+    with contextlib.suppress(OSError):  # it is there; or it cannot be made, which SQLite will say
+        modes.create(real)
+        modes.settle(real)
     with contextlib.closing(connect(path)) as connection:
         prepare(connection, path)
         _use_wal(connection)
