@@ -93,9 +93,8 @@ class Checkpoints:
 
     def of(self, followed: Followed) -> Checkpoint:
         """The checkpoint of a student who has events."""
-        student, history, last = followed
-        content = {**student.to_dict(), "history": history.to_dict()}
-        packed = b64encode(zlib.compress(json.dumps(content, separators=(",", ":")).encode(), FAST)).decode()
+        student, _, last = followed
+        packed = b64encode(zlib.compress(_content(followed).encode(), FAST)).decode()
         return Checkpoint(student.name, *(last or (0, "")), self.maker, f"{student.responses} {packed}")
 
     def read(self, checkpoint: Checkpoint) -> Followed | None:
@@ -108,6 +107,11 @@ class Checkpoints:
             return None
         is_ours = student.name == checkpoint.student
         return Followed(student, history, (checkpoint.moment, checkpoint.event_id)) if is_ours else None
+
+    def holds(self, checkpoint: Checkpoint, followed: Followed) -> bool:
+        """Whether it is a checkpoint of this student, bit for bit, in whatever order skills were met."""
+        stored = self.read(checkpoint)
+        return stored is not None and _content(stored) == _content(followed)
 
     def latest(self, name: str, rows: Sequence[Checkpoint]) -> tuple[Followed, list[Checkpoint]]:
         """The student of the last of these that can be read, or one without events; and the checkpoints up to that."""
@@ -143,3 +147,9 @@ class Checkpoints:
             if not rest and is_kept(step, newest):
                 made.append(self.of(followed))
         return Refolded(followed, thinned([*kept, *made]))
+
+
+def _content(followed: Followed) -> str:
+    """A student with the history as text, the same for the same."""
+    content = {**followed.student.to_dict(), "history": followed.history.to_dict()}
+    return json.dumps(content, separators=(",", ":"), sort_keys=True)
