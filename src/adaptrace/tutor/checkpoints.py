@@ -134,17 +134,17 @@ class Checkpoints:
         left = (event for event in self.store.events(name, after=followed.last) if event.event_id not in gone)
         return self.extended(followed, merge(left, edit.events, key=key_of), kept, count)
 
-    def anew(self, name: str, count: int) -> Refolded:
+    def anew(self, name: str) -> Refolded:
         """A student after all stored events, from nothing."""
-        return self.extended(self.replay.new_followed(name), self.store.events(name), (), count)
+        return self.extended(self.replay.new_followed(name), self.store.events(name), (), None)
 
-    def extended(self, followed: Followed, events: Iterable[Event], kept: Sequence[Checkpoint], count: int) -> Refolded:
-        """A student after more events, with a checkpoint wherever one will be kept; there will be so many events."""
-        made, newest = list[Checkpoint](), count // STEP
+    def extended(self, followed: Followed, events: Iterable[Event], kept: Sequence[Checkpoint], count: int | None) -> Refolded:
+        """A student after more events, with a checkpoint wherever one will be kept; there will be so many events, if known."""
+        made = list[Checkpoint]()
         for event in events:
             followed = self.replay.follow(followed, (event,))
             step, rest = divmod(followed.student.responses, STEP)
-            if not rest and is_kept(step, newest):
+            if not rest and (count is None or is_kept(step, count // STEP)):
                 made.append(self.of(followed))
         return Refolded(followed, thinned([*kept, *made]))
 
