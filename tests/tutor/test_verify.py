@@ -11,6 +11,7 @@ from zlib import crc32
 
 import pytest
 
+import adaptrace as at
 from adaptrace.errors import StoreError
 from adaptrace.tutor.store.base import Event, checksum_of
 from adaptrace.tutor.verify import Verification
@@ -69,7 +70,15 @@ def test_what_is_well_is_well_and_all_of_it_was_looked_at(kind: str, request: py
         found = tutor.verify()
     assert (found.ok, wrong(found), len(found.findings)) == (True, {}, 0)
     states = 0 if kind == "memory" else 3
-    assert checked(found) == {"file": 1, "events": 7, "states": states, "corrections": 0, "decisions": 1, "temporary files": 0}
+    assert checked(found) == {
+        "file": 1,
+        "events": 7,
+        "states": states,
+        "checkpoints": 0,
+        "corrections": 0,
+        "decisions": 1,
+        "temporary files": 0,
+    }
 
 
 def test_an_empty_store_is_well(tmp_path: Path) -> None:
@@ -139,6 +148,36 @@ def test_a_state_that_is_not_the_replay_is_found_and_mended(place: Place) -> Non
 def test_a_state_that_misses_one_of_its_events_is_found(place: Place) -> None:
     place.run(f"UPDATE {place.events} SET retracted = {'1' if place.events == 'events' else 'true'} WHERE event_id = 'e0'")
     assert wrong(verified(place.url)) == {"states": 1}
+
+
+def long_history(tutor: at.Tutor) -> None:
+    """Four checkpoints of Ana, some of whose events came late."""
+    items = list(storm.ITEMS)
+    moments = sorted(range(1000), key=lambda number: number % 7)
+    table = {"event_id": [f"n{number:04}" for number in moments], "item": [items[number % 5] for number in moments]}
+    table |= {"correct": [number * 7 % 3 % 2 for number in moments], "time": [LATER + number * MINUTE for number in moments]}
+    for start in range(0, 1000, 100):
+        tutor.observe_many({"student": ["ana"] * 100, **{name: column[start : start + 100] for name, column in table.items()}})
+    tutor.observe("ana", "ab", 1, event_id="late", time=LATER + 90 * MINUTE)
+    tutor.retract("n0400")
+
+
+def test_checkpoints_are_the_replay_of_the_events_up_to_them(place: Place) -> None:
+    with storm.opened(place.url) as tutor:
+        long_history(tutor)
+        found = tutor.verify()
+        assert (found.ok, len(found.findings)) == (True, 0)
+        assert checked(found)["checkpoints"] >= 3
+        ours = [each.event_id for each in tutor.store.checkpoints("ana")]
+        place.run(f"UPDATE {place.mark}checkpoints SET content = '250 x' WHERE event_id = '{ours[0]}'")
+        later = f"SELECT content FROM {place.mark}checkpoints WHERE event_id = '{ours[2]}'"
+        place.run(f"UPDATE {place.mark}checkpoints SET content = ({later}) WHERE event_id = '{ours[1]}'")
+        found = tutor.verify()
+        assert (wrong(found), sorted(ids(found, "checkpoints"))) == ({"checkpoints": 2}, sorted(ours[:2]))
+        tutor.rebuild()
+        assert tutor.verify().ok
+        place.run(f"UPDATE {place.events} SET correct = 0.25 WHERE event_id = 'n0010'")
+        assert wrong(tutor.verify()) == {"events": 1}
 
 
 def test_an_event_of_nobody_is_found(place: Place) -> None:

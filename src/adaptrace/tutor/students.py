@@ -254,7 +254,7 @@ class Students:
             return None
         own = [] if again or is_late or edit.retracted else self._checkpoints.own(name)
         if again:
-            made = self._checkpoints.anew(name, count)
+            made = self._checkpoints.anew(name)
         elif own or not before:
             followed = Followed(*self._followed(name, entry), entry.last)
             made = self._checkpoints.extended(followed, edit.events, own, count)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeVar
@@ -18,12 +18,13 @@ import pyarrow as pa
 from adaptrace.errors import StoreError, UnreadableEventError
 from adaptrace.io.text_table import as_text
 from adaptrace.kernels.parallel import batches
-from adaptrace.tutor.replay import Replay, state_text
-from adaptrace.tutor.store.base import RESTORE, Decision, Event, Fault, Store, StoredState
+from adaptrace.tutor.checkpoints import Checkpoints
+from adaptrace.tutor.replay import Replay, key_of, state_text
+from adaptrace.tutor.store.base import RESTORE, Checkpoint, Decision, Event, Fault, Store, StoredState
 from adaptrace.tutor.tables import chances_of
 
 T = TypeVar("T")
-CHECKS = ("file", "events", "states", "corrections", "decisions", "temporary files")
+CHECKS = ("file", "events", "states", "checkpoints", "corrections", "decisions", "temporary files")
 AT_ONCE = 500  # corrections looked up
 TRIES = 10  # at a student whom others are changing
 _CHECKS = pa.schema([("check", pa.string()), ("checked", pa.int64()), ("wrong", pa.int64()), ("notes", pa.int64())])
@@ -91,6 +92,7 @@ class _Replayed:
     text: str = ""  # the state that they lead to
     last: str | None = None  # the id of the last one
     events: int = 0
+    checkpoints: int = 0
     named: dict[str, str] = field(default_factory=dict)  # decision -> an event that answers it
     faults: list[Fault] = field(default_factory=list)
 
@@ -99,7 +101,7 @@ class _Search:
     """What was looked at so far, and found."""
 
     def __init__(self, store: Store, replay: Replay) -> None:
-        self._store, self._replay = store, replay
+        self._store, self._replay, self._checkpoints = store, replay, Checkpoints(store, replay)
         self.faults: list[Fault] = []
         self.checked: Counter[str] = Counter()
 
@@ -141,8 +143,9 @@ class _Search:
             return self._note("states", "a student was changed by others all the time, and was not looked at")
         self.checked["events"] += found.events
         self.checked["states"] += self._store.keeps_states
+        self.checked["checkpoints"] += found.checkpoints
         self.faults += found.faults
-        if found.faults or not self._store.keeps_states:
+        if any(each.check == "events" for each in found.faults) or not self._store.keeps_states:
             return None
         if stored.model != self._replay.model.fingerprint:
             self.faults.append(Fault("states", found.last, "made by another model", "rebuild(), or wait", name, is_wrong=False))
@@ -160,9 +163,28 @@ class _Search:
                     found.named[event.decision] = event.event_id
                 yield event
 
-        found.text = state_text(*self._replay.fold(name, noted()))
+        checkpoints = self._checkpoints.own(name)
+        found.checkpoints = len(checkpoints)
+        if checkpoints:
+            found.text = self._followed(checkpoints, noted(), found.faults)
+        else:
+            found.text = state_text(*self._replay.fold(name, noted()))
         found.faults += self._unknown_decisions(name, found.named)
         return found
+
+    def _followed(self, checkpoints: Sequence[Checkpoint], events: Iterator[Event], faults: list[Fault]) -> str:
+        """The state that events lead to; a checkpoint that is not what the events up to it lead to is a fault."""
+        name, rows = checkpoints[0].student, {(each.moment, each.event_id): each for each in checkpoints}
+        followed = self._replay.new_followed(name)
+        for event in events:
+            followed = self._replay.follow(followed, (event,))
+            row = rows.get(key_of(event))
+            if row is not None and self._checkpoints.holds(row, followed):
+                del rows[key_of(event)]
+        if not faults:  # else all that follows an event that cannot be read differs
+            got = "not the replay of the events up to it"
+            faults += [Fault("checkpoints", event_id, got, "rebuild()", name) for _, event_id in rows]
+        return state_text(followed.student, followed.last)
 
     def _unknown_decisions(self, name: str, named: dict[str, str]) -> list[Fault]:
         """The events that answer a decision which is not there, or is another student's."""
