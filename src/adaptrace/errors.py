@@ -15,14 +15,41 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 FEW = 3  # files that are named where many have the same problem
+SHOWN = 5  # problems of one kind that are written out where there are more
+
+
+def printable(text: str) -> str:
+    r"""A text as one line that is safe on a terminal and in a log.
+
+    Names come from outside: one may hold a new line that looks like another message, codes that colour or move what a terminal
+    shows, or signs that hide text or turn its direction round. All these become escapes: what is no letter, mark, figure, sign
+    or space (Unicode's categories C, Zl and Zp).
+
+    Examples
+    --------
+    >>> printable("Ada\n\x1b[31mroot\u202e")
+    'Ada\\n\\x1b[31mroot\\u202e'
+    """
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    safe = character.isprintable() or unicodedata.category(character) == "Zs"  # spaces, e.g. between Japanese names
+    return character if safe else character.encode("unicode_escape").decode()
 
 
 class AdaptraceError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """Base of all errors that this package raises on purpose; each argument is a line of the message."""
+
+    def __str__(self) -> str:
+        return "\n".join(printable(str(line)) for line in self.args)
 
 
 @dataclass(frozen=True)
@@ -53,17 +80,22 @@ class DataError(AdaptraceError, ValueError):
     source
         The file, or what else the data came from.
     problems
-        Every problem found, in the order of the columns.
+        Every problem found, in the order of the columns; the text shows the first five of a kind.
     """
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.source = source
         self.problems = tuple(problems)
         if len(self.problems) == 1:
-            text = f"{source}: {self.problems[0]}"
+            lines = [f"{source}: {self.problems[0]}"]
         else:
-            text = "\n".join([f"{source}: {len(self.problems)} problems", *(f"  - {each}" for each in _together(self.problems))])
-        super().__init__(text)
+            told = [f"  - {each}" for each in _few_of_each(_together(self.problems))]
+            lines = [f"{source}: {len(self.problems):,} problems", *told]
+        super().__init__(*lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What makes the error again in another process."""
+        return type(self), (self.source, self.problems)
 
 
 def _together(problems: Sequence[Problem]) -> list[Problem]:
@@ -78,15 +110,25 @@ def _together(problems: Sequence[Problem]) -> list[Problem]:
     return merged
 
 
+def _few_of_each(problems: Sequence[Problem]) -> list[str]:
+    """The first problems of each kind, which have their column and, but for names and numbers, what is expected in common."""
+    kinds: dict[tuple[str | None, str], list[Problem]] = {}
+    for each in problems:
+        kinds.setdefault((each.column, re.sub(r"'[^']*'|\d+", "", each.expected)), []).append(each)
+    lines: list[str] = []
+    for (column, _), same in kinds.items():
+        lines += map(str, same[:SHOWN])
+        if len(same) > SHOWN:
+            lines.append(f"and {len(same) - SHOWN:,} more" + (f" in column '{column}'" if column else ""))
+    return lines
+
+
 class ModelError(AdaptraceError):
     """A model file cannot be read, is of a newer schema, or a model is not fitted."""
 
 
 class UnknownItemError(AdaptraceError, KeyError):
     """An item that the catalog does not hold."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class ConstraintError(AdaptraceError):
@@ -109,11 +151,11 @@ class UnreadableEventError(StoreError):
     """
 
     def __init__(self, place: str, event_id: str) -> None:
-        super().__init__(place, event_id)
+        super().__init__(place, event_id)  # what makes it again in another process
         self.place, self.event_id = place, event_id
 
     def __str__(self) -> str:
-        return f"{self.place}: event_id '{self.event_id}': cannot be read: its row is damaged; restore a snapshot"
+        return printable(f"{self.place}: event_id '{self.event_id}': cannot be read: its row is damaged; restore a snapshot")
 
 
 class ConflictError(AdaptraceError):

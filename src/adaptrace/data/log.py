@@ -17,9 +17,12 @@ from adaptrace.data import formats, schema
 from adaptrace.data.building import build
 from adaptrace.data.checks import check_correct
 from adaptrace.data.encoding import spread_out
+from adaptrace.data.joining import check_parts, kept_columns
 from adaptrace.data.reading import Reading, extra_columns
 from adaptrace.errors import DataError, Problem
-from adaptrace.io.files import read_table
+from adaptrace.io.files import joined, read_parts
+from adaptrace.io.text_table import counted
+from adaptrace.io.together import together
 from adaptrace.kernels import parallel
 from adaptrace.kernels import rows as kernels
 from adaptrace.kernels.arrays import space
@@ -84,15 +87,20 @@ class Log:
         notes: tuple[str, ...] = ()
         if format is not None:
             foreign = formats.read(format, path)
-            source, columns, notes = foreign.source, {**foreign.columns, **(columns or {})}, foreign.notes
+            parts, columns, notes = [foreign.source], {**foreign.columns, **(columns or {})}, foreign.notes
         else:
             text = TEXT_NAMES | {name.strip().lower() for key, name in (columns or {}).items() if key in TEXT_NAMES}
-            source = read_table(path, text)
+            parts = read_parts(path, text)
+        reading = Reading(columns, time_unit, levels or {}, parts[0].name)
+        source, checked = parts[0], None
+        if len(parts) > 1:
+            checked = check_parts(parts, reading, with_skills=catalog is None)
+            source = joined(parts, together(kept_columns(parts, keep)))
         with source.located():
-            reading = Reading(columns, time_unit, levels or {}, source.name)
-            log = log_from_checked(source.table, reading, catalog=catalog, ordered=ordered, keep=keep)
+            log = log_from_checked(source.table, reading, catalog=catalog, ordered=ordered, keep=keep, checked=checked)
         rows = log.source_row if source.rows is None else source.rows[log.source_row]
-        return cls(log.table, rows, notes)
+        seeming = dict.fromkeys(note for part in parts for note in reading.notes(part.table)) if format is None else ()
+        return cls(log.table, rows, (*source.notes, *notes, *seeming))
 
     @classmethod
     def from_arrow(
@@ -112,13 +120,14 @@ class Log:
         Parameters
         ----------
         data
-            Anything :func:`pyarrow.table` takes, with ``__arrow_c_stream__`` or ``__arrow_c_array__``. Not changed.
+            Arrow data, anything with ``__arrow_c_stream__`` or ``__arrow_c_array__``, a dict of columns, or a list of dicts.
+            Not changed.
         columns
             Canonical name -> name in the data, for columns whose name is neither canonical nor a known alias.
         catalog
             Gives the skills of each item if the data has no skill column.
         time_unit
-            Makes an integer time column a clock: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970. Without it
+            Makes a time column of numbers a clock: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970. Without it
             integers are an order.
         ordered
             Promise that the rows are grouped by student and in time order; it is an error if they are not.
@@ -144,14 +153,16 @@ class Log:
         (2, ['fractions'])
         """
         reading = Reading(columns, time_unit, levels or {}, source)
-        return log_from_checked(reading.imported(data, keep), reading, catalog=catalog, ordered=ordered, keep=keep)
+        table = reading.imported(data, keep)
+        log = log_from_checked(table, reading, catalog=catalog, ordered=ordered, keep=keep)
+        return cls(log.table, log.source_row, reading.notes(table))
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __repr__(self) -> str:
-        counts = f"{len(self.students):,} students, {len(self.items):,} items, {len(self.skills):,} skills"
-        return f"Log({len(self):,} responses, {counts})"
+        counts = {"response": len(self), "student": len(self.students), "item": len(self.items), "skill": len(self.skills)}
+        return f"Log({', '.join(counted(number, noun) for noun, number in counts.items())})"
 
     @property
     def students(self) -> pa.Array:
@@ -244,6 +255,11 @@ class Log:
             raise DataError("log", [Problem(got, "a clock in column 'time'", remedy, "time")])
         return np.asarray(schema.combined(self.table["time"]).cast(pa.int64()))
 
+    @property
+    def moments(self) -> NDArray[np.int64]:
+        """:attr:`timestamps_us`, by its name of before."""
+        return self.timestamps_us
+
     @cached_property
     def gap_days(self) -> NDArray[np.float64]:
         """Days since the student's last response on the skill, (n_entries,): one per skill of each event; 0 for the first.
@@ -308,10 +324,19 @@ class Log:
 
 
 def log_from_checked(
-    table: pa.Table, reading: Reading, *, catalog: Catalog | None = None, ordered: bool = False, keep: Sequence[str] = ()
+    table: pa.Table,
+    reading: Reading,
+    *,
+    catalog: Catalog | None = None,
+    ordered: bool = False,
+    keep: Sequence[str] = (),
+    checked: dict[str, pa.Array] | None = None,
 ) -> Log:
-    """As :meth:`Log.from_arrow`, of a table whose memory is checked already (:mod:`adaptrace.io.arrow_check`)."""
-    checked = reading.check(table, with_skills=catalog is None)
+    """As :meth:`Log.from_arrow`, of a table whose memory is checked already (:mod:`adaptrace.io.arrow_check`).
+
+    ``checked``: its canonical columns, where they are found and checked already.
+    """
+    checked = reading.check(table, with_skills=catalog is None) if checked is None else checked
     if catalog is not None and not {"skill", "skills"} & checked.keys():
         checked["skills"] = catalog.skills_of(checked["item"], reading.source)
     return Log(*build(checked, extra_columns(table, keep, reading.source), ordered, reading.source))

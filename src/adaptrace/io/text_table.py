@@ -9,10 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from adaptrace.errors import printable
+
 
 def aligned(rows: Iterable[Sequence[str]], sides: str) -> list[str]:
-    """Lines of a table, each column flush left (``<``) or right (``>``)."""
-    rows = list(rows)
+    """Lines of a table that are safe on a terminal, each column flush left (``<``) or right (``>``)."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = [[f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)] for row in rows]
     return ["  ".join(row).rstrip() for row in cells]
@@ -27,6 +29,11 @@ def word(value: Any) -> str:
     if isinstance(value, datetime.datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     return f"{value:,}" if type(value) is int else str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 skill``, ``1,661 skills``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def as_text(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,11 @@ class Recommender:
         beliefs = self.index.bkt_beliefs
         self._cache = None if beliefs is None else StudentCache(self.index, beliefs)
         self.constraints.check(self.index.catalog_index)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copying and unpickling make the recommender anew, as what it was made of says all."""
+        made = partial(type(self), policy=self.policy, constraints=self.constraints, criterion=self.criterion)
+        return made, (self.model, self.catalog)
 
     def recommend(
         self,
@@ -190,11 +196,10 @@ class Recommender:
 
     def _check_models(self, students: Sequence[Student]) -> None:
         """Refuse students of another model."""
-        for student in students:
+        for number, student in enumerate(students, 1):
             if student.model is not self.model and student.model.fingerprint != self.model.fingerprint:
-                raise ModelError(
-                    f"student '{student.name}': of the model {student.model!r}, not of this recommender's {self.model!r}"
-                )
+                which = f"student {number} of {len(students)}" if len(students) > 1 else "the student"
+                raise ModelError(f"{which}: of the model {student.model!r}, not of this recommender's {self.model!r}")
 
 
 def recommend(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
+from adaptrace.data.names import name_of
 from adaptrace.errors import ConflictError, DataError
 from adaptrace.models.base import Model, Response, levels_of
 from adaptrace.models.response import ResponseChecker, moment_of
@@ -98,31 +99,31 @@ class Incoming:
         """A correction; ``original``: what it corrects, if that has come."""
         options = {"time": given.time, "group": given.group, "kind": given.kind, "skills": given.skills}
         names = frozenset(name for name, value in options.items() if value is not None)
-        return Draft(self._event(given, original), names, given.level)
+        return Draft(self._event(given, original), names, None if given.level is None else int(given.level))
 
     def _event(self, given: Observation, original: Event | None = None) -> Event:
         """The event of an observation."""
-        name, moment = name_of(given.student), self.moment(given.time)
+        name, moment = student_name(given.student), self.moment(given.time)
         if given.time is not None:
             self._check_future(moment)
         event_id = _new_id() if given.event_id is None else id_of("event_id", given.event_id)
         item, skills, kind, correct, _ = self._response(given, original)
         if given.decision_id:
             self._check_decision(str(given.decision_id), name)
-        group = AS_BEFORE if given.group is None else str(given.group)
+        group = AS_BEFORE if given.group is None else given.group and name_of(given.group, "group")
         return Event(event_id, name, item, skills, kind, correct, moment, group, str(given.decision_id))
 
     def _response(self, given: Observation, original: Event | None) -> Response:
         """What was answered, checked; a correction of the same item has the kind and the skills of its original."""
-        kind, skills = given.kind and str(given.kind), given.skills
+        kind, skills = given.kind, given.skills
         if given.replaces is None:
             return self._checker.response(given.item, given.correct, level=given.level, kind=kind, skills=skills)
-        item = str(given.item)
+        item = name_of(given.item, "item")
         if original is not None and original.item == item:
             kind, skills = kind or original.kind, original.skills if skills is None else skills
         is_open = skills is None and original is None and item not in self._catalog.by_name
         found = self._checker.response(
-            given.item, given.correct, level=given.level, kind=kind, skills=("",) if is_open else skills
+            given.item, given.correct, level=given.level, kind=kind, skills=("?",) if is_open else skills
         )
         return found._replace(skills=()) if is_open else found
 
@@ -192,30 +193,28 @@ class Incoming:
 def _check_original(event_id: str, original: Event | None, event: Event) -> None:
     """Refuse to replace an event by itself, or one of another student."""
     if event_id == event.event_id:
-        raise ValueError(f"replaces: got '{event_id}', the event_id itself; give the correction an id of its own")
+        raise ValueError(f"replaces: got {event_id!r}, the event_id itself; give the correction an id of its own")
     if original is not None and original.student != event.student:
-        raise ConflictError(f"replaces: got event_id '{event_id}' of another student; expected an event of the same student")
+        raise ConflictError(f"replaces: got event_id {event_id!r} of another student; expected an event of the same student")
 
 
-def name_of(student: object) -> str:
+def student_name(student: object) -> str:
     """A student's name as text."""
-    if student is None or student == "":
-        raise ValueError(f"student: got {student!r}; expected a name")
-    return str(student)
+    return name_of(student, "student")
 
 
 def names_of(students: Iterable[object] | None) -> list[str] | None:
     """The names of a list of students; None stands for all."""
     if isinstance(students, str):
-        raise ValueError(f"students: got the text '{students}'; expected a list, e.g. ['{students}']")
-    return None if students is None else [name_of(student) for student in students]
+        raise ValueError("students: got a text; expected a list of names, e.g. ['ana']")
+    return None if students is None else [student_name(student) for student in students]
 
 
 def id_of(option: str, given: object) -> str:
     """An id as text."""
-    if given is None or given == "":
+    if given is None or (isinstance(given, str) and not given):
         raise ValueError(f"{option}: got {given!r}; expected an id; leave it out if there is none")
-    return str(given)
+    return name_of(given, option)
 
 
 def _new_id() -> str:

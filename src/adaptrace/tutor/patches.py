@@ -7,8 +7,8 @@ order of what is kept is that of a replay too; where it would be another one, be
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import takewhile
@@ -63,10 +63,11 @@ class Patches:
             return None
         part, kept = self.checkpoints.latest(name, rows[: len(rows) - len(later)])
         events = list(merge(self.store.events_on(name, sets, after=part.last), [event], key=key_of))
-        met = {skill for each in events if key_of(each) < key for skill in each.skills} | set(part.student.opportunities)
+        before = events[: bisect_left(events, key, key=key_of)]
+        met = {skill for each in before for skill in each.skills} | set(part.student.opportunities)
         if not met.issuperset(event.skills):
             return None
-        place, begin = self._place(part, event), 0
+        place, begin = self._place(part, event, before), 0
         for followed in (*read, now):
             end = bisect_right(events, followed.last or key, begin, key=key_of)
             part, begin = self.checkpoints.replay.follow(part, events[begin:end]), end
@@ -75,12 +76,12 @@ class Patches:
                 kept += [] if followed is now else [self.checkpoints.of(followed)]
         return Refolded(now, tuple(kept))
 
-    def _place(self, part: Followed, event: Event) -> int | None:
-        """How many items were answered before the event; None if its own was one of them."""
-        items, key = dict.fromkeys(part.student.answered), key_of(event)
+    def _place(self, part: Followed, event: Event, before: Sequence[Event]) -> int | None:
+        """How many items were answered before the event; None if its own was one, as some events before on its skills may say."""
+        items, key = {*part.student.answered, *(each.item for each in before)}, key_of(event)
         if event.item not in items:
             events = self.store.events(part.student.name, after=part.last)
-            items.update(dict.fromkeys(each.item for each in takewhile(lambda each: key_of(each) < key, events)))
+            items.update(each.item for each in takewhile(lambda each: key_of(each) < key, events))
         return None if event.item in items else len(items)
 
 

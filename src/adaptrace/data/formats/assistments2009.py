@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 
 from adaptrace.data import schema
 from adaptrace.data.formats import Foreign
+from adaptrace.data.values import is_number
+from adaptrace.io.delimited import NULLS, with_nulls
 from adaptrace.io.files import read_table
 
 COLUMNS = {
@@ -34,7 +36,9 @@ def read(path: str | os.PathLike[str]) -> Foreign:
     source, notes = read_table(path, KEYS), []
     table = source.table
     if "skill_id" in table.column_names and "skill_name" in table.column_names:
-        name = schema.combined(pc.coalesce(table["skill_name"], table["skill_id"]))
+        # published by R: NA is no name
+        given = [with_nulls(table[name].cast(pa.string()), NULLS) for name in ("skill_name", "skill_id")]
+        name = schema.combined(pc.coalesce(*given))
         table = table.set_column(table.column_names.index("skill_name"), "skill_name", name)
         if name.null_count:
             notes.append(f"{name.null_count:,} of {len(table):,} rows have no skill and were left out")
@@ -45,7 +49,22 @@ def read(path: str | os.PathLike[str]) -> Foreign:
         if repeats:
             notes.append(f"{repeats:,} rows repeat an order_id for a further skill and were merged into one event each")
         table = table.append_column("event_id", table["order_id"])
+    table, unknown = _with_times_taken(table)
+    if unknown:
+        notes.append(f"{unknown:,} rows have a negative ms_first_response, which is no time taken: it was read as unknown")
     return Foreign(replace(source, table=table), _present(table), tuple(notes))
+
+
+def _with_times_taken(table: pa.Table) -> tuple[pa.Table, int]:
+    """The table without negative times taken, which the published file has, and how many they were."""
+    if "ms_first_response" not in table.column_names or not is_number(table["ms_first_response"].type):
+        return table, 0
+    taken = table["ms_first_response"]
+    negative = pc.fill_null(pc.less(taken, 0), False)
+    known = pc.if_else(negative, pa.scalar(None, taken.type), taken)
+    return table.set_column(table.column_names.index("ms_first_response"), "ms_first_response", known), pc.sum(
+        negative
+    ).as_py() or 0
 
 
 def _present(table: pa.Table) -> dict[str, str]:
