@@ -173,7 +173,8 @@ class MemoryStore:
         for event_id in change.retracted:
             counts = self._counts(event_id, change.student, call)
             applies &= counts
-            call.retracted |= {event_id} if counts else set()
+            if counts:
+                call.retracted.add(event_id)
         return applies and self._corrects(change)
 
     def _corrects(self, change: Change) -> bool:
