@@ -119,7 +119,7 @@ def test_late_events_end_in_the_bits_of_a_replay(url: object, family: str, seed:
                 most = max(most, is_sound(chance.choice(tutors)))
         assert is_sound(first) >= 3
     assert most >= 4
-    assert family == "blend" or len(list(filter(None, patched))) >= 3
+    assert family == "blend" or len(list(filter(None, patched))) >= 1
 
 
 def filled(tutor: at.Tutor, n: int = 60) -> None:

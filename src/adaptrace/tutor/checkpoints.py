@@ -109,7 +109,7 @@ class Checkpoints:
         return Followed(student, history, (checkpoint.moment, checkpoint.event_id)) if is_ours else None
 
     def holds(self, checkpoint: Checkpoint, followed: Followed) -> bool:
-        """Whether it is a checkpoint of this student, bit for bit, in whatever order skills were met."""
+        """Whether it is a checkpoint of this student, bit for bit."""
         stored = self.read(checkpoint)
         return stored is not None and _content(stored) == _content(followed)
 
@@ -150,6 +150,6 @@ class Checkpoints:
 
 
 def _content(followed: Followed) -> str:
-    """A student with the history as text, the same for the same."""
+    """A student with the history as text."""
     content = {**followed.student.to_dict(), "history": followed.history.to_dict()}
-    return json.dumps(content, separators=(",", ":"), sort_keys=True)
+    return json.dumps(content, separators=(",", ":"))

@@ -76,7 +76,7 @@ class Incoming:
             See :meth:`adaptrace.Tutor.observe`.
         """
         if given.replaces is None:
-            event = self._draft(given).event
+            event = self._event(given)
             return Delivery(event.student, [event])
         wanted = id_of("replaces", given.replaces)
         original = self._store.find([wanted]).get(wanted)
@@ -95,8 +95,14 @@ class Incoming:
             return Correction(event_id, "", "", RETRACTION)
         return Delivery(event.student, (), () if event.retracted else (event_id,))
 
-    def _draft(self, given: Observation, original: Event | None = None) -> Draft:
-        """The event of an observation; ``original``: what it corrects, if that has come."""
+    def _draft(self, given: Observation, original: Event | None) -> Draft:
+        """A correction; ``original``: what it corrects, if that has come."""
+        options = {"time": given.time, "group": given.group, "kind": given.kind, "skills": given.skills}
+        names = frozenset(name for name, value in options.items() if value is not None)
+        return Draft(self._event(given, original), names, None if given.level is None else int(given.level))
+
+    def _event(self, given: Observation, original: Event | None = None) -> Event:
+        """The event of an observation."""
         name, moment = student_name(given.student), self.moment(given.time)
         if given.time is not None:
             self._check_future(moment)
@@ -105,18 +111,19 @@ class Incoming:
         if given.decision_id:
             self._check_decision(str(given.decision_id), name)
         group = AS_BEFORE if given.group is None else given.group and name_of(given.group, "group")
-        event = Event(event_id, name, item, skills, kind, correct, moment, group, str(given.decision_id))
-        options = {"time": given.time, "group": given.group, "kind": given.kind, "skills": given.skills}
-        return Draft(event, frozenset(each for each, value in options.items() if value is not None), given.level)
+        return Event(event_id, name, item, skills, kind, correct, moment, group, str(given.decision_id))
 
     def _response(self, given: Observation, original: Event | None) -> Response:
         """What was answered, checked; a correction of the same item has the kind and the skills of its original."""
-        kind, skills, item = given.kind and str(given.kind), given.skills, name_of(given.item, "item")
+        kind, skills = given.kind, given.skills
+        if given.replaces is None:
+            return self._checker.response(given.item, given.correct, level=given.level, kind=kind, skills=skills)
+        item = name_of(given.item, "item")
         if original is not None and original.item == item:
             kind, skills = kind or original.kind, original.skills if skills is None else skills
-        is_open = skills is None and original is None and given.replaces is not None and item not in self._catalog.by_name
+        is_open = skills is None and original is None and item not in self._catalog.by_name
         found = self._checker.response(
-            given.item, given.correct, level=given.level, kind=kind, skills=("",) if is_open else skills
+            given.item, given.correct, level=given.level, kind=kind, skills=("?",) if is_open else skills
         )
         return found._replace(skills=()) if is_open else found
 
@@ -186,9 +193,9 @@ class Incoming:
 def _check_original(event_id: str, original: Event | None, event: Event) -> None:
     """Refuse to replace an event by itself, or one of another student."""
     if event_id == event.event_id:
-        raise ValueError(f"replaces: got '{event_id}', the event_id itself; give the correction an id of its own")
+        raise ValueError(f"replaces: got {event_id!r}, the event_id itself; give the correction an id of its own")
     if original is not None and original.student != event.student:
-        raise ConflictError(f"replaces: got event_id '{event_id}' of another student; expected an event of the same student")
+        raise ConflictError(f"replaces: got event_id {event_id!r} of another student; expected an event of the same student")
 
 
 def student_name(student: object) -> str:

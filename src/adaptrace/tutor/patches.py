@@ -1,15 +1,17 @@
 """Patches: one more event of long ago, where a model keeps skills apart.
 
 Only the skills of the event, and those that met them in events of several skills, are followed again; of all others a student and
-the checkpoints keep what they have. So it does not matter how many events came since, but how many on these skills.
+the checkpoints keep what they have. So it does not matter how many events came since, but how many on these skills. The
+order of what is kept is that of a replay too; where it would be another one, because a skill is new then, all is followed again.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import merge
+from itertools import takewhile
 
 from adaptrace.models.base import KeepsSkillsApart
 from adaptrace.tutor.checkpoints import Checkpoints, Refolded
@@ -61,14 +63,26 @@ class Patches:
             return None
         part, kept = self.checkpoints.latest(name, rows[: len(rows) - len(later)])
         events = list(merge(self.store.events_on(name, sets, after=part.last), [event], key=key_of))
-        begin = 0
+        before = events[: bisect_left(events, key, key=key_of)]
+        met = {skill for each in before for skill in each.skills} | set(part.student.opportunities)
+        if not met.issuperset(event.skills):
+            return None
+        place, begin = self._place(part, event, before), 0
         for followed in (*read, now):
             end = bisect_right(events, followed.last or key, begin, key=key_of)
             part, begin = self.checkpoints.replay.follow(part, events[begin:end]), end
             if _is_patchable(followed, event):
-                _patch(followed, part, event, skills)
+                _patch(followed, part, event, skills, place)
                 kept += [] if followed is now else [self.checkpoints.of(followed)]
         return Refolded(now, tuple(kept))
+
+    def _place(self, part: Followed, event: Event, before: Sequence[Event]) -> int | None:
+        """How many items were answered before the event; None if its own was one, as some events before on its skills may say."""
+        items, key = {*part.student.answered, *(each.item for each in before)}, key_of(event)
+        if event.item not in items:
+            events = self.store.events(part.student.name, after=part.last)
+            items.update(each.item for each in takewhile(lambda each: key_of(each) < key, events))
+        return None if event.item in items else len(items)
 
 
 def _is_patchable(followed: Followed, event: Event) -> bool:
@@ -79,11 +93,16 @@ def _is_patchable(followed: Followed, event: Event) -> bool:
     return is_old and all(history.last.get(skill, (event.moment, "")) > key_of(event) for skill in event.skills)
 
 
-def _patch(followed: Followed, part: Followed, event: Event, skills: set[str]) -> None:
-    """Take of some skills what was followed again, and count the event."""
+def _patch(followed: Followed, part: Followed, event: Event, skills: set[str], place: int | None) -> None:
+    """Take of some skills what was followed again, and count the event; of an item that is new then, at its place."""
     (student, history, _), again = followed, part.history
     student.responses += 1
-    student.answered[event.item] = student.answered.get(event.item, 0) + 1
+    count = student.answered.get(event.item, 0) + 1
+    if place is None:
+        student.answered[event.item] = count
+    else:
+        others = [pair for pair in student.answered.items() if pair[0] != event.item]
+        student.answered = dict([*others[:place], (event.item, count), *others[place:]])
     met = [skill for skill in skills if skill in part.student.opportunities]
     student.opportunities.update({skill: part.student.opportunities[skill] for skill in met})
     key = key_of(event)

@@ -17,6 +17,7 @@ from adaptrace.models.student import Student
 from adaptrace.tutor.store.base import Event
 
 Key = tuple[int, str]  # of an event: its place in the order of a student's events
+_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 _SUM = ',"sum":'  # of all before it; the last entry of a stored state
 
 
@@ -142,5 +143,5 @@ class Replay:
 
 def state_text(student: Student, last: Key | None) -> str:
     """A student's state as it is stored, with the key of the last event and a checksum that shows any damage."""
-    text = json.dumps({**student.to_dict(), "last": last}, separators=(",", ":"), sort_keys=True)[:-1]
+    text = _JSON.encode({**student.to_dict(), "last": last})[:-1]
     return f"{text}{_SUM}{crc32(text.encode())}}}"

@@ -171,8 +171,10 @@ class MemoryStore:
             if event.retracted:
                 call.retracted.add(event.event_id)
         for event_id in change.retracted:
-            applies &= self._counts(event_id, change.student, call)
-            call.retracted.add(event_id)
+            counts = self._counts(event_id, change.student, call)
+            applies &= counts
+            if counts:
+                call.retracted.add(event_id)
         return applies and self._corrects(change)
 
     def _corrects(self, change: Change) -> bool:

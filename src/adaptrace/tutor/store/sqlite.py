@@ -15,7 +15,6 @@ from typing import Literal
 
 from adaptrace.errors import StoreError
 from adaptrace.io.atomic import sweep
-from adaptrace.kernels.parallel import batches
 from adaptrace.tutor.store import sqlite_statements as sql
 from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, Fault, StoredState
 from adaptrace.tutor.store.snapshot import copy_file
@@ -306,7 +305,7 @@ class SQLiteStore:
 
 def _applies(connection: sqlite3.Connection, change: Change) -> bool:
     """Write a change; False if that is to be undone."""
-    student, version, model, state, events, retracted, _, checkpoints = change
+    student, version, model, state, events, retracted, corrections, checkpoints = change
     execute = connection.execute
     if version:
         moved = execute(sql.MOVE, (model, state, student, version)).rowcount
@@ -314,20 +313,10 @@ def _applies(connection: sqlite3.Connection, change: Change) -> bool:
         moved = execute(sql.NEW_STUDENT, (student, model, state)).rowcount
     if not moved:
         return False
-    added = sum([execute(sql.ADD_EVENT, row_of_event(event)).rowcount for event in events])
-    undone = sum([execute(sql.RETRACT, (event_id, student)).rowcount for event_id in retracted])
     if checkpoints is not None:
         execute("DELETE FROM checkpoints WHERE student = ?", (student,))
         connection.executemany(sql.ADD_CHECKPOINT, checkpoints)
-    return added == len(events) and undone == len(retracted) and _corrects(connection, change)
-
-
-def _corrects(connection: sqlite3.Connection, change: Change) -> bool:
-    """Note its corrections; False if an original has another one, or something else waits for one of its events."""
-    for each in change.corrections:
-        if not connection.execute(sql.APPLY_CORRECTION if each.student else sql.APPLY_RETRACTION, each[:3]).rowcount:
-            return False
-    for some in batches([event.event_id for event in change.events], NAMES):
-        if connection.execute(sql.waits_for(some), (*some, change.student, *some)).fetchone():
-            return False
-    return True
+    done = [execute(sql.APPLY_CORRECTION if each.student else sql.APPLY_RETRACTION, each[:3]) for each in corrections]
+    done += [execute(sql.NEW_EVENT, row_of_event(event)) for event in events]  # none if anything still waits for one of them
+    done += [execute(sql.RETRACT, (event_id, student)) for event_id in retracted]
+    return all(each.rowcount for each in done)

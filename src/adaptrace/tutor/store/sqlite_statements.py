@@ -16,6 +16,11 @@ DECISIONS = f"{DECIDED} (student, moment, decision_id) > (?, ?, ?) ORDER BY 1, 2
 DECISIONS_OF = f"{DECIDED} student = ? AND (moment, decision_id) > (?, ?) ORDER BY 2, 3 LIMIT ?"
 STATES = "SELECT student, version, model, state FROM students WHERE student >= ? ORDER BY 1 LIMIT ?"
 STATES_OF = "SELECT student, version, model, state FROM students WHERE student IN"
+NEW_EVENT = f"""
+    INSERT INTO events ({ROW}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
+    WHERE NOT EXISTS (SELECT 1 FROM corrections WHERE original = ?3 AND student IN ('', ?1) AND content <> '')
+    AND NOT EXISTS (SELECT 1 FROM corrections WHERE event_id = ?3 AND event_id <> '' AND content <> '')
+    ON CONFLICT DO NOTHING"""
 ADD_EVENT = f"INSERT INTO events ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 RETRACT = "UPDATE events SET retracted = 1 WHERE event_id = ? AND student = ? AND retracted = 0"
 MOVE = "UPDATE students SET version = version + 1, model = ?, state = ? WHERE student = ? AND version = ?"
@@ -48,11 +53,3 @@ EXPOSE = "INSERT INTO exposures VALUES (?, ?) ON CONFLICT DO UPDATE SET count = 
 def marks(values: Sequence[str]) -> str:
     """A question mark for each value."""
     return ", ".join("?" * len(values))
-
-
-def waits_for(events: Sequence[str]) -> str:
-    """Whether something waits for one of these events, of one student, or waits under its id: their ids, the student, the ids."""
-    return (
-        f"SELECT 1 FROM corrections WHERE content <> '' AND original IN ({marks(events)}) AND student IN ('', ?) UNION ALL "
-        f"SELECT 1 FROM corrections WHERE content <> '' AND event_id <> '' AND event_id IN ({marks(events)}) LIMIT 1"
-    )
