@@ -77,6 +77,8 @@ class Incoming:
             self._check_future(moment)
         event_id = _new_id() if given.event_id is None else id_of("event_id", given.event_id)
         replaced: tuple[str, ...] = ()
+        if given.decision_id:
+            self._check_decision(str(given.decision_id), name)
         if given.replaces is not None:
             first = self._replaced(id_of("replaces", given.replaces), name, event_id)
             replaced, given = (first.event_id,), _completed(given, first)
@@ -85,8 +87,6 @@ class Incoming:
         item, skills, kind, correct, _ = self._checker.response(
             given.item, given.correct, level=given.level, kind=kind, skills=given.skills
         )
-        if given.decision_id:
-            self._check_decision(str(given.decision_id), name)
         group = AS_BEFORE if given.group is None else str(given.group)
         return Event(event_id, name, item, skills, kind, correct, moment, group, str(given.decision_id)), replaced
 

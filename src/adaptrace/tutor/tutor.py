@@ -33,7 +33,7 @@ from adaptrace.tutor.decisions import DecisionRecorder, Request, refuse_cap
 from adaptrace.tutor.incoming import Incoming, Observation, id_of, name_of, names_of
 from adaptrace.tutor.replay import Replay
 from adaptrace.tutor.store import open_store
-from adaptrace.tutor.store.base import Store
+from adaptrace.tutor.store.base import Event, Store
 from adaptrace.tutor.students import Students
 from adaptrace.tutor.tables import log_of, mastery_of, table_of
 
@@ -185,14 +185,23 @@ class Tutor(AbstractContextManager["Tutor"]):
         event, replaced = self._incoming.event(
             Observation(student, item, correct, level, kind, time, event_id, skills, group, decision_id, replaces)
         )
-        try:
+        if time is not None:
             return bool(self._students.write(event.student, [event], replaced))
-        except ConflictError:
-            first = None if time is not None else self.store.find([event.event_id]).get(event.event_id)
-            if first is None:
-                raise
-            # a second delivery without a time has the time of the first
-            return bool(self._students.write(event.student, [event._replace(moment=first.moment)], replaced))
+        return self._observe_again(event, replaced)
+
+    def _observe_again(self, event: Event, replaced: tuple[str, ...]) -> bool:
+        """Store an event without a time of its own: a second delivery has the time of the first."""
+        first: object = ...
+        while True:
+            try:
+                return bool(self._students.write(event.student, [event], replaced))
+            except ConflictError:
+                found = self.store.find([event.event_id]).get(event.event_id)
+                if found == first:
+                    raise
+            if found is not None:
+                event = event._replace(moment=found.moment)
+            first = found
 
     def observe_many(
         self, data: Any, *, columns: Mapping[str, str] | None = None, levels: Mapping[str, int] | None = None
