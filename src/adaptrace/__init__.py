@@ -39,6 +39,7 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
     "simulation.teaching": ("SimulatedLog", "simulate"),
     "stats.stats": ("Stats",),
     "tutor.tutor": ("Tutor",),
+    "tutor.verify": ("Verification",),
 }
 _MODULES = ("plots", "report")  # that are public as a whole
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

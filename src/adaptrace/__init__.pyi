@@ -62,5 +62,6 @@ from adaptrace.simulation.policy_matrix import policy_matrix as policy_matrix
 from adaptrace.simulation.teaching import SimulatedLog as SimulatedLog, simulate as simulate
 from adaptrace.stats.stats import Stats as Stats
 from adaptrace.tutor.tutor import Tutor as Tutor
+from adaptrace.tutor.verify import Verification as Verification
 
 __version__: str

@@ -34,6 +34,7 @@ WEIGHTS = {
     "rebuild": 2,
     "snapshot": 1,
     "log": 1,
+    "verify": 1,
 }
 
 
@@ -222,6 +223,15 @@ class Actor:
 
     def _log(self, tutor: at.Tutor) -> None:
         self._recorded([], tutor.log)
+
+    def _verify(self, tutor: at.Tutor) -> None:
+        """Nothing is found wrong, whoever writes meanwhile."""
+
+        def verified() -> None:
+            wrong = [each for each in tutor.verify().findings.to_pylist() if each["is_wrong"] and each["check"] != "decisions"]
+            assert not wrong or self._met_fault(), wrong
+
+        self._recorded([], verified)
 
     def _snapshot(self, tutor: at.Tutor) -> None:
         """What the copy holds of each student is as if it had been read."""

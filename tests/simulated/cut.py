@@ -135,7 +135,7 @@ def step(text: str, *, spare: bool = False) -> str:
     check_alive()
     turn()
     kind = _now[0].faults.next()
-    kind = "" if spare and kind != DELAY else kind
+    kind = "" if (spare or me.is_spared) and kind != DELAY else kind
     if kind == DELAY:
         _now[0].scheduler.delay(int(LONGEST ** chance()))
         turn()

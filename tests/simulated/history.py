@@ -36,10 +36,16 @@ class State(NamedTuple):
     active: frozenset[str] = frozenset()
     retracted: frozenset[str] = frozenset()
     decisions: frozenset[str] = frozenset()
+    corrected: frozenset[tuple[str, str]] = frozenset()  # events, and what replaces each
+    waiting: frozenset[tuple[str, str]] = frozenset()  # the same of events that have not come; "": a retraction
 
     def holds(self, event_id: str) -> bool:
         """Whether the event is stored."""
         return event_id in self.active or event_id in self.retracted
+
+    def waits(self, event_id: str) -> bool:
+        """Whether the event waits as the correction of another."""
+        return any(each == event_id for _, each in self.waiting)
 
 
 def after(state: State, call: Call) -> Iterator[State]:
@@ -47,33 +53,72 @@ def after(state: State, call: Call) -> Iterator[State]:
     made, result = _RULES[call.kind](state, call)
     if call.result in (UNKNOWN, result):
         yield made
-    elif call.kind == "observe" and call.result == CONFLICT and call.decision and call.decision not in state.decisions:
+    elif call.result == CONFLICT and call.decision and call.decision not in state.decisions:
         yield state  # an answer to a decision that is not there
+    elif call.result in (ABSENT, CONFLICT) and call.gone and not state.holds(call.gone):
+        yield state  # the event to take back was forgotten during the call; early versions let nothing wait
 
 
 def _observe(state: State, call: Call) -> tuple[State, Any]:
-    (event_id,), gone = call.events, call.gone
-    if gone and not state.holds(gone):
-        return state, ABSENT
-    if state.holds(event_id):
-        return (_without(state, gone), True) if gone in state.active else (state, False)
-    if gone in state.retracted:
+    (event_id,), original = call.events, call.gone
+    if original and not state.holds(original):
+        return _wait(state, original, event_id)
+    if original and (state.waits(event_id) or _has_other(state.corrected, original, event_id, state.holds(event_id))):
         return state, CONFLICT
-    return _without(_with(state, call.events), gone), True
+    if not original:
+        return (state, False) if state.holds(event_id) or state.waits(event_id) else (_arrived(state, event_id), True)
+    is_new = not state.holds(event_id) or original in state.active
+    made = _without(state if state.holds(event_id) else _arrived(state, event_id), original)
+    if not any(each == original for each, _ in made.corrected):
+        made = made._replace(corrected=made.corrected | {(original, event_id)})
+    return made, is_new
+
+
+def _has_other(corrected: Iterable[tuple[str, str]], original: str, event_id: str, is_stored: bool) -> bool:
+    return not is_stored and any(each == original and by != event_id for each, by in corrected)
+
+
+def _wait(state: State, original: str, event_id: str) -> tuple[State, Any]:
+    """A correction that comes before what it corrects."""
+    there = [by for each, by in state.waiting if each == original and by]
+    if there:
+        return state, False if event_id in there else CONFLICT
+    if state.waits(event_id):
+        return state, CONFLICT
+    return state._replace(waiting=state.waiting | {(original, event_id)}), True
+
+
+def _arrived(state: State, event_id: str) -> State:
+    """The state after a new event, with all that waited for it."""
+    pending = [event_id]
+    while pending:
+        event_id = pending.pop()
+        state = state._replace(active=state.active | {event_id})
+        due = frozenset(each for each in state.waiting if each[0] == event_id)
+        if due:
+            state = _without(state, event_id)
+        corrected = frozenset(each for each in due if each[1])
+        state = state._replace(waiting=state.waiting - due, corrected=state.corrected | corrected)
+        pending += [by for _, by in corrected if not state.holds(by)]
+    return state
 
 
 def _table(state: State, call: Call) -> tuple[State, Any]:
-    return _with(state, (each for each in call.events if not state.holds(each))), "done"
+    return _observe(state, call)[0], "done"
 
 
 def _retract(state: State, call: Call) -> tuple[State, Any]:
-    if not state.holds(call.gone):
-        return state, ABSENT
-    return _without(state, call.gone), call.gone in state.active
+    if state.holds(call.gone):
+        return _without(state, call.gone), call.gone in state.active
+    waiting = (call.gone, "")
+    return state._replace(waiting=state.waiting | {waiting}), waiting not in state.waiting
 
 
 def _forget(state: State, call: Call) -> tuple[State, Any]:
-    return State(), len(state.active) + len(state.retracted)
+    """A retraction that waits stays, if nobody knows whose event it is about."""
+    known = {each for row in state.corrected | state.waiting if row[1] for each in row}
+    left = frozenset(row for row in state.waiting if not row[1] and row[0] not in known)
+    return State(waiting=left), len(state.active) + len(state.retracted)
 
 
 def _decide(state: State, call: Call) -> tuple[State, Any]:
@@ -102,10 +147,6 @@ _RULES = {
     "mastery": _mastery,
     "all": _all,
 }
-
-
-def _with(state: State, events: Iterable[str]) -> State:
-    return state._replace(active=state.active | frozenset(events))
 
 
 def _without(state: State, event_id: str) -> State:
@@ -162,5 +203,5 @@ def _described(name: str, calls: Sequence[Call]) -> str:
 
 def _plain(result: Any) -> Any:
     if isinstance(result, State):
-        return f"stored {sorted(result.active)}, retracted {sorted(result.retracted)}, decisions {sorted(result.decisions)}"
+        return "; ".join(f"{name} {sorted(held)}" for name, held in result._asdict().items() if held) or "nothing"
     return sorted(result) if isinstance(result, frozenset) else result

@@ -31,6 +31,10 @@ def contents(store: Any) -> dict[str, State]:
             state = found.setdefault(each.student, State())
             key = each.decision_id if field == "decisions" else each.event_id
             found[each.student] = state._replace(**{field: getattr(state, field) | {key}})
+    for row in store.corrections() if hasattr(store, "corrections") else ():
+        name, field = school.student_of(row.original), "waiting" if row.content else "corrected"
+        state = found.setdefault(name, State())
+        found[name] = state._replace(**{field: getattr(state, field) | {(row.original, row.event_id)}})
     return found
 
 

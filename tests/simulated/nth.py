@@ -47,6 +47,9 @@ CALLS: dict[str, Callable[[at.Tutor], Any]] = {
     "a second delivery": lambda tutor: send(tutor, "ana/1"),
     "a correction": lambda tutor: send(tutor, "ana/7", replaces="ana/1"),
     "an answer": lambda tutor: send(tutor, "ana/6", decision_id="d0"),
+    "a correction that comes first": lambda tutor: send(tutor, "ana/7", replaces="ana/5"),
+    "what a correction waits for": lambda tutor: send(tutor, "dee/5"),
+    "a retraction that comes first": lambda tutor: tutor.retract("eve/1"),
     "a table": send_table,
     "a retraction": lambda tutor: tutor.retract("ana/2"),
     "forgetting": lambda tutor: tutor.forget_student("ana"),
@@ -56,6 +59,7 @@ CALLS: dict[str, Callable[[at.Tutor], Any]] = {
     "recommendations": lambda tutor: tutor.recommend_all(k=1),
     "mastery": lambda tutor: tutor.mastery_table("ana"),
     "the history": lambda tutor: tutor.history("ana"),
+    "verifying": lambda tutor: tutor.verify(),
     "the log": lambda tutor: tutor.log(),
     "when to stop": lambda tutor: tutor.when_to_stop("ana", "a1"),
 }
@@ -94,6 +98,7 @@ class _Trial:
         for event_id in BEFORE:
             send(self._process.tutor, event_id)
         self._process.tutor.retract("ana/3")
+        send(self._process.tutor, "dee/6", replaces="dee/5")
         self._process.tutor.recommend("ana", 2, decision_id="d0")
         self.before = contents(world.observed())
         self.after: Any = None

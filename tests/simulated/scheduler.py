@@ -31,6 +31,7 @@ class Client:
     wakes: int = 0  # the step until which it is delayed
     may_go_on: Callable[[], bool] | None = None  # says whether what it waits for has come
     is_done: bool = False
+    is_spared: bool = False  # whether nothing goes wrong at its steps
 
 
 class Scheduler:

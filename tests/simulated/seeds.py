@@ -71,6 +71,8 @@ class _Seed:
             simulation.faulted.discard(client.number)
             first = len(self._record.calls)
             try:
+                if client.process.tutor is None:  # another thread of the process begins it anew
+                    cut.turn(lambda: client.process.tutor is not None)
                 actor.act(client.process.tutor)
             except Killed:
                 continue

@@ -137,6 +137,8 @@ class SQLiteWorld:
         shutil.rmtree(self._folder)
 
     def _connect(self, path: Any, **options: Any) -> sqlite3.Connection:
+        if path == ":memory:":
+            return self._real(path, **options)
         connection = self._real(path, **{**options, "timeout": 0.0, "factory": SteppedConnection})
         me = cut.client()
         number = me.process.number if me is not None else self._opening

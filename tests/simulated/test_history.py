@@ -34,6 +34,14 @@ POSSIBLE = {
     "a lost reply, done long after": [observe("1", 1, NEVER, UNKNOWN), read(3, 4), read(5, 6, "1")],
     "a correction": [observe("1", 1, 2), observe("2", 3, 4, True, "1"), read(5, 6, "2"), forget(7, 8, 2)],
     "a correction of what was corrected": [observe("1", 1, 2), observe("2", 3, 4, True, "1"), observe("3", 5, 6, CONFLICT, "1")],
+    "a correction that waits": [observe("2", 1, 2, True, "1"), read(3, 4), observe("1", 5, 6), read(7, 8, "2")],
+    "corrections that wait in a row": [
+        observe("3", 1, 2, True, "2"),
+        observe("2", 3, 4, True, "1"),
+        observe("1", 5, 6),
+        read(7, 8, "3"),
+        forget(9, 10, 3),
+    ],
 }
 IMPOSSIBLE = {
     "an event that is lost": [observe("1", 1, 2), read(3, 4)],
@@ -48,6 +56,7 @@ IMPOSSIBLE = {
     ],
     "a lost reply that is done after its end": [observe("1", 1, 2, UNKNOWN), read(3, 4), read(5, 6, "1")],
     "reads that disagree on the order": [observe("1", 1, 9), read(2, 3, "1"), read(4, 5)],
+    "a correction that is there before its original": [observe("2", 1, 2, True, "1"), read(3, 4, "2")],
     "an error for nothing": [observe("1", 1, 2), Call("retract", "a", 3, 4, ABSENT, gone="a/1")],
 }
 

@@ -52,21 +52,27 @@ class Process:
     steps_inside
         Whether it waits for its turn inside the functions of a server too.
     tutor
-        Its tutor.
+        Its tutor; None while another process is begun.
     """
 
     def __init__(self, world: World, number: int, chance: random.Random) -> None:
         self.world, self.number, self.life = world, number, 0
         self._skew, self._cache = datetime.timedelta(seconds=chance.randrange(3)), chance.choice((1, 2, 100))
         self.steps_inside = chance.random() < 0.5
-        self.tutor: at.Tutor = self._opened()
+        self.tutor: at.Tutor | None = self._opened()
 
     def kill(self) -> None:
         """The process is gone, with all that was not committed; another comes in its place."""
-        self.life += 1
+        self.life, self.tutor = self.life + 1, None
         with aside():
             self.world.died(self)
+        me = cut.client()
+        assert me is not None
+        me.life, me.is_spared = self.life, True
+        try:
             self.tutor = self._opened()
+        finally:
+            me.is_spared = False
 
     def _opened(self) -> at.Tutor:
         HOME.open_store = lambda *_, **__: self.world.opened(self)  # type: ignore[attr-defined]

@@ -122,12 +122,20 @@ def test_a_retraction_is_as_if_the_event_had_never_come(tutor: at.Tutor, open_tu
     assert mastery(tutor, "ana") == mastery(clean, "ana")
 
 
-def test_a_retraction_of_nothing_is_an_error(tutor: at.Tutor) -> None:
-    with pytest.raises(at.StoreError, match="event_id 'e9': no such event in the store"):
-        tutor.retract("e9")
-    with pytest.raises(at.StoreError, match="event_id 'e9': no such event in the store"):
-        tutor.observe("ana", "a1", 1, replaces="e9")
+def test_what_is_about_an_event_that_has_not_come_waits_for_it(tutor: at.Tutor) -> None:
+    assert tutor.retract("e9") is True
+    assert tutor.retract("e9") is False
+    assert tutor.observe("ana", "a1", 1, event_id="e2", replaces="e8") is True
+    assert tutor.observe("ana", "a1", 1, event_id="e2", replaces="e8") is False
     assert tutor.history("ana").num_rows == 0
+    assert tutor.waiting().to_pylist() == [
+        {"event_id": "e8", "student": "ana", "replaced_by": "e2"},
+        {"event_id": "e9", "student": None, "replaced_by": None},
+    ]
+    tutor.observe("ana", "a1", 0, event_id="e9", time=NOW)
+    tutor.observe("ana", "a1", 0, event_id="e8", time=NOW - MINUTE)
+    assert [(row["event_id"], row["time"]) for row in tutor.history("ana").to_pylist()] == [("e2", NOW - MINUTE)]
+    assert tutor.waiting().num_rows == 0
 
 
 def test_a_correction_replaces_an_event_in_one_step(tutor: at.Tutor, open_tutor: Open) -> None:
@@ -394,7 +402,7 @@ def test_no_message_of_the_store_or_of_a_conflict_shows_a_name(tutor: at.Tutor) 
         lambda: tutor.observe("benedict", "a1", 1, decision_id="d1"),
         lambda: tutor.recommend("benedict", decision_id="d1"),
         lambda: tutor.observe("benedict", "a1", 1, decision_id="d2"),
-        lambda: tutor.retract("e2"),
+        lambda: [tutor.observe("anastasia", "a1", right, event_id="e2", replaces="e0") for right in (0, 1)],
     ):
         with pytest.raises((at.ConflictError, at.StoreError)) as raised:
             call()

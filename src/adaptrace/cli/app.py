@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli import dataset, evaluate, privacy, report, stats
+from adaptrace.cli import dataset, evaluate, privacy, report, stats, tutor
 from adaptrace.cli.models import with_options
 from adaptrace.cli.option_groups import BKT_PANEL, LogOptions, VariationOptions, with_groups
 from adaptrace.cli.options import (
@@ -190,7 +190,7 @@ def recommend(
 
 
 COMMANDS = (demo, fit, summary, predict, recommend)
-for command in (*COMMANDS, *dataset.COMMANDS, *evaluate.COMMANDS, *privacy.COMMANDS, *stats.COMMANDS):
+for command in (*COMMANDS, *dataset.COMMANDS, *evaluate.COMMANDS, *privacy.COMMANDS, *stats.COMMANDS, *tutor.COMMANDS):
     app.command()(with_groups(command))
 app.add_typer(report.app, name="report")
 

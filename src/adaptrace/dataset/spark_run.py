@@ -168,7 +168,7 @@ def appearing(out: Path) -> Iterator[Path]:
         folder.mkdir()
         yield folder
         for left in folder.glob(".*"):  # by a task that was stopped
-            left.unlink()
+            shutil.rmtree(left)
         folder.replace(out)
     except OutputError:
         raise

@@ -110,7 +110,7 @@ class Staging:
         folders = (self.new_out, self.done, *([self.new_state] if self.state is not None else []))
         if _read(self.folder / PLAN) == plan:
             for path in [path for folder in folders for path in folder.glob(".*")]:  # files that were not whole yet
-                path.unlink()
+                shutil.rmtree(path)
             return True
         for folder in (self.folder, self.new_state):
             shutil.rmtree(folder, ignore_errors=True)

@@ -23,7 +23,6 @@ from adaptrace.kernels import parallel
 from adaptrace.privacy import lineage, rewrite
 from adaptrace.privacy.lineage import Searched
 
-MARK = "forgetting."  # in the names of files being written: what a killed run left is removed by the next
 PathLike = str | os.PathLike[str]
 
 
@@ -222,8 +221,7 @@ def _may_hold(statistics: Any, student: str) -> bool:
 def _forget_all(student: str, searched: Sequence[Searched]) -> dict[Path, str]:
     """Write the files that hold a student again, one after the other: their new identities."""
     for folder in {each.path.resolve().parent for each in searched}:
-        for left in folder.glob(f".*.{MARK}*"):
-            left.unlink(missing_ok=True)
+        atomic.sweep(folder)
     return {each.path: _forget(student, each) for each in searched if each.held}
 
 
@@ -231,7 +229,7 @@ def _forget(student: str, searched: Searched) -> str:
     """Write a file again without a student's rows: its new identity."""
     path = searched.path.resolve()  # what a link leads to, not the link
     notes = {identity.EARLIER: json.dumps(searched.identities).encode()}
-    with atomic.replacing(path, MARK) as temporary:
+    with atomic.replacing(path) as temporary:
         rewrite.rewrite(path, temporary, partial(_without, student, searched), notes)
         if identity.identity(path) != searched.identities[0]:
             raise OutputError(f"{path}: was changed by someone else meanwhile; nothing is lost: run it again")

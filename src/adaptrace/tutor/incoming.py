@@ -14,8 +14,10 @@ from adaptrace.data.log import Log
 from adaptrace.errors import ConflictError, DataError
 from adaptrace.models.base import Model, Response, levels_of
 from adaptrace.models.response import ResponseChecker, moment_of
-from adaptrace.tutor.store.base import Event, Store
-from adaptrace.tutor.students import AS_BEFORE, no_event
+from adaptrace.tutor.arrivals import Delivery
+from adaptrace.tutor.corrections import RETRACTION, Draft, finished, waiting
+from adaptrace.tutor.store.base import Correction, Event, Store
+from adaptrace.tutor.students import AS_BEFORE
 from adaptrace.tutor.tables import events_of
 
 
@@ -64,31 +66,58 @@ class Incoming:
         self._is_timed = "time" in model.needs
         self._checker = ResponseChecker(model, catalog)
 
-    def event(self, given: Observation) -> tuple[Event, tuple[str, ...]]:
-        """The event of an observation, and the ids of the events that it replaces.
+    def observed(self, given: Observation) -> Delivery | Correction:
+        """What an observation delivers; of a correction whose original has not come, what waits for that.
 
         Raises
         ------
         UnknownItemError, ValueError, ConflictError, StoreError
             See :meth:`adaptrace.Tutor.observe`.
         """
+        if given.replaces is None:
+            event = self._draft(given).event
+            return Delivery(event.student, [event])
+        wanted = id_of("replaces", given.replaces)
+        original = self._store.find([wanted]).get(wanted)
+        draft = self._draft(given, original)
+        _check_original(wanted, original, draft.event)
+        if original is None:
+            return waiting(draft, wanted)
+        event = finished(draft, original, levels_of(self._model))
+        retracted = () if original.retracted else (wanted,)
+        return Delivery(event.student, [event], retracted, [Correction(wanted, event.student, event.event_id)])
+
+    def retracted(self, event_id: str) -> Delivery | Correction:
+        """What the retraction of an event delivers; if that has not come, what waits for it."""
+        event = self._store.find([event_id]).get(event_id)
+        if event is None:
+            return Correction(event_id, "", "", RETRACTION)
+        return Delivery(event.student, (), () if event.retracted else (event_id,))
+
+    def _draft(self, given: Observation, original: Event | None = None) -> Draft:
+        """The event of an observation; ``original``: what it corrects, if that has come."""
         name, moment = name_of(given.student), self.moment(given.time)
         if given.time is not None:
             self._check_future(moment)
         event_id = _new_id() if given.event_id is None else id_of("event_id", given.event_id)
-        replaced: tuple[str, ...] = ()
+        item, skills, kind, correct, _ = self._response(given, original)
         if given.decision_id:
             self._check_decision(str(given.decision_id), name)
-        if given.replaces is not None:
-            first = self._replaced(id_of("replaces", given.replaces), name, event_id)
-            replaced, given = (first.event_id,), _completed(given, first)
-            moment = first.moment if given.time is None else moment
-        kind = given.kind and str(given.kind)
-        item, skills, kind, correct, _ = self._checker.response(
-            given.item, given.correct, level=given.level, kind=kind, skills=given.skills
-        )
         group = AS_BEFORE if given.group is None else str(given.group)
-        return Event(event_id, name, item, skills, kind, correct, moment, group, str(given.decision_id)), replaced
+        event = Event(event_id, name, item, skills, kind, correct, moment, group, str(given.decision_id))
+        options = {"time": given.time, "group": given.group, "kind": given.kind, "skills": given.skills}
+        return Draft(event, frozenset(each for each, value in options.items() if value is not None), given.level)
+
+    def _response(self, given: Observation, original: Event | None) -> Response:
+        """What was answered, checked; a correction of the same item has the kind and the skills of its original."""
+        kind, skills, item = given.kind and str(given.kind), given.skills, str(given.item)
+        if original is not None and original.item == item:
+            kind, skills = kind or original.kind, original.skills if skills is None else skills
+        is_open = skills is None and original is None and given.replaces is not None and item not in self._catalog.by_name
+        found = self._checker.response(
+            given.item, given.correct, level=given.level, kind=kind, skills=("",) if is_open else skills
+        )
+        return found._replace(skills=()) if is_open else found
 
     def events(self, data: Any, columns: Mapping[str, str] | None, levels: Mapping[str, int] | None) -> dict[str, list[Event]]:
         """The events of a table, per student.
@@ -115,19 +144,6 @@ class Incoming:
     def question(self, item: object) -> Response:
         """An item that a student may be asked; its outcome is not known."""
         return self._checker.response(item, 0.0)._replace(correct=float("nan"))
-
-    def stored(self, event_id: str) -> Event:
-        """The event of that id, which may be retracted.
-
-        Raises
-        ------
-        StoreError
-            If there is none.
-        """
-        event = self._store.find([event_id]).get(event_id)
-        if event is None:
-            raise no_event(event_id)
-        return event
 
     def moment(self, time: datetime.datetime | None) -> int:
         """Microseconds since 1970 of a time, or of now."""
@@ -156,15 +172,6 @@ class Incoming:
                 "set the sender's clock, or open the tutor with a larger tolerance"
             )
 
-    def _replaced(self, event_id: str, name: str, by: str) -> Event:
-        """The event that another event of the same student replaces."""
-        if event_id == by:
-            raise ValueError(f"replaces: got '{by}', the event_id itself; give the correction an id of its own")
-        event = self.stored(event_id)
-        if event.student != name:
-            raise ConflictError(f"replaces: got event_id '{event_id}' of another student; expected an event of the same student")
-        return event
-
     def _check_decision(self, decision_id: str, name: str) -> None:
         """Refuse an answer to a decision that was not recorded for this student."""
         stored = self._store.decided(decision_id)
@@ -175,12 +182,12 @@ class Incoming:
             )
 
 
-def _completed(given: Observation, first: Event) -> Observation:
-    """A correction with the decision and, for the same item, the kind and the skills of the event that it replaces."""
-    given = given._replace(decision_id=given.decision_id or first.decision)
-    if str(given.item) != first.item:
-        return given
-    return given._replace(kind=given.kind or first.kind, skills=first.skills if given.skills is None else given.skills)
+def _check_original(event_id: str, original: Event | None, event: Event) -> None:
+    """Refuse to replace an event by itself, or one of another student."""
+    if event_id == event.event_id:
+        raise ValueError(f"replaces: got '{event_id}', the event_id itself; give the correction an id of its own")
+    if original is not None and original.student != event.student:
+        raise ConflictError(f"replaces: got event_id '{event_id}' of another student; expected an event of the same student")
 
 
 def name_of(student: object) -> str:

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from adaptrace.errors import ConflictError, StoreError, UnreadableEventError
-from adaptrace.models.base import Progress
+from adaptrace.errors import StoreError, UnreadableEventError
+from adaptrace.models.base import Progress, levels_of
 from adaptrace.models.criterion import Criterion
 from adaptrace.models.student import Student
+from adaptrace.tutor.arrivals import Arrivals, Delivery, check_same
 from adaptrace.tutor.replay import Key, MasteryHistory, Replay, key_of, state_text, take
-from adaptrace.tutor.store.base import Change, Event, Store, StoredState, describe
+from adaptrace.tutor.store.base import Change, Correction, Event, Store, StoredState
 
 LOCKS = 256  # students share so many locks, by their names
 TRIES = 100  # at a write that other processes get ahead of
@@ -51,6 +52,7 @@ class Students:
 
     def __init__(self, store: Store, replay: Replay, *, size: int) -> None:
         self._store, self._replay, self._size = store, replay, size
+        self._arrivals = Arrivals(store, levels_of(replay.model))
         self._cache: OrderedDict[str, LoadedStudent] = OrderedDict()
         self._cache_lock = threading.Lock()
         self._locks = [threading.RLock() for _ in range(LOCKS)]
@@ -105,6 +107,10 @@ class Students:
             found = self._replay.fold(name, self._store.events(name))
         return LoadedStudent(stored.version, *found)
 
+    def _unread(self, name: str) -> LoadedStudent:
+        """A student of the stored version, without what is stored."""
+        return LoadedStudent(self._store.version(name), self._replay.new_student(name), None)
+
     def _keep(self, name: str, entry: LoadedStudent) -> None:
         with self._cache_lock:
             self._cache[name] = entry
@@ -124,12 +130,28 @@ class Students:
         Raises
         ------
         ConflictError
-            If an event's id stands for something else, or the event to replace was retracted before.
+            If an event's id stands for something else.
         StoreError
             If nothing was stored.
         """
-        with self.lock(name):
-            return self._write(name, events, retracted)
+        return self.deliver(Delivery(name, events, retracted))
+
+    def deliver(self, delivery: Delivery) -> int:
+        """Store what is delivered of a student, and all that waited for it, with the state they lead to; how much was new.
+
+        Raises
+        ------
+        ConflictError
+            If an event's id stands for something else, or the event to replace has another correction.
+        StoreError
+            If nothing was stored.
+        """
+        with self.lock(delivery.student):
+            return self._write(delivery)
+
+    def wait(self, correction: Correction) -> bool | None:
+        """Let a correction or retraction wait: whether it is new; None if its original has come. See :class:`Arrivals`."""
+        return self._arrivals.wait(correction)
 
     def write_many(self, block: Sequence[tuple[str, Sequence[Event]]]) -> int:
         """Store the events of several students in one transaction or, if one change does not apply, student by student."""
@@ -137,11 +159,18 @@ class Students:
         with ExitStack() as held:
             for _, lock in sorted(locks.items()):  # always in the same order: two blocks cannot wait for each other
                 held.enter_context(lock)
-            new = {name: self._not_stored(events, ())[0] for name, events in block}
-            made = [self._change(name, events, ()) for name, events in new.items() if events]
+            new = {name: self._not_stored(events) for name, events in block}
+            made = [self._change(Delivery(name, events)) for name, events in new.items() if events]
             if not made or self._is_written([change for change, _ in made], [entry for _, entry in made]):
                 return sum(map(len, new.values()))
-            return sum(self._write(name, events, ()) for name, events in block)
+            return sum(self._write(Delivery(name, events)) for name, events in block)
+
+    def _not_stored(self, events: Sequence[Event]) -> list[Event]:
+        stored = self._store.find([event.event_id for event in events])
+        for event in events:
+            if event.event_id in stored:
+                check_same(stored[event.event_id], event)
+        return [event for event in events if event.event_id not in stored]
 
     def forget(self, name: str) -> int:
         """Remove all that is stored of a student; how many events that were."""
@@ -156,7 +185,7 @@ class Students:
             try:
                 with self.lock(name):
                     self._pop(name)
-                    self._write(name, (), (), again=True)
+                    self._write(Delivery(name), again=True)
             except UnreadableEventError as error:
                 failed, unreadable = failed + 1, [*unreadable, *(_unreadable(self._store.events(name)) or [error.event_id])]
             if progress is not None:
@@ -168,39 +197,43 @@ class Students:
             )
         return len(names)
 
-    def _write(self, name: str, events: Sequence[Event], retracted: Sequence[str], *, again: bool = False) -> int:
+    def _write(self, delivery: Delivery, *, again: bool = False) -> int:
+        whole = delivery  # nearly always: what waits is looked up if the store says so
         for _ in range(TRIES):
-            change, entry = self._change(name, events, retracted, again=again)
+            change, entry = self._change(whole, again=again)
             if again and not change.version:  # forgotten meanwhile: the name must not come back
                 return 0
             if self._is_written([change], [entry]):
-                return len(change.events) + len(change.retracted)
-            events, retracted = self._not_stored(events, retracted)
-            if not events and not retracted and not again:
+                return delivery.counted
+            delivery = self._arrivals.new(delivery)
+            if delivery.is_empty and not again:
                 return 0
-        ids = [*(event.event_id for event in events), *retracted]
+            whole = self._arrivals.with_waiting(delivery)
+        ids = [*(event.event_id for event in delivery.events), *delivery.retracted]
         who = f"{_listed(ids)}: the student" if ids else "a student"
         raise StoreError(f"{who} was changed by others {TRIES} times in a row; nothing was stored: try again")
 
-    def _change(
-        self, name: str, events: Sequence[Event], retracted: Sequence[str], *, again: bool = False
-    ) -> tuple[Change, LoadedStudent]:
+    def _change(self, delivery: Delivery, *, again: bool = False) -> tuple[Change, LoadedStudent]:
         """The change to store, and the student after it, who is in memory again once it is stored."""
-        entry = self._pop(name) or self._read(name, self._store.load(name))  # out of memory until it is stored
+        name = delivery.student
+        # out of memory until it is stored; what is made again need not be read
+        entry = self._unread(name) if again else self._pop(name) or self._read(name, self._store.load(name))
         before = entry.student.group
-        events = [event._replace(group=before) if event.group == AS_BEFORE else event for event in events]
-        is_late = entry.last is not None and any(key_of(event) < entry.last for event in events)
-        if retracted or is_late or again:
-            left = (event for event in self._store.events(name) if event.event_id not in retracted)
-            entry.student, entry.last = self._replay.fold(name, sorted([*left, *events], key=key_of))
+        events = [event._replace(group=before) if event.group == AS_BEFORE else event for event in delivery.events]
+        counting = sorted([event for event in events if not event.retracted], key=key_of)
+        is_late = entry.last is not None and any(key_of(event) < entry.last for event in counting)
+        if delivery.retracted or is_late or again:
+            left = (event for event in self._store.events(name) if event.event_id not in delivery.retracted)
+            entry.student, entry.last = self._replay.fold(name, sorted([*left, *counting], key=key_of))
         else:
-            for event in sorted(events, key=key_of):
+            for event in counting:
                 take(entry.student, event)
                 entry.last = key_of(event)
         made = ("", "")
         if self._store.keeps_states:
             made = (self._replay.model.fingerprint, state_text(entry.student, entry.last))
-        return Change(name, entry.version, *made, tuple(events), tuple(retracted)), entry
+        changed = Change(name, entry.version, *made, tuple(events), tuple(delivery.retracted), tuple(delivery.corrections))
+        return changed, entry
 
     def _is_written(self, changes: Sequence[Change], entries: Sequence[LoadedStudent]) -> bool:
         """Whether the store took the changes; only then are these students in memory again."""
@@ -211,43 +244,11 @@ class Students:
             self._keep(change.student, entry)
         return True
 
-    def _not_stored(self, events: Sequence[Event], retracted: Sequence[str]) -> tuple[list[Event], list[str]]:
-        """The events that are not stored yet, and the retractions that are not stored yet."""
-        stored = self._store.find([*(event.event_id for event in events), *retracted])
-        new = [event for event in events if event.event_id not in stored]
-        for event in events:
-            if event.event_id in stored:
-                _check_same(stored[event.event_id], event)
-        for event_id in retracted:
-            if event_id not in stored:
-                raise no_event(event_id)
-            if new and stored[event_id].retracted:
-                raise ConflictError(
-                    f"replaces: got event_id '{event_id}', which was retracted or replaced before; replace what replaced it"
-                )
-        return new, [event_id for event_id in retracted if not stored[event_id].retracted]
-
-
-def no_event(event_id: str) -> StoreError:
-    """The error for the id of an event that was never observed."""
-    return StoreError(f"event_id '{event_id}': no such event in the store; expected the id of one that was observed")
-
 
 def _listed(event_ids: Sequence[str]) -> str:
     """Some ids for a message."""
     more = f" and {len(event_ids) - LISTED:,} more" if len(event_ids) > LISTED else ""
     return f"event_id {', '.join(map(repr, event_ids[:LISTED]))}{more}"
-
-
-def _check_same(stored: Event, event: Event) -> None:
-    """Refuse an event of another content; the group, and whether it was retracted, may differ."""
-    if stored[:7] == event[:7]:
-        return
-    whose = " of another student" if stored.student != event.student else ""
-    raise ConflictError(
-        f"event_id '{event.event_id}': got {describe(event)}; it stands for {describe(stored)}{whose}, which is kept; "
-        "use another id, or replaces= to correct an event"
-    )
 
 
 def _unreadable(events: Iterator[Event]) -> list[str]:

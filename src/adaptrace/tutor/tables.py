@@ -17,7 +17,7 @@ from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.models.response import moment_of
 from adaptrace.models.student import Student
 from adaptrace.tutor.replay import MasteryHistory
-from adaptrace.tutor.store.base import Decision, Event
+from adaptrace.tutor.store.base import Correction, Decision, Event
 
 EVENTS = pa.schema(
     [
@@ -32,6 +32,7 @@ EVENTS = pa.schema(
         ("decision_id", pa.string()),
     ]
 )
+WAITING = pa.schema([("event_id", pa.string()), ("student", pa.string()), ("replaced_by", pa.string())])
 EVIDENCE = pa.list_(pa.struct([("kind", pa.string()), ("n", pa.int64()), ("moved", pa.float64())]))
 MASTERY = pa.schema(
     [
@@ -78,6 +79,12 @@ def table_of(events: Iterable[Event]) -> pa.Table:
     return pa.table([pa.array(columns[name], kind) for name, kind in zip(EVENTS.names, EVENTS.types, strict=True)], schema=EVENTS)
 
 
+def waiting_of(corrections: Iterable[Correction]) -> pa.Table:
+    """A row per correction or retraction that waits."""
+    rows = [(each.original, each.student or None, each.event_id or None) for each in corrections if each.content]
+    return pa.Table.from_pylist([dict(zip(WAITING.names, row, strict=True)) for row in rows], WAITING)
+
+
 def events_of(log: Log, catalog: Catalog, group: str) -> Iterator[Event]:
     """The events of a log's rows; a row without a kind has the catalog's, a row without a group the given one."""
     kinds = {item.item: item.kind for item in catalog.items}
@@ -101,7 +108,7 @@ def log_of(events: Iterable[Event], decisions: Iterable[Decision], *, decided: b
     StoreError
         If a decision cannot be read.
     """
-    table, decisions_by_id = table_of(events), {each.decision_id: _chances_of(each) for each in decisions}
+    table, decisions_by_id = table_of(events), {each.decision_id: chances_of(each) for each in decisions}
     if decided:
         table = table.filter(pc.is_in(table["decision_id"], pa.array(decisions_by_id, pa.string())))
     if not decisions_by_id or not len(table):
@@ -113,7 +120,14 @@ def log_of(events: Iterable[Event], decisions: Iterable[Decision], *, decided: b
     return Log.from_arrow(table, keep=("decision_id", *schema.DECISION))
 
 
-def _chances_of(decision: Decision) -> Chances:
+def chances_of(decision: Decision) -> Chances:
+    """The chance of each candidate of a decision.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read.
+    """
     try:
         content = json.loads(decision.content)
         chances = dict(zip(content["candidates"], map(float, content["propensities"]), strict=True))

@@ -18,9 +18,9 @@ import pyarrow as pa
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
-from adaptrace.errors import ConflictError, ModelError
+from adaptrace.errors import ModelError
 from adaptrace.kernels.parallel import batches
-from adaptrace.models.base import Model, Progress
+from adaptrace.models.base import Model
 from adaptrace.models.criterion import Criterion
 from adaptrace.models.student import Student
 from adaptrace.recommendation.beliefs import bkt_of
@@ -31,17 +31,19 @@ from adaptrace.recommendation.recommender import Recommender, check_kinds
 from adaptrace.recommendation.stopping import Stop, when_to_stop
 from adaptrace.tutor.decisions import DecisionRecorder, Request, refuse_cap
 from adaptrace.tutor.incoming import Incoming, Observation, id_of, name_of, names_of
+from adaptrace.tutor.receiving import Receiver
 from adaptrace.tutor.replay import Replay
 from adaptrace.tutor.store import open_store
-from adaptrace.tutor.store.base import Event, Store
+from adaptrace.tutor.store.base import Store
 from adaptrace.tutor.students import Students
-from adaptrace.tutor.tables import log_of, mastery_of, table_of
+from adaptrace.tutor.tables import log_of, mastery_of, table_of, waiting_of
+from adaptrace.tutor.upkeep import Upkeep
 
 AT_ONCE = 500  # students per transaction of many
 TOLERANCE = datetime.timedelta(minutes=5)  # by which a clock may be ahead of ours
 
 
-class Tutor(AbstractContextManager["Tutor"]):
+class Tutor(Upkeep, AbstractContextManager["Tutor"]):
     """A store, a model, a catalog and a policy; safe to use from many threads, and from many processes at once.
 
     Make one by :meth:`open`. Its attributes cannot be set: for another model, catalog or policy open another tutor.
@@ -71,7 +73,9 @@ class Tutor(AbstractContextManager["Tutor"]):
         self.model, self.catalog, self.criterion = recommender.model, recommender.catalog, recommender.criterion
         self.policy, self.constraints = recommender.policy, recommender.constraints
         self._incoming, self._decisions = incoming, DecisionRecorder(recommender, store)
-        self._students = Students(store, Replay(self.model, self.catalog), size=cache)
+        self._replay = Replay(self.model, self.catalog)
+        self._students = Students(store, self._replay, size=cache)
+        self._receiver = Receiver(incoming, self._students, store)
 
     @classmethod
     def open(
@@ -169,39 +173,22 @@ class Tutor(AbstractContextManager["Tutor"]):
         decision_id
             The recorded recommendation that this answers.
         replaces
-            The id of a wrong event, which is retracted in the same step. Its time, decision and, for the same item, kind and
-            skills are kept unless they are given.
+            The id of a wrong event, which is retracted in the same step. Its time, group, decision and, for the same item, kind
+            and skills are kept unless they are given. If it has not come, this event :meth:`waits <waiting>` for it.
 
         Raises
         ------
         UnknownItemError, ValueError
             If the item is not in the catalog and has no ``skills``, or a value is wrong.
         ConflictError
-            If ``event_id`` stands for something else, the event to replace was retracted or replaced before, or the decision
-            is not this student's.
+            If ``event_id`` stands for something else, the event to replace has another correction or is of another student,
+            or the decision is not this student's.
         StoreError
             If it could not be stored: nothing has changed.
         """
-        event, replaced = self._incoming.event(
+        return self._receiver.observe(
             Observation(student, item, correct, level, kind, time, event_id, skills, group, decision_id, replaces)
         )
-        if time is not None:
-            return bool(self._students.write(event.student, [event], replaced))
-        return self._observe_again(event, replaced)
-
-    def _observe_again(self, event: Event, replaced: tuple[str, ...]) -> bool:
-        """Store an event without a time of its own: a second delivery has the time of the first."""
-        first: object = ...
-        while True:
-            try:
-                return bool(self._students.write(event.student, [event], replaced))
-            except ConflictError:
-                found = self.store.find([event.event_id]).get(event.event_id)
-                if found == first:
-                    raise
-            if found is not None:
-                event = event._replace(moment=found.moment)
-            first = found
 
     def observe_many(
         self, data: Any, *, columns: Mapping[str, str] | None = None, levels: Mapping[str, int] | None = None
@@ -226,13 +213,8 @@ class Tutor(AbstractContextManager["Tutor"]):
         return sum(self._students.write_many(block) for block in batches(events.items(), AT_ONCE))
 
     def retract(self, event_id: str) -> bool:
-        """Take an event back, as if it had never come; False if it was retracted before. StoreError if there is none."""
-        event = self._incoming.stored(id_of("event_id", event_id))
-        return not event.retracted and bool(self._students.write(event.student, (), (event.event_id,)))
-
-    def forget_student(self, student: object) -> int:
-        """Remove all that is stored of a student; how many events that were. The model does not change."""
-        return self._students.forget(name_of(student))
+        """Take an event back, as if it had never come; False if that was done before. It waits for one that has not come."""
+        return self._receiver.retract(id_of("event_id", event_id))
 
     # ---- what comes next ----------------------------------------------------
 
@@ -325,6 +307,13 @@ class Tutor(AbstractContextManager["Tutor"]):
         """
         return table_of(self.store.events(name_of(student))).drop_columns("student")
 
+    def waiting(self) -> pa.Table:
+        """Corrections and retractions whose event has not come: its ``event_id``, ``student`` and ``replaced_by``.
+
+        The last two are null where a retraction waits: nobody knows yet whose event it is.
+        """
+        return waiting_of(self.store.corrections())
+
     def log(self, *, decided: bool = False) -> Log:
         """All events that are not retracted, as a log: to fit a model to, or to compare policies.
 
@@ -332,24 +321,6 @@ class Tutor(AbstractContextManager["Tutor"]):
         With ``decision_id`` and, where decisions were recorded, ``propensity``, ``candidates`` and ``propensities``.
         """
         return log_of(self.store.events(), self.store.decisions(), decided=decided)
-
-    # ---- looking after it ---------------------------------------------------
-
-    def rebuild(self, *, progress: Progress | None = None) -> int:
-        """Make every state again from its events, as after a new model; how many. Others may go on reading and writing.
-
-        ``progress`` is called with the share that is done. If events cannot be read, a StoreError lists them after all other
-        students are rebuilt.
-        """
-        return self._students.rebuild(progress)
-
-    def snapshot(self, path: str | os.PathLike[str]) -> None:
-        """Write a consistent copy of the store as an SQLite file, whole or not at all, while others go on."""
-        self.store.snapshot(path)
-
-    def close(self) -> None:
-        """Close the store; a second call does nothing."""
-        self.store.close()
 
 
 def _now() -> datetime.datetime:

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from adaptrace.tutor.store import Change, Decision, Event, MemoryStore, SQLiteStore, Store
+from adaptrace.tutor.store import Change, Checkpoint, Correction, Decision, Event, MemoryStore, SQLiteStore, Store
 from adaptrace.tutor.store import sqlite as inside
 
 STUDENTS = st.sampled_from(["", "Ada", "Ada0", "Bob", "Zoë"])
@@ -50,6 +50,24 @@ class Agreement(RuleBasedStateMachine):
             made.append(Change(student, version + offset, "model", f"{student} {version}", events, retracted))
         self.both(lambda store: store.write(made))
 
+    @rule(rows=st.lists(st.tuples(IDS, STUDENTS, IDS), min_size=1, max_size=4))
+    def wait(self, rows: list[tuple[str, str, str]]) -> None:
+        for original, student, event_id in rows:
+            row = Correction(original, student, event_id if student else "", "what waits")
+            self.both(lambda store, row=row: store.wait(row))  # type: ignore[misc]
+
+    @rule(student=st.sampled_from(["Ada", "Bob"]), known=st.booleans(), data=st.data())
+    def apply(self, student: str, known: bool, data: st.DataObject) -> None:
+        """Corrections that are noted, of those that wait or of none; and checkpoints."""
+        waiting = [row for row in self.memory.corrections() if row.student in ("", student) and row.content]
+        some = data.draw(st.lists(st.sampled_from(waiting), unique=True)) if waiting and known else []
+        ids = [row.original for row in some] or data.draw(st.lists(IDS, max_size=2, unique=True))
+        events = tuple(Event(each, student, "q", ("a",), "practice", 0.5, 0, retracted=True) for each in dict.fromkeys(ids))
+        rows = tuple(some) or tuple(Correction(each, student, data.draw(IDS)) for each in ids)
+        kept = data.draw(st.sampled_from([None, (), (Checkpoint(student, 0, "e0", "m", "{}"),)]))
+        change = Change(student, self.memory.version(student), "model", "state", events, (), rows, kept)
+        self.both(lambda store: store.write([change]))
+
     @rule(student=STUDENTS)
     def forget(self, student: str) -> None:
         self.both(lambda store: store.forget(student))
@@ -70,13 +88,15 @@ class Agreement(RuleBasedStateMachine):
     @precondition(lambda self: hasattr(self, "sqlite"))
     @invariant()
     def agree(self) -> None:
-        for call in (Store.load_many, Store.events, Store.retracted, Store.decisions):
+        for call in (Store.load_many, Store.events, Store.retracted, Store.decisions, Store.corrections, Store.checkpoints):
             self.both(lambda store, name=call.__name__: list(getattr(store, name)()))  # type: ignore[misc]
         for student in ("", "Ada", "Bob"):
             self.both(lambda store, name=student: list(store.events(name)))  # type: ignore[misc]
             self.both(lambda store, name=student: list(store.decisions(name)))  # type: ignore[misc]
         self.both(lambda store: list(store.load_many(["Bob", "Ada", "Ada"])))
         self.both(lambda store: store.find([f"e{number}" for number in range(8)]))
+        self.both(lambda store: store.corrections([f"e{number}" for number in range(3)]))
+        self.both(lambda store: list(store.checkpoints("Ada")))
         self.both(lambda store: store.exposures())
         self.both(lambda store: store.students())
 

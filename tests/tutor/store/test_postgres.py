@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from types import SimpleNamespace
 import pytest
 
 from adaptrace.errors import StoreError
-from adaptrace.tutor.store import postgres
+from adaptrace.tutor.store import postgres, postgres_schema
 from adaptrace.tutor.store.base import Change, Decision, Event
 from adaptrace.tutor.store.postgres import PostgresStore
 from adaptrace.tutor.store.snapshot import copy
@@ -247,10 +248,32 @@ def test_changes_of_one_call_follow_from_each_other(store: PostgresStore) -> Non
 # ---- the server -------------------------------------------------------------
 
 
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_store_of_an_older_schema_is_brought_to_this_one(
+    url: str, event: Callable, change: Callable, monkeypatch: pytest.MonkeyPatch, sql: Callable[..., list], schema: int
+) -> None:
+    """What it holds stays; nobody knows any more which of its retracted events were replaced."""
+    with monkeypatch.context() as patch:
+        patch.setattr(postgres_schema, "MIGRATIONS", postgres_schema.MIGRATIONS[:schema])
+        PostgresStore(url).close()
+    columns = '(event_id, student, item, skills, kind, correct, moment, "group", decision, retracted)'
+    sql("INSERT INTO adaptrace_students VALUES ('Ada', 2, 'model', 'state 2')")
+    sql(f"INSERT INTO adaptrace_events {columns} VALUES ('e1', 'Ada', 'q1', '[\"halves\"]', 'practice', 1, 0, '', '', true)")
+    sql("COMMIT")
+    with contextlib.closing(PostgresStore(url)) as store:
+        assert list(store.retracted()) == [event("e1", retracted=True)]
+        assert sql("SELECT original, student, event_id, content FROM adaptrace_corrections") == [("e1", "Ada", "", "")]
+        sql("COMMIT")
+        assert store.write([change("Ada", 2, event("e2"))]) == ()
+        assert store.forget("Ada") == 2
+        assert sql("SELECT * FROM adaptrace_corrections") == []
+    PostgresStore(url).close()  # nothing is left to be done
+
+
 def test_a_store_of_a_newer_schema_is_refused(url: str, store: PostgresStore, sql: Callable[..., list]) -> None:
     sql("UPDATE adaptrace_store SET schema = 7")
     sql("COMMIT")
-    with pytest.raises(StoreError, match=r"^postgresql://\S+: schema 7, this version reads up to 2; upgrade adaptrace$"):
+    with pytest.raises(StoreError, match=r"^postgresql://\S+: schema 7, this version reads up to 3; upgrade adaptrace$"):
         PostgresStore(url)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from adaptrace.errors import StoreError
-from adaptrace.tutor.store.base import Change, Decision, Event, StoredState
+from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, Fault, StoredState
 from adaptrace.tutor.store.snapshot import copy
 
 Thing = TypeVar("Thing", Event, Decision)
@@ -49,6 +49,8 @@ class MemoryStore:
         self._retracted: Order = defaultdict(list)
         self._decisions: dict[str, Decision] = {}
         self._decided: Order = defaultdict(list)
+        self._corrections: dict[tuple[str, str], Correction] = {}  # by original and student
+        self._checkpoints: dict[str, tuple[Checkpoint, ...]] = {}
         self._exposures: dict[str, int] = {}
         self._exposed = 0
         self._first_version = 1
@@ -103,6 +105,21 @@ class MemoryStore:
         """Decisions of one student or of all: by student, moment and id."""
         return self._ordered(self._decisions, self._decided, student)
 
+    def corrections(self, event_ids: Sequence[str] | None = None) -> list[Correction]:
+        """Corrections, and retractions that wait, of these events or of all; by original and student."""
+        with self._lock:
+            self._check_open()
+            wanted = None if event_ids is None else {*event_ids} - {""}
+            return [row for _, row in sorted(self._corrections.items()) if wanted is None or wanted & _names_of(row)]
+
+    def checkpoints(self, student: str | None = None) -> Iterator[Checkpoint]:
+        """Checkpoints of one student or of all: by student, moment and event_id."""
+        with self._lock:
+            self._check_open()
+            names = sorted(self._checkpoints) if student is None else [student]
+            found = [each for name in names for each in sorted(self._checkpoints.get(name, ()))]
+        yield from found
+
     def _ordered(self, things: dict[str, Thing], order: Order, student: str | None) -> Iterator[Thing]:
         """Student by student: no lock is held while the caller works."""
         for name in self._names(order) if student is None else (student,):
@@ -149,7 +166,25 @@ class MemoryStore:
         for event_id in change.retracted:
             applies &= self._counts(event_id, change.student, call)
             call.retracted.add(event_id)
-        return applies
+        return applies and self._corrects(change)
+
+    def _corrects(self, change: Change) -> bool:
+        """Whether its corrections are the only ones of their originals, and nothing else waits for its events."""
+        applied = {each[:2] for each in change.corrections}
+        ids = {event.event_id for event in change.events}
+        fits = all(
+            self._waits(each) or (each.student and not each.content and each[:2] not in self._corrections)
+            for each in change.corrections
+        )
+        fits &= all(each.original in ids or each.original in self._events for each in change.corrections)
+        others = [row for key, row in self._corrections.items() if row.content and key not in applied]
+        return fits and not any(
+            row.event_id in ids or (row.original in ids and row.student in ("", change.student)) for row in others
+        )
+
+    def _waits(self, correction: Correction) -> bool:
+        row = self._corrections.get(correction[:2])
+        return row is not None and row.content != "" and row.event_id == correction.event_id
 
     def _counts(self, event_id: str, student: str, call: _Call) -> bool:
         """Whether it is an event of the student that is not retracted."""
@@ -169,9 +204,24 @@ class MemoryStore:
             place = (event.moment, event_id)
             del self._counting[event.student][bisect_left(self._counting[event.student], place)]
             insort(self._retracted[event.student], place)
+        for each in change.corrections:
+            self._corrections[each[:2]] = each._replace(content="")
+            self._corrections.pop((each.original, ""), None)  # nothing is left to note of a retraction
+        if change.checkpoints is not None:
+            self._checkpoints[change.student] = change.checkpoints
+
+    def wait(self, correction: Correction) -> bool:
+        """Keep a correction or retraction until its original comes; False if that came, or another one waits in its place."""
+        with self._lock:
+            self._check_open()
+            others = {row.event_id for row in self._corrections.values() if row.content and row.event_id}
+            if correction.original in self._events or correction[:2] in self._corrections or correction.event_id in others:
+                return False
+            self._corrections[correction[:2]] = correction
+            return True
 
     def forget(self, student: str) -> int:
-        """Remove a student's events, state and decisions; how many events there were, retracted ones too."""
+        """Remove a student's events, state, decisions and all that waits; how many events there were, retracted ones too."""
         with self._lock:
             self._check_open()
             gone = self._counting.pop(student, []) + self._retracted.pop(student, [])
@@ -179,6 +229,12 @@ class MemoryStore:
                 del self._events[event_id]
             for _, decision_id in self._decided.pop(student, []):
                 del self._decisions[decision_id]
+            own = [row for row in self._corrections.values() if row.student == student]
+            for row in own:
+                del self._corrections[row[:2]]
+                for event_id in row.original, row.event_id:
+                    self._corrections.pop((event_id, ""), None)
+            self._checkpoints.pop(student, None)
             left = self._states.pop(student, None)
             self._first_version = max(self._first_version, 1 + left.version if left else 1)
             return len(gone)
@@ -203,7 +259,12 @@ class MemoryStore:
                 self._exposed += len(shown)
             return over
 
-    # ---- copying, closing ---------------------------------------------------
+    # ---- checking, copying, closing -----------------------------------------
+
+    def faults(self) -> Iterator[Fault]:
+        """None: there are no bytes that could be damaged."""
+        self._check_open()
+        return iter(())
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy as an SQLite store, whole or not at all, while others go on reading and writing.
@@ -223,6 +284,7 @@ class MemoryStore:
             copied._states, copied._events, copied._decisions = dict(self._states), dict(self._events), dict(self._decisions)
             for name in ("_counting", "_retracted", "_decided"):
                 setattr(copied, name, defaultdict(list, {key: list(row) for key, row in getattr(self, name).items()}))
+            copied._corrections, copied._checkpoints = dict(self._corrections), dict(self._checkpoints)
             copied._exposures, copied._exposed = dict(self._exposures), self._exposed
         return copied
 
@@ -232,7 +294,14 @@ class MemoryStore:
             self._closed = True
             for things in (self._states, self._events, self._counting, self._retracted, self._decisions, self._decided):
                 things.clear()
+            self._corrections.clear()
+            self._checkpoints.clear()
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("memory: the store is closed; open it again")
+
+
+def _names_of(row: Correction) -> set[str]:
+    """The events that it is found by."""
+    return {row.original, row.event_id} if row.content else {row.original}

@@ -15,9 +15,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
 from adaptrace.kernels.parallel import batches
-from adaptrace.tutor.store.base import Change, Decision, Event, StoredState, event_of, skills_of
+from adaptrace.tutor.store.base import (
+    Change,
+    Checkpoint,
+    Correction,
+    Decision,
+    Event,
+    Fault,
+    StoredState,
+    checksum_of,
+    event_of,
+    skills_of,
+)
 from adaptrace.tutor.store.postgres_connection import INSTALLED, WAIT_S, understood
-from adaptrace.tutor.store.postgres_schema import migrate
+from adaptrace.tutor.store.postgres_schema import faults_of, migrate
 from adaptrace.tutor.store.snapshot import copy
 
 if INSTALLED:
@@ -40,7 +51,10 @@ _ADD_DECISIONS = """
     INSERT INTO adaptrace_decisions SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_decisions, %s::jsonb)
     ON CONFLICT DO NOTHING"""
 _EVENTS = """
-    SELECT student, moment, event_id, item, skills, kind, correct, "group", decision, retracted FROM adaptrace_events WHERE """
+    SELECT student, moment, event_id, item, skills, kind, correct, "group", decision, retracted, checksum
+    FROM adaptrace_events WHERE """
+
+_CORRECTIONS = "SELECT original, student, event_id, content FROM adaptrace_corrections WHERE "
 
 
 class PostgresStore:
@@ -119,15 +133,35 @@ class PostgresStore:
         """Retracted events of all students: by student, moment and event_id; in bounded memory."""
         return map(self._event, self._pages(_EVENTS + "retracted", "student, moment, event_id"))
 
+    def corrections(self, event_ids: Sequence[str] | None = None) -> list[Correction]:
+        """Corrections, and retractions that wait, of these events or of all; by original and student."""
+        if event_ids is None:
+            found = self._rows(_CORRECTIONS + "true")
+        else:
+            of = _CORRECTIONS + "original = ANY(%s) OR (content <> '' AND event_id <> '' AND event_id = ANY(%s))"
+            found = [row for some in batches(event_ids, PAGE) for row in self._rows(of, some, some)]
+        return sorted({Correction(*row) for row in found})
+
+    def checkpoints(self, student: str | None = None) -> Iterator[Checkpoint]:
+        """Checkpoints of one student or of all: by student, moment and event_id."""
+        select = "SELECT student, moment, event_id, model, content FROM adaptrace_checkpoints WHERE true"
+        return (Checkpoint(*row) for row in self._pages(select, "student, moment, event_id", student))
+
     def write(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """Apply all changes in one transaction, or none; the students whose change does not apply any more."""
-        call = [json.dumps(part) for part in _gathered(changes)]
-        query = b"SELECT adaptrace_write(%s::jsonb, %s::jsonb, %s::jsonb)"
+        call = [json.dumps(part) for part in (*_gathered(changes), *_gathered_aside(changes))]
+        query = b"SELECT adaptrace_write(%s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb)"
         stale = {name for (name,) in self._again(lambda connection: connection.execute(query, call).fetchall())}
         return tuple(dict.fromkeys(change.student for change in changes if change.student in stale))
 
+    def wait(self, correction: Correction) -> bool:
+        """Keep a correction or retraction until its original comes; False if that came, or another one waits in its place."""
+        query, call = b"SELECT adaptrace_wait(%s::jsonb)", [json.dumps(correction._asdict())]
+        ((is_kept,),) = self._again(lambda connection: connection.execute(query, call).fetchall())
+        return bool(is_kept)
+
     def forget(self, student: str) -> int:
-        """Remove a student's events, state and decisions; how many events there were, retracted ones too.
+        """Remove a student's events, state, decisions and all that waits; how many events there were, retracted ones too.
 
         The server's files, and its backups, hold their bytes until it has vacuumed the tables and written over the log.
         """
@@ -174,6 +208,11 @@ class PostgresStore:
         with self._connected() as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             copy(_Frozen(connection, self._place), path)
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the tables, and events of nobody; nothing is changed."""
+        self._rows("SELECT 1")  # a server that is gone is an error, no finding
+        return faults_of(self._rows)
 
     def close(self) -> None:
         """Close the connections; a second call does nothing."""
@@ -256,12 +295,12 @@ def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dic
     moves: dict[str, dict[str, Any]] = {}
     events: dict[str, dict[str, Any]] = {}
     retractions: dict[str, str] = {}
-    for student, version, model, state, new, gone in changes:
+    for student, version, model, state, new, gone, *_ in changes:
         move = moves.setdefault(student, {"student": student, "since": version, "version": version})
         fits = move["version"] == version
         for event in new:
             fits &= event.event_id not in events
-            events[event.event_id] = event._asdict()
+            events[event.event_id] = {**event._asdict(), "checksum": checksum_of(event)}
         for event_id in gone:
             own = events.get(event_id, {"student": student, "retracted": event_id in retractions})
             fits &= own["student"] == student and not own["retracted"]
@@ -270,3 +309,10 @@ def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dic
                 retractions[event_id] = student
         move.update(since=move["since"] if fits else NEVER, version=version + 1, model=model, state=state)
     return list(moves.values()), list(events.values()), [{"event_id": key, "student": name} for key, name in retractions.items()]
+
+
+def _gathered_aside(changes: Sequence[Change]) -> tuple[list[dict[str, str]], dict[str, list[dict[str, Any]]]]:
+    """The other parameters of a write: corrections, and per student the checkpoints to have."""
+    corrections = [{**each._asdict(), "writer": change.student} for change in changes for each in change.corrections]
+    kept = {change.student: change.checkpoints for change in changes if change.checkpoints is not None}
+    return corrections, {student: [each._asdict() for each in checkpoints] for student, checkpoints in kept.items()}

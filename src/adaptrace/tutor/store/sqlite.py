@@ -13,10 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from adaptrace.errors import StoreError
+from adaptrace.io.atomic import sweep
+from adaptrace.kernels.parallel import batches
 from adaptrace.tutor.store import sqlite_statements as sql
-from adaptrace.tutor.store.base import Change, Decision, Event, StoredState
+from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, Fault, StoredState
 from adaptrace.tutor.store.snapshot import copy_file
 from adaptrace.tutor.store.sqlite_connections import ReadingConnection, WritingConnection
+from adaptrace.tutor.store.sqlite_faults import faults_of
 from adaptrace.tutor.store.sqlite_file import SQLiteFile, connect, make
 from adaptrace.tutor.store.sqlite_rows import Values, decision_of_row, event_of_row, row_of_event, state_of_row, text_of
 from adaptrace.tutor.store.urls import file_of
@@ -62,6 +65,7 @@ class SQLiteStore:
             raise ValueError(f"durability: got {durability!r}; expected 'normal' or 'full'")
         self.path = os.path.abspath(file_of(path))
         self._file = SQLiteFile(self.path)
+        sweep(os.path.dirname(self.path))  # snapshots that were killed
         with contextlib.ExitStack() as opened:
             try:
                 make(self.path)
@@ -88,7 +92,7 @@ class SQLiteStore:
     def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
         """The stored states of these students, or of all; ordered by name, in bounded memory."""
         rows = self._states() if students is None else self._named(sql.STATES_OF, sorted(set(students)), STATES)
-        return ((self._name(name), state_of_row(row)) for name, *row in rows)
+        return map(self._state, rows)  # one that cannot be read does not end it
 
     def _states(self) -> Iterator[Values]:
         name = ""
@@ -120,6 +124,21 @@ class SQLiteStore:
         """Decisions of one student or of all: by student, moment and id; in bounded memory."""
         return map(self._decision, self._pages(sql.DECISIONS if student is None else sql.DECISIONS_OF, student))
 
+    def corrections(self, event_ids: Sequence[str] | None = None) -> list[Correction]:
+        """Corrections, and retractions that wait, of these events or of all; by original and student."""
+        if event_ids is None:
+            found = self._reader.rows(sql.CORRECTIONS)
+        else:
+            found = [*self._named(sql.CORRECTIONS_OF, event_ids, NAMES), *self._named(sql.CORRECTIONS_BY, event_ids, NAMES)]
+        return sorted({Correction(*map(self._text, row)) for row in found})
+
+    def checkpoints(self, student: str | None = None) -> Iterator[Checkpoint]:
+        """Checkpoints of one student or of all: by student, moment and event_id."""
+        names = self.students() if student is None else [student]
+        for name in names:
+            for row in self._reader.rows(f"{sql.CHECKPOINTS} WHERE student = ? ORDER BY 2, 3", (name,)):
+                yield Checkpoint(*row)
+
     def exposures(self) -> tuple[int, dict[str, int]]:
         """How many recommendations were counted, and how many of each item."""
         rows = self._reader.rows("SELECT NULL, total FROM exposed UNION ALL SELECT item, count FROM exposures")
@@ -144,8 +163,14 @@ class SQLiteStore:
     def _decision(self, row: Values) -> Decision:
         return decision_of_row(row, self.path)
 
+    def _state(self, row: Values) -> tuple[str, StoredState]:
+        return self._name(row[0]), state_of_row(row[1:])
+
     def _name(self, found: object) -> str:
         return text_of(found, f"{self.path}: a student's name")
+
+    def _text(self, found: object) -> str:
+        return text_of(found, f"{self.path}: a correction")
 
     # ---- writing ------------------------------------------------------------
 
@@ -156,6 +181,14 @@ class SQLiteStore:
             return tuple(dict.fromkeys([change.student for change in changes if not _applies(connection, change)]))
 
         return self._writer.commit(apply)
+
+    def wait(self, correction: Correction) -> bool:
+        """Keep a correction or retraction until its original comes; False if that came, or another one waits in its place."""
+
+        def add(connection: sqlite3.Connection) -> tuple[str, ...]:
+            return () if connection.execute(sql.WAIT, correction).rowcount else (correction.student,)
+
+        return not self._writer.commit(add)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
         """Store decisions; of two with one id, the first."""
@@ -181,9 +214,11 @@ class SQLiteStore:
         return self._writer.commit(count)
 
     def forget(self, student: str) -> int:
-        """Remove a student's events, state and decisions, so that no byte of the name is left; this rewrites the file.
+        """Remove a student's events, state, decisions and all that waits, so that no byte of the name is left.
 
-        Others read meanwhile, but writers wait: about a second for 300 MB.
+        Nor is one left beside the file, where killed snapshots may have left some; whole snapshots stay as they are.
+
+        This rewrites the file. Others read meanwhile, but writers wait: about a second for 300 MB.
 
         Returns
         -------
@@ -199,11 +234,13 @@ class SQLiteStore:
 
         def remove(connection: sqlite3.Connection) -> tuple[str, ...]:
             connection.execute(sql.LEAVE_VERSIONS, (student,))
-            for table in ("students", "decisions", "events"):
+            connection.execute(sql.LEAVE_NO_RETRACTIONS, {"student": student})
+            for table in ("students", "decisions", "checkpoints", "corrections", "events"):
                 removed.append(connection.execute(f"DELETE FROM {table} WHERE student = ?", (student,)).rowcount)
             return ()
 
         self._writer.commit(remove)
+        sweep(os.path.dirname(self.path))
         with self._writer.alone() as connection:
             self._overwrite(connection)
         return removed[-1]
@@ -221,7 +258,13 @@ class SQLiteStore:
                 f"{self.path}-wal; forget the student again when it has ended"
             )
 
-    # ---- copying, closing ---------------------------------------------------
+    # ---- checking, copying, closing -----------------------------------------
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the file or the tables, and events of nobody; nothing is changed."""
+        with self._reader.lock:
+            self._file.check_open()
+        return faults_of(self.path, self._reader)
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy as another store, whole or not at all, while others go on reading and writing.
@@ -247,7 +290,7 @@ class SQLiteStore:
 
 def _applies(connection: sqlite3.Connection, change: Change) -> bool:
     """Write a change; False if that is to be undone."""
-    student, version, model, state, events, retracted = change
+    student, version, model, state, events, retracted, _, checkpoints = change
     execute = connection.execute
     if version:
         moved = execute(sql.MOVE, (model, state, student, version)).rowcount
@@ -257,4 +300,19 @@ def _applies(connection: sqlite3.Connection, change: Change) -> bool:
         return False
     added = sum([execute(sql.ADD_EVENT, row_of_event(event)).rowcount for event in events])
     undone = sum([execute(sql.RETRACT, (event_id, student)).rowcount for event_id in retracted])
-    return added == len(events) and undone == len(retracted)
+    if checkpoints is not None:
+        execute("DELETE FROM checkpoints WHERE student = ?", (student,))
+        connection.executemany(sql.ADD_CHECKPOINT, checkpoints)
+    return added == len(events) and undone == len(retracted) and _corrects(connection, change)
+
+
+def _corrects(connection: sqlite3.Connection, change: Change) -> bool:
+    """Note its corrections; False if an original has another one, or something else waits for one of its events."""
+    for each in change.corrections:
+        noted = sql.APPLY_WAITING if each.content else sql.APPLY_CORRECTION
+        if not connection.execute(noted if each.student else sql.APPLY_RETRACTION, each[:3]).rowcount:
+            return False
+    for some in batches([event.event_id for event in change.events], NAMES):
+        if connection.execute(sql.waits_for(some), (*some, change.student, *some)).fetchone():
+            return False
+    return True

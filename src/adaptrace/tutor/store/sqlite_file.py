@@ -32,6 +32,23 @@ MIGRATIONS = (
     CREATE TABLE first_version (version INTEGER NOT NULL);  -- of the next new student: none that a forgotten one had
     INSERT INTO first_version VALUES (1);
     """,
+    """
+    ALTER TABLE events ADD COLUMN checksum INTEGER;  -- of what never changes; NULL: of an older schema
+    CREATE TABLE corrections (  -- corrections, and retractions that wait for their event
+        original TEXT NOT NULL,
+        student TEXT NOT NULL,  -- '' of a retraction: nobody knows yet whose event it is
+        event_id TEXT NOT NULL,  -- of the event that replaces it; '' of a retraction
+        content TEXT NOT NULL,  -- what waits; '' once it is applied
+        PRIMARY KEY (original, student)
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX corrections_waiting ON corrections (event_id) WHERE content <> '' AND event_id <> '';
+    CREATE INDEX corrections_student ON corrections (student);
+    INSERT INTO corrections SELECT event_id, student, '', '' FROM events WHERE retracted = 1;  -- nobody knows what replaced them
+    CREATE TABLE checkpoints (
+        student TEXT NOT NULL, moment INTEGER NOT NULL, event_id TEXT NOT NULL, model TEXT NOT NULL, content TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX checkpoints_order ON checkpoints (student, moment, event_id);
+    """,
 )
 """The n-th brings a store of schema n to n + 1; none that was released is ever changed."""
 
