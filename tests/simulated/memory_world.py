@@ -36,7 +36,7 @@ class MemoryWorld:
         """Nobody is killed: nothing would be left."""
         raise AssertionError("a store in memory is gone with its process")
 
-    def end(self) -> None:
+    def end(self, *, failed: bool) -> None:
         """Nothing is open."""
 
     def close(self) -> None:

@@ -63,7 +63,11 @@ class SteppedConnection(psycopg.Connection[tuple[Any, ...]]):
                 self._step_inside(pid)
             elif waits:
                 cut.note("waits for another session")
+                me = cut.client()
+                assert me is not None
+                me.is_at_server = True
                 cut.turn(lambda: self._is_settled(state, pid))
+                me.is_at_server = False
         return ready
 
     def _step_inside(self, pid: int) -> None:
@@ -208,8 +212,10 @@ class PostgresWorld:
         """The server undoes what was not committed."""
         self._stores[process.number]._pool.lose()
 
-    def end(self) -> None:
-        """Connections are kept for the next seed."""
+    def end(self, *, failed: bool) -> None:
+        """Connections are kept for the next seed, unless they may be in the midst of something."""
+        for store in self._stores if failed else ():
+            store._pool.lose()
 
     def close(self) -> None:
         """Remove the tables."""

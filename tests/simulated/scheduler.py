@@ -5,10 +5,12 @@ from __future__ import annotations
 import faulthandler
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+DEADLOCK = 3.0  # seconds that a server has to see that sessions wait for each other
 PATIENCE = 20.0  # seconds until a seed that stands still is given up
 
 
@@ -31,6 +33,7 @@ class Client:
     wakes: int = 0  # the step until which it is delayed
     may_go_on: Callable[[], bool] | None = None  # says whether what it waits for has come
     is_done: bool = False
+    is_at_server: bool = False  # whether it waits for a server
     is_spared: bool = False  # whether nothing goes wrong at its steps
 
 
@@ -113,12 +116,19 @@ class Scheduler:
 
     def _choose(self) -> Client:
         self.steps += 1
-        able = [each for each in self.clients if not each.is_done and (each.may_go_on is None or each.may_go_on())]
+        able = self._able()
+        until = time.monotonic() + DEADLOCK
+        while not able and time.monotonic() < until and any(each.is_at_server for each in self.clients):
+            time.sleep(0.005)  # a server ends one of those who wait for each other
+            able = self._able()
         if not able:
             self._stop("no client can go on: each waits for another")
             raise Stopped
         awake = [each for each in able if each.wakes <= self.steps] or able
         return awake[0] if len(awake) == 1 else awake[int(self.random.random() * len(awake))]
+
+    def _able(self) -> list[Client]:
+        return [each for each in self.clients if not each.is_done and (each.may_go_on is None or each.may_go_on())]
 
     def _stop(self, why: str) -> None:
         self.failure, self._is_stopped = self.failure or why, True

@@ -55,7 +55,7 @@ class _Seed:
         finally:
             cut.stop()
         problems = [scheduler.failure] if scheduler.failure else self._found()
-        world.end()
+        world.end(failed=bool(scheduler.failure))
         return Result(problems, scheduler.steps, steps or [])
 
     def _live(self, client: Client) -> None:

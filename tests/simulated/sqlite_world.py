@@ -124,7 +124,7 @@ class SQLiteWorld:
         for connection in self._connections[process.number]:
             connection.close()
 
-    def end(self) -> None:
+    def end(self, *, failed: bool) -> None:
         """Close all connections."""
         for connections in self._connections.values():
             for connection in connections:

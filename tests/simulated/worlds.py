@@ -35,8 +35,8 @@ class World(Protocol):
     def died(self, process: Process) -> None:
         """End what a killed process held."""
 
-    def end(self) -> None:
-        """Close what is open."""
+    def end(self, *, failed: bool) -> None:
+        """The end of a seed."""
 
     def close(self) -> None:
         """The end of all seeds."""
