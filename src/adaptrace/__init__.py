@@ -27,6 +27,8 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
     "models.student": ("Student",),
     "privacy.forget": ("forget_student",),
     "privacy.pseudonyms": ("pseudonymize",),
+    "privacy.retention": ("StudentPlaces", "retain"),
+    "privacy.rules": ("RetentionRule",),
     "recommendation.constraints": ("Constraints",),
     "recommendation.explaining": ("Recommendation",),
     "recommendation.policies": (

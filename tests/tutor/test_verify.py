@@ -173,6 +173,20 @@ def test_what_waits_for_an_event_that_never_comes_is_noted(place: Place) -> None
         assert ids(tutor.verify(), "corrections") == ["never"]
 
 
+def test_what_comes_while_it_is_looked_for_is_no_fault(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with storm.opened(place.url) as tutor, storm.opened(place.url) as other:
+        tutor.retract("late")
+        find = tutor.store.find
+
+        def late(event_ids: list[str]) -> object:
+            other.observe("ana", "a1", 1, event_id="late", time=LATER)
+            return find(event_ids)
+
+        monkeypatch.setattr(tutor.store, "find", late)
+        found = tutor.verify()
+    assert (found.ok, len(found.findings)) == (True, 0)
+
+
 def test_what_waits_though_its_event_has_come_is_wrong(place: Place) -> None:
     with storm.opened(place.url) as tutor:
         tutor.retract("never")

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adaptrace.errors import OutputError
+from adaptrace.io import modes
 
 try:
     import fcntl
@@ -24,19 +25,28 @@ except ImportError:  # Windows: only the age of a folder says that nobody works 
 else:
     CAN_LOCK = True
 
-NEW_FILE, PRIVATE = 0o666, 0o600  # modes; the system takes its umask off
 OLD_SECONDS = 86_400.0  # after which a folder that nobody can ask about is taken for left over
 _NAME = re.compile(r"\..+\.adaptrace-[0-9a-f]{8}")
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, shared: bool = False, like: Path | None = None) -> Iterator[Path]:
     """Give a temporary path on the target's disk; move it to the target if the block ends well, remove it if not.
 
-    A new file may be read by whom the umask allows; a file that is replaced keeps its mode. Whatever else stands beside the
-    temporary path at the end is removed.
+    Only its owner may read it, until it is whole: then it has the mode, owner and group of the file that it replaces or, if it
+    is a new one, of ``like``, or else the mode of :mod:`adaptrace.io.modes`. A new file that is ``shared``, as it holds no
+    students, may be read by whom the umask allows. Whatever else stands beside the temporary path at the end is removed.
+
+    Raises
+    ------
+    OutputError
+        If the target cannot be written.
     """
     target = Path(path)
+    shared = shared and not target.exists()
+    before = target if target.exists() else like
+    if not shared and before is None:
+        modes.file_mode()  # refused before the work if it is none
     folder = target.with_name(f".{target.name}.adaptrace-{secrets.token_hex(4)}")
     temporary = folder / f".{target.name}"  # hidden too: who searches folders must not read half a file
     with contextlib.ExitStack() as left:
@@ -44,15 +54,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             folder.mkdir(0o700)
             left.callback(shutil.rmtree, folder, ignore_errors=True)
             left.enter_context(_locked(folder))
-            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE if target.exists() else NEW_FILE))
+            modes.create(temporary, shared=shared)
         except OSError as error:
             raise OutputError(
                 f"{target}: cannot be written: {error.strerror}; choose a folder that exists and is writable"
             ) from error
         try:
             yield temporary
-            if target.exists():
-                os.chmod(temporary, target.stat().st_mode & 0o777)
+            if not shared:
+                modes.settle(temporary, like=before)
             os.replace(temporary, target)
         except OutputError:
             raise

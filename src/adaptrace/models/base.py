@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
@@ -63,6 +63,14 @@ class KnowsMastery(Protocol):
 
     def mastery(self, skill: str, moment: int | None = None) -> float:
         """P(known), right after the last response or at a moment; the prior for a skill not met yet."""
+
+
+@runtime_checkable
+class KeepsSkillsApart(Protocol):
+    """A state in which a response changes only its own skills, each by what is known of the response's skills alone."""
+
+    def take_skills(self, other: Any, skills: Iterable[str]) -> None:
+        """Have of these skills what another state of the same student has."""
 
 
 # ---- every model ------------------------------------------------------------

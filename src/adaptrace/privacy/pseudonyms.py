@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from adaptrace.errors import DataError, OutputError, Problem
-from adaptrace.io import atomic, files
+from adaptrace.io import atomic, files, modes
 from adaptrace.privacy import rewrite
 
 BYTES = 32  # of a key: as many as SHA-256 gives
@@ -134,8 +134,10 @@ def _folder(place: Path, target: Path, changes: Sequence[_Change]) -> Pseudonymi
         shutil.rmtree(hidden, ignore_errors=True)  # of a run that was killed
         for change in changes:
             written = hidden / change.file.relative_to(place)
-            written.parent.mkdir(parents=True, exist_ok=True)
+            modes.make_folder(written.parent)
+            modes.create(written)
             rows += rewrite.rewrite(change.file, written, change)
+            modes.settle(written)
         hidden.rename(target)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing is left of it") from error

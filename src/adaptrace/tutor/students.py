@@ -13,12 +13,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from adaptrace.errors import StoreError, UnreadableEventError
-from adaptrace.models.base import Progress, levels_of
-from adaptrace.models.criterion import Criterion
+from adaptrace.models.base import KeepsSkillsApart, Progress, levels_of
 from adaptrace.models.student import Student
 from adaptrace.tutor.arrivals import Arrivals, Delivery, check_same
-from adaptrace.tutor.replay import Key, MasteryHistory, Replay, key_of, state_text, take
-from adaptrace.tutor.store.base import Change, Correction, Event, Store, StoredState
+from adaptrace.tutor.checkpoints import Checkpoints, Edit, Refolded
+from adaptrace.tutor.patches import Patches
+from adaptrace.tutor.replay import Followed, Key, MasteryHistory, Replay, key_of, state_text, take
+from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Event, Store, StoredState
 
 LOCKS = 256  # students share so many locks, by their names
 TRIES = 100  # at a write that other processes get ahead of
@@ -33,6 +34,7 @@ class LoadedStudent:
     version: int  # of the stored state that it equals
     student: Student
     last: Key | None  # of the latest event
+    history: MasteryHistory | None = None  # what each event did to mastery, once somebody has asked; None: look it up
 
 
 class Students:
@@ -52,6 +54,8 @@ class Students:
 
     def __init__(self, store: Store, replay: Replay, *, size: int) -> None:
         self._store, self._replay, self._size = store, replay, size
+        self._checkpoints = Checkpoints(store, replay)
+        self._patches = Patches(store, self._checkpoints)
         self._arrivals = Arrivals(store, levels_of(replay.model))
         self._cache: OrderedDict[str, LoadedStudent] = OrderedDict()
         self._cache_lock = threading.Lock()
@@ -83,10 +87,16 @@ class Students:
                 yield self._read(*following).student
                 following = next(found, None)
 
-    def with_history(self, name: str, criterion: Criterion) -> tuple[Student, MasteryHistory]:
-        """A student, and what each event did to mastery."""
-        with self.lock(name):
-            return self._replay.replay_with_history(name, self._store.events(name), criterion)
+    def with_history(self, name: str) -> tuple[Student, MasteryHistory]:
+        """A student, and what each event did to mastery; read them under the student's :meth:`lock`."""
+        entry = self._entry(name)
+        if entry.history is not None:
+            return entry.student, entry.history
+        student, history, last = self._checkpoints.replayed(name)
+        if last == entry.last and entry.version == self._store.version(name):
+            entry.history = history  # else somebody wrote meanwhile
+            return entry.student, history
+        return student, history
 
     def _entry(self, name: str) -> LoadedStudent:
         with self._cache_lock:
@@ -104,7 +114,8 @@ class Students:
         is_ours = stored.model == self._replay.model.fingerprint
         found = self._replay.read_state(stored.state, name) if is_ours else None
         if found is None:  # the state is of another model or version, or damaged: replay the events
-            found = self._replay.fold(name, self._store.events(name))
+            student, history, last = self._checkpoints.replayed(name)
+            return LoadedStudent(stored.version, student, last, history)
         return LoadedStudent(stored.version, *found)
 
     def _unread(self, name: str) -> LoadedStudent:
@@ -221,19 +232,59 @@ class Students:
         before = entry.student.group
         events = [event._replace(group=before) if event.group == AS_BEFORE else event for event in delivery.events]
         counting = sorted([event for event in events if not event.retracted], key=key_of)
-        is_late = entry.last is not None and any(key_of(event) < entry.last for event in counting)
-        if delivery.retracted or is_late or again:
-            left = (event for event in self._store.events(name) if event.event_id not in delivery.retracted)
-            entry.student, entry.last = self._replay.fold(name, sorted([*left, *counting], key=key_of))
-        else:
-            for event in counting:
-                take(entry.student, event)
-                entry.last = key_of(event)
+        checkpoints = self._take(name, entry, Edit(counting, self._stored(delivery.retracted)), again=again)
         made = ("", "")
         if self._store.keeps_states:
             made = (self._replay.model.fingerprint, state_text(entry.student, entry.last))
-        changed = Change(name, entry.version, *made, tuple(events), tuple(delivery.retracted), tuple(delivery.corrections))
-        return changed, entry
+        return Change(
+            name, entry.version, *made, tuple(events), tuple(delivery.retracted), tuple(delivery.corrections), checkpoints
+        ), entry
+
+    def _stored(self, event_ids: Sequence[str]) -> list[Event]:
+        """The stored events of these ids that count."""
+        return [event for event in self._store.find(event_ids).values() if not event.retracted] if event_ids else []
+
+    def _take(self, name: str, entry: LoadedStudent, edit: Edit, *, again: bool) -> tuple[Checkpoint, ...] | None:
+        """Bring a student up to date; the checkpoints to have, None if they stay as they are."""
+        before = entry.student.responses
+        count = before + len(edit.events) - len(edit.retracted)
+        is_late = entry.last is not None and any(key_of(event) < entry.last for event in edit.events)
+        if not again and not is_late and not edit.retracted and not self._checkpoints.is_due(before, count):
+            self._append(entry, edit.events)
+            return None
+        own = [] if again or is_late or edit.retracted else self._checkpoints.own(name)
+        if again:
+            made = self._checkpoints.anew(name, count)
+        elif own or not before:
+            followed = Followed(*self._followed(name, entry), entry.last)
+            made = self._checkpoints.extended(followed, edit.events, own, count)
+        else:
+            made = self._patched(name, entry, edit) or self._checkpoints.refolded(name, edit, count)
+        (entry.student, entry.history, entry.last), checkpoints = made
+        return checkpoints
+
+    def _patched(self, name: str, entry: LoadedStudent, edit: Edit) -> Refolded | None:
+        """A student with one more event of long ago, where only its skills differ; None if more may."""
+        if edit.retracted or len(edit.events) != 1 or not isinstance(entry.student.state, KeepsSkillsApart):
+            return None
+        return self._patches.patched(Followed(*self._followed(name, entry), entry.last), edit.events[0])
+
+    def _append(self, entry: LoadedStudent, events: Sequence[Event]) -> None:
+        """Take in events that are later than all others."""
+        if entry.history is not None:
+            _, _, entry.last = self._replay.follow(Followed(entry.student, entry.history, entry.last), events)
+            return
+        for event in events:
+            take(entry.student, event)
+            entry.last = key_of(event)
+
+    def _followed(self, name: str, entry: LoadedStudent) -> tuple[Student, MasteryHistory]:
+        """A student who is out of memory, and what each event did to mastery."""
+        if entry.history is None and entry.last is None:
+            entry.history = MasteryHistory()
+        elif entry.history is None:
+            entry.student, entry.history, entry.last = self._checkpoints.replayed(name)
+        return entry.student, entry.history
 
     def _is_written(self, changes: Sequence[Change], entries: Sequence[LoadedStudent]) -> bool:
         """Whether the store took the changes; only then are these students in memory again."""

@@ -73,7 +73,7 @@ class Tutor(Upkeep, AbstractContextManager["Tutor"]):
         self.model, self.catalog, self.criterion = recommender.model, recommender.catalog, recommender.criterion
         self.policy, self.constraints = recommender.policy, recommender.constraints
         self._incoming, self._decisions = incoming, DecisionRecorder(recommender, store)
-        self._replay = Replay(self.model, self.catalog)
+        self._replay = Replay(self.model, self.catalog, self.criterion)
         self._students = Students(store, self._replay, size=cache)
         self._receiver = Receiver(incoming, self._students, store)
 
@@ -270,16 +270,16 @@ class Tutor(Upkeep, AbstractContextManager["Tutor"]):
         """
         check_kinds(policy, constraints)
         refuse_cap(constraints or self.constraints)
-        names, when = names_of(students), schema.EPOCH + self._incoming.moment(time) * schema.MICROSECOND
+        known, when = self._students.get_many(names_of(students)), schema.EPOCH + self._incoming.moment(time) * schema.MICROSECOND
         options: dict[str, Any] = {"policy": policy, "constraints": constraints, "time": when, "seed": seed, "reasons": reasons}
-        return self.recommender.recommend_all(self._students.get_many(names), k, **options)
+        return self.recommender.recommend_all(known, k, **options)
 
     def when_to_stop(self, student: object, item: object, *, time: datetime.datetime | None = None) -> Stop:
         """Whether the student should go on practising an item's first skill; see :func:`when_to_stop`."""
-        name, moment = name_of(student), self._incoming.model_moment(time)
-        asked = self._incoming.question(item)._replace(moment=moment)
-        known, history = self._students.with_history(name, self.criterion)
-        return when_to_stop(known, asked, criterion=self.criterion, ever=asked.skills[0] in history.reached)
+        name, asked = name_of(student), self._incoming.question(item)._replace(moment=self._incoming.model_moment(time))
+        with self._students.lock(name):
+            known, history = self._students.with_history(name)
+            return when_to_stop(known, asked, criterion=self.criterion, ever=asked.skills[0] in history.reached)
 
     # ---- what is known ------------------------------------------------------
 
@@ -298,7 +298,8 @@ class Tutor(Upkeep, AbstractContextManager["Tutor"]):
         ``moved`` the log-odds of mastery.
         """
         name, moment = name_of(student), self._incoming.model_moment(time)
-        return mastery_of(*self._students.with_history(name, self.criterion), self.criterion, moment)
+        with self._students.lock(name):
+            return mastery_of(*self._students.with_history(name), self.criterion, moment)
 
     def history(self, student: object) -> pa.Table:
         """A student's events that are not retracted, oldest first, as a table.

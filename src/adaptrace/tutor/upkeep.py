@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+from dataclasses import replace
 
+from adaptrace.data import schema
 from adaptrace.models.base import Progress
-from adaptrace.tutor.incoming import name_of
+from adaptrace.privacy import retention
+from adaptrace.privacy.retention import Retention, StudentPlaces
+from adaptrace.privacy.rules import RetentionRule
+from adaptrace.tutor.incoming import Incoming, name_of
+from adaptrace.tutor.keeping import StoreKeeper
 from adaptrace.tutor.replay import Replay
 from adaptrace.tutor.store.base import Store
 from adaptrace.tutor.students import Students
@@ -16,6 +23,7 @@ class Upkeep:
     """The calls of a :class:`~adaptrace.Tutor` that are not about teaching: rebuild, verify, snapshot, forget, close."""
 
     store: Store
+    _incoming: Incoming
     _students: Students
     _replay: Replay
 
@@ -66,6 +74,45 @@ class Upkeep:
     def forget_student(self, student: object) -> int:
         """Remove all that is stored of a student; how many events that were. The model does not change."""
         return self._students.forget(name_of(student))
+
+    def retain(
+        self,
+        rule: RetentionRule,
+        places: StudentPlaces | None = None,
+        *,
+        time: datetime.datetime | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+        dry_run: bool = False,
+    ) -> Retention:
+        """Delete or pseudonymise students who were not active for as long as a rule says, here and in further places.
+
+        Parameters
+        ----------
+        rule, places, key_file, dry_run
+            As :func:`adaptrace.retain` takes them; the store is one of the places.
+        time
+            The moment as of which the rule is applied, by default now.
+
+        Raises
+        ------
+        ValueError, DataError, ModelError, StoreError, OutputError
+            As :func:`adaptrace.retain` does.
+
+        Examples
+        --------
+        >>> import adaptrace as at, datetime
+        >>> model = at.BKT.from_parameters(["halves"], prior=0.3, learn=0.2, guess=0.1, slip=0.1)
+        >>> catalog = at.Catalog.from_arrow({"item": ["h1"], "skill": ["halves"]})
+        >>> with at.Tutor.open("memory:", model=model, catalog=catalog) as tutor:
+        ...     tutor.observe("ana", "h1", 1, time=datetime.datetime(2024, 2, 1, tzinfo=datetime.UTC))
+        ...     tutor.retain(at.RetentionRule(inactive="18mo"), time=datetime.datetime(2026, 2, 1, tzinfo=datetime.UTC))
+        True
+        Retention(1 students were due: not active since 2024-08-01)
+        """
+        keeper, places = StoreKeeper("the tutor's store", self.store, self._students.forget), places or StudentPlaces()
+        when = schema.EPOCH + self._incoming.moment(time) * schema.MICROSECOND
+        everywhere = replace(places, stores=(*places.stores, keeper))
+        return retention.retain(rule, everywhere, time=when, key_file=key_file, dry_run=dry_run)
 
     def close(self) -> None:
         """Close the store; a second call does nothing."""

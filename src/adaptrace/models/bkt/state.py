@@ -5,7 +5,7 @@ The steps are those of the batch kernel, run as plain Python: the same bits with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,12 @@ class BKTState:
             (guess, slip), correct = levels, 1.0
         odds = self._odds_at(skill, prior, response.moment)
         self._keep(skill, update(odds, evidence(correct, 1.0, 0.0, guess, slip), learn, forget), response.moment)
+
+    def take_skills(self, other: BKTState, skills: Iterable[str]) -> None:
+        """Have of these skills what another state of the same student has."""
+        for skill in skills:
+            if skill in other.odds:
+                self._keep(skill, other.odds[skill], other.last_time.get(skill))
 
     def _observe_several(self, response: Response) -> None:
         chances = self._chances(response)

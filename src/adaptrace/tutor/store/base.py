@@ -11,7 +11,7 @@ the student was changed since, in this process or another.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
@@ -171,8 +171,14 @@ class Store(Protocol):
     def find(self, event_ids: Sequence[str]) -> dict[str, Event]:
         """The stored events of these ids, retracted ones too."""
 
-    def events(self, student: str | None = None) -> Iterator[Event]:
-        """Events that are not retracted, of one student or of all: by student, moment and event_id; in bounded memory."""
+    def events(self, student: str | None = None, *, after: tuple[int, str] | None = None) -> Iterator[Event]:
+        """Events that are not retracted, of one student or of all: by student, moment and event_id; in bounded memory.
+
+        Of one student: those ``after`` a moment and event_id.
+        """
+
+    def events_on(self, student: str, skills: Collection[tuple[str, ...]], *, after: tuple[int, str] | None) -> Iterator[Event]:
+        """Events of a student that are not retracted and have exactly one of these sets of skills: by moment and event_id."""
 
     def retracted(self) -> Iterator[Event]:
         """Retracted events of all students: by student, moment and event_id; in bounded memory."""

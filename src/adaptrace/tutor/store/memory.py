@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from adaptrace.errors import StoreError
@@ -87,9 +87,13 @@ class MemoryStore:
             self._check_open()
             return {event_id: self._events[event_id] for event_id in event_ids if event_id in self._events}
 
-    def events(self, student: str | None = None) -> Iterator[Event]:
+    def events(self, student: str | None = None, *, after: tuple[int, str] | None = None) -> Iterator[Event]:
         """Events that are not retracted, of one student or of all: by student, moment and event_id."""
-        return self._ordered(self._events, self._counting, student)
+        return self._ordered(self._events, self._counting, student, after)
+
+    def events_on(self, student: str, skills: Collection[tuple[str, ...]], *, after: tuple[int, str] | None) -> Iterator[Event]:
+        """Events of a student that are not retracted and have exactly one of these sets of skills: by moment and event_id."""
+        return (event for event in self._ordered(self._events, self._counting, student, after) if event.skills in skills)
 
     def retracted(self) -> Iterator[Event]:
         """Retracted events: by student, moment and event_id."""
@@ -120,12 +124,15 @@ class MemoryStore:
             found = [each for name in names for each in sorted(self._checkpoints.get(name, ()))]
         yield from found
 
-    def _ordered(self, things: dict[str, Thing], order: Order, student: str | None) -> Iterator[Thing]:
+    def _ordered(
+        self, things: dict[str, Thing], order: Order, student: str | None, after: tuple[int, str] | None = None
+    ) -> Iterator[Thing]:
         """Student by student: no lock is held while the caller works."""
         for name in self._names(order) if student is None else (student,):
             with self._lock:
                 self._check_open()
-                found = [things[key] for _, key in order.get(name, ())]
+                places = order.get(name, [])
+                found = [things[key] for _, key in places[0 if after is None else bisect_right(places, after) :]]
             yield from found
 
     def _names(self, order: Order) -> list[str]:

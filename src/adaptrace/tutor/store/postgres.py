@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
@@ -125,9 +125,18 @@ class PostgresStore:
         )
         return {event.event_id: event for event in events}
 
-    def events(self, student: str | None = None) -> Iterator[Event]:
+    def events(self, student: str | None = None, *, after: tuple[int, str] | None = None) -> Iterator[Event]:
         """Events that are not retracted, of one student or of all: by student, moment and event_id; in bounded memory."""
-        return map(self._event, self._pages(_EVENTS + "NOT retracted", "student, moment, event_id", student))
+        return map(self._event, self._pages(_EVENTS + "NOT retracted", "student, moment, event_id", student, after))
+
+    def events_on(self, student: str, skills: Collection[tuple[str, ...]], *, after: tuple[int, str] | None) -> Iterator[Event]:
+        """Events of a student that are not retracted and have exactly one of these sets of skills: by moment and event_id."""
+        sets = "ARRAY(SELECT jsonb_array_elements(%s::jsonb))"
+        place, chosen = after or (-(2**63), ""), [json.dumps(list(skills)), student]
+        rows = f"{_EVENTS}NOT retracted AND skills = ANY({sets}) AND student = %s AND (moment, event_id) > (%s, %s) ORDER BY 2, 3"
+        while found := self._rows(f"{rows} LIMIT {PAGE}", *chosen, *place):
+            yield from map(self._event, found)
+            place = found[-1][1:3]
 
     def retracted(self) -> Iterator[Event]:
         """Retracted events of all students: by student, moment and event_id; in bounded memory."""
@@ -266,7 +275,9 @@ class PostgresStore:
     def _event(self, row: tuple[Any, ...]) -> Event:
         return event_of(row, skills_of(row[4]), self._place)
 
-    def _pages(self, select: str, order: str, student: str | None = None) -> Iterator[tuple[Any, ...]]:
+    def _pages(
+        self, select: str, order: str, student: str | None = None, after: tuple[int, str] | None = None
+    ) -> Iterator[tuple[Any, ...]]:
         """All rows, in the order of their first columns; no connection is held between two pages."""
         keys = order.count(",") + 1
         chosen: tuple[object, ...] = ()
@@ -274,6 +285,8 @@ class PostgresStore:
             select, chosen = select + " AND student = %s", (student,)
         query, values = f"{select} ORDER BY {order} LIMIT {PAGE}", chosen
         further = f"{select} AND ({order}) > ({', '.join(['%s'] * keys)}) ORDER BY {order} LIMIT {PAGE}"
+        if after is not None:
+            query, values = further, (*chosen, student, *after)
         while rows := self._rows(query, *values):
             yield from rows
             query, values = further, chosen + rows[-1][:keys]

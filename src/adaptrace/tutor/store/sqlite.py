@@ -7,9 +7,10 @@ The file is in WAL mode. Threads that write at the same time share one transacti
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 from adaptrace.errors import StoreError
@@ -21,7 +22,15 @@ from adaptrace.tutor.store.snapshot import copy_file
 from adaptrace.tutor.store.sqlite_connections import ReadingConnection, WritingConnection
 from adaptrace.tutor.store.sqlite_faults import faults_of
 from adaptrace.tutor.store.sqlite_file import SQLiteFile, connect, make
-from adaptrace.tutor.store.sqlite_rows import Values, decision_of_row, event_of_row, row_of_event, state_of_row, text_of
+from adaptrace.tutor.store.sqlite_rows import (
+    Values,
+    decision_of_row,
+    event_of_row,
+    row_of_event,
+    state_of_row,
+    text_of,
+    text_of_skills,
+)
 from adaptrace.tutor.store.urls import file_of
 
 PAGE = 2000  # events fetched at once
@@ -108,9 +117,14 @@ class SQLiteStore:
         """The stored events of these ids, retracted ones too."""
         return {row[2]: self._event(row) for row in self._named(sql.EVENTS_BY_ID, event_ids, NAMES)}
 
-    def events(self, student: str | None = None) -> Iterator[Event]:
+    def events(self, student: str | None = None, *, after: tuple[int, str] | None = None) -> Iterator[Event]:
         """Events that are not retracted, of one student or of all: by student, moment and event_id; in bounded memory."""
-        return map(self._event, self._pages(sql.EVENTS if student is None else sql.EVENTS_OF, student))
+        return map(self._event, self._pages(sql.EVENTS if student is None else sql.EVENTS_OF, student, after))
+
+    def events_on(self, student: str, skills: Collection[tuple[str, ...]], *, after: tuple[int, str] | None) -> Iterator[Event]:
+        """Events of a student that are not retracted and have exactly one of these sets of skills: by moment and event_id."""
+        texts = json.dumps([text_of_skills(each) for each in skills])
+        return map(self._event, self._pages(sql.EVENTS_ON, student, after, (texts,)))
 
     def retracted(self) -> Iterator[Event]:
         """Retracted events of all students: by student, moment and event_id; in bounded memory."""
@@ -145,10 +159,12 @@ class SQLiteStore:
         counts = dict(rows)
         return counts.pop(None), counts
 
-    def _pages(self, statement: str, student: str | None = None) -> Iterator[Values]:
+    def _pages(
+        self, statement: str, student: str | None = None, after: tuple[int, str] | None = None, more: Values = ()
+    ) -> Iterator[Values]:
         """Rows that begin with student, moment and id, in that order."""
-        start: Values = (sql.FIRST[0] if student is None else student, *sql.FIRST[1:])
-        while rows := self._reader.rows(statement, (*start, PAGE)):
+        start: Values = (sql.FIRST[0] if student is None else student, *(after or sql.FIRST[1:]))
+        while rows := self._reader.rows(statement, (*start, *more, PAGE)):
             yield from rows
             start = rows[-1][:3]
 

@@ -13,7 +13,7 @@ from adaptrace.tutor.store.base import Decision, Event, StoredState, checksum_of
 Values = Sequence[Any]
 
 
-_as_text = lru_cache(4096)(json.dumps)
+text_of_skills = lru_cache(4096)(json.dumps)
 
 
 @lru_cache(4096)
@@ -27,7 +27,7 @@ def _as_skills(text: str) -> tuple[str, ...]:
 def row_of_event(event: Event) -> Values:
     """The row of an event, in the order of its columns."""
     event_id, student, item, skills, kind, correct, moment, group, decision, retracted = event
-    row = (student, moment, event_id, item, _as_text(skills), kind, correct, group, decision, int(retracted))
+    row = (student, moment, event_id, item, text_of_skills(skills), kind, correct, group, decision, int(retracted))
     return *row, checksum_of(event)
 
 

@@ -9,6 +9,7 @@ FIRST = ("", -(2**63), "")  # before every (student, moment, id)
 EVENTS = f"SELECT {ROW} FROM events WHERE (student, moment, event_id) > (?, ?, ?) AND retracted = 0 ORDER BY 1, 2, 3 LIMIT ?"
 RETRACTED = EVENTS.replace("retracted = 0", "retracted = 1")
 EVENTS_OF = f"SELECT {ROW} FROM events WHERE student = ? AND (moment, event_id) > (?, ?) AND retracted = 0 ORDER BY 2, 3 LIMIT ?"
+EVENTS_ON = EVENTS_OF.replace("ORDER", "AND skills IN (SELECT value FROM json_each(?)) ORDER")
 EVENTS_BY_ID = f"SELECT {ROW} FROM events WHERE event_id IN"
 DECIDED = "SELECT student, moment, decision_id, content FROM decisions WHERE"
 DECISIONS = f"{DECIDED} (student, moment, decision_id) > (?, ?, ?) ORDER BY 1, 2, 3 LIMIT ?"
