@@ -49,3 +49,19 @@ def test_an_answer_to_a_decision_that_was_forgotten_meanwhile_can_be_corrected(
     assert tutor.history("ana")["event_id"].to_pylist() == ["e2"]
     with pytest.raises(at.ConflictError, match="no such decision in the store"):
         tutor.observe("ana", "a1", 0, time=NOW, decision_id="d1")
+
+
+def test_a_second_retraction_does_not_bring_a_forgotten_student_back(open_tutor: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    tutor = open_tutor()
+    tutor.observe("ana", "a1", 1, event_id="e1", time=NOW)
+    assert tutor.retract("e1") is True
+    real = tutor.store.find
+
+    def find(event_ids: list[str]) -> object:
+        found = real(event_ids)
+        tutor.store.forget("ana")
+        return found
+
+    monkeypatch.setattr(tutor.store, "find", find)
+    assert tutor.retract("e1") is False
+    assert tutor.store.students() == []
