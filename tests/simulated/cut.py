@@ -168,10 +168,10 @@ def statement(run: Callable[[], T], *, text: str, fails: Callable[[bool], Except
     kind = step(text, spare=spare)
     if kind == FAIL:
         raise fails(False)
-    result = run()
     if kind == LOST:
+        run()  # nothing is kept of what it gave: an SQLite cursor would hold up others
         raise fails(True)
-    return result
+    return run()
 
 
 def wait_while(is_refused: Callable[[], Any], text: str) -> Any:

@@ -94,6 +94,8 @@ class Versions:
         version = store.version(name)
         if version:
             ids = [event.event_id for event in store.events(name)]
+            if store.version(name) != version:
+                return  # changed meanwhile, by a session that waited for another
             state = State(active=frozenset(ids))
             before = self._seen.setdefault((name, version), state)
             if before != state:

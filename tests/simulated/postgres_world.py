@@ -84,7 +84,7 @@ class SteppedConnection(psycopg.Connection[tuple[Any, ...]]):
 
     def _is_settled(self, state: int, pid: int) -> bool:
         """Whether it may go on; waits until it is clear whether it waits."""
-        while not self._is_ready(state, 0.0):
+        while not self.closed and not self._is_ready(state, 0.0):  # closed: its process was killed
             waits = self.monitor.waits(pid)
             if waits:
                 return waits == "turn"

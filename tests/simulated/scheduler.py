@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DEADLOCK = 3.0  # seconds that a server has to see that sessions wait for each other
-PATIENCE = 20.0  # seconds until a seed that stands still is given up
+PATIENCE = 120.0  # seconds until a seed that stands still is given up
 
 
 class Killed(BaseException):

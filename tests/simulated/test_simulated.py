@@ -25,9 +25,9 @@ def simulated(*arguments: object) -> None:
 SERVER = "ADAPTRACE_POSTGRES"
 KINDS = [
     pytest.param("memory", 300, id="memory"),
-    pytest.param("sqlite", 200, id="sqlite"),
-    pytest.param("postgres", 60, id="postgres", marks=needs_server),
-    pytest.param("district", 40, id="district"),
+    pytest.param("sqlite", 150, id="sqlite"),
+    pytest.param("postgres", 40, id="postgres", marks=needs_server),
+    pytest.param("district", 30, id="district"),
 ]
 
 

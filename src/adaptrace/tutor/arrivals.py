@@ -70,10 +70,11 @@ class Arrivals:
         known = {row.original: row.event_id for row in noted if row.student == delivery.student}
         for original, _, event_id, _ in delivery.corrections if new else ():
             _check_first(original, known.get(original, event_id), event_id)
-        for event_id in (*delivery.retracted, *originals):
+        replaced = dict.fromkeys((*delivery.retracted, *originals))
+        for event_id in replaced:
             if event_id not in stored:
                 raise ConflictError(f"event_id '{event_id}': it was forgotten, with its student, during this call; call again")
-        gone = [event_id for event_id in delivery.retracted if not stored[event_id].retracted]
+        gone = [event_id for event_id in replaced if not stored[event_id].retracted]
         return Delivery(delivery.student, new, gone, [each for each in delivery.corrections if each.original not in known])
 
     def with_waiting(self, delivery: Delivery) -> Delivery:

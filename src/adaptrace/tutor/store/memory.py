@@ -183,11 +183,15 @@ class MemoryStore:
             self._waits(each) or (each.student and not each.content and each[:2] not in self._corrections)
             for each in change.corrections
         )
-        fits &= all(each.original in ids or each.original in self._events for each in change.corrections)
+        gone = ids.union(change.retracted)
+        fits &= all(each.original in gone or self._is_retracted(each.original) for each in change.corrections)
         others = [row for key, row in self._corrections.items() if row.content and key not in applied]
         return fits and not any(
             row.event_id in ids or (row.original in ids and row.student in ("", change.student)) for row in others
         )
+
+    def _is_retracted(self, event_id: str) -> bool:
+        return event_id in self._events and self._events[event_id].retracted
 
     def _waits(self, correction: Correction) -> bool:
         row = self._corrections.get(correction[:2])

@@ -177,7 +177,8 @@ MIGRATIONS = (
             LEFT JOIN adaptrace_corrections AS k ON k.original = c.original AND k.student = c.student
             WHERE k.event_id <> c.event_id OR k.content = '' OR ((c.student = '' OR c.content <> '') AND k.original IS NULL)
             UNION SELECT c.writer FROM jsonb_to_recordset(corrections) AS c (original text, writer text)
-            WHERE NOT EXISTS (SELECT FROM adaptrace_events AS e WHERE e.event_id = c.original)
+            WHERE NOT EXISTS (SELECT FROM adaptrace_events AS e WHERE e.event_id = c.original AND e.retracted)
+                AND NOT EXISTS (SELECT FROM jsonb_to_recordset(retractions) AS r (event_id text) WHERE r.event_id = c.original)
                 AND NOT EXISTS (SELECT FROM jsonb_to_recordset(events) AS n (event_id text) WHERE n.event_id = c.original);
         IF FOUND THEN
             DELETE FROM adaptrace_students AS s USING jsonb_to_recordset(moves) AS m (student text)

@@ -36,7 +36,7 @@ ADD_CHECKPOINT = "INSERT INTO checkpoints (student, moment, event_id, model, con
 ADD_CORRECTION = "INSERT INTO corrections (original, student, event_id, content) VALUES (?, ?, ?, ?)"
 APPLY_CORRECTION = """
     INSERT INTO corrections (original, student, event_id, content) SELECT ?1, ?2, ?3, ''
-    WHERE EXISTS (SELECT * FROM events WHERE event_id = ?1)
+    WHERE EXISTS (SELECT * FROM events WHERE event_id = ?1 AND retracted = 1)
     ON CONFLICT (original, student) DO UPDATE SET content = '' WHERE event_id = excluded.event_id AND content <> ''"""
 APPLY_WAITING = """
     UPDATE corrections SET content = '' WHERE original = ? AND student = ? AND event_id = ? AND content <> ''"""
