@@ -198,10 +198,10 @@ def _cut(place: Place, call: Callable[[Place], None], fault: cut.NthFault) -> li
         call(place)
     except Killed:
         pass
-    except OutputError:
+    except (OSError, OutputError):
         if fault.kind != cut.FAIL:
             raise
-    except (OSError, AdaptraceError) as error:
+    except AdaptraceError as error:
         return [f"{type(error).__name__}: {error}"]
     finally:
         cut.stop()
@@ -236,7 +236,10 @@ def run_seed(seed: int, *, only: Sequence[str] = (), trace: bool = False) -> Res
             scheduler.run([Client(number, files.Process()) for number in range(len(calls))], work)
         finally:
             cut.stop()
-        wrong += [scheduler.failure] if scheduler.failure else _at_the_end(place, calls[0], Place.forget in calls)
+        try:
+            wrong += [scheduler.failure] if scheduler.failure else _at_the_end(place, calls[0], Place.forget in calls)
+        except (OSError, AdaptraceError) as error:
+            wrong.append(f"made again, {type(error).__name__}: {error}")
     return Result(wrong, scheduler.steps, steps)
 
 
