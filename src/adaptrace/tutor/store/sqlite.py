@@ -166,6 +166,8 @@ class SQLiteStore:
         start: Values = (sql.FIRST[0] if student is None else student, *(after or sql.FIRST[1:]))
         while rows := self._reader.rows(statement, (*start, *more, PAGE)):
             yield from rows
+            if len(rows) < PAGE:
+                return  # what fits into a page is read at one moment
             start = rows[-1][:3]
 
     def _named(self, statement: str, names: Sequence[str], size: int) -> Iterator[Values]:
