@@ -59,7 +59,7 @@ class Arrivals:
         """
         originals = [each.original for each in delivery.corrections]
         ids = [event.event_id for event in delivery.events]
-        stored, noted = self.store.find([*ids, *delivery.retracted]), self.store.corrections([*ids, *originals])
+        stored, noted = self.store.find([*ids, *delivery.retracted, *originals]), self.store.corrections([*ids, *originals])
         waiting = {row.event_id: row for row in noted if row.content}
         new = [event for event in delivery.events if event.event_id not in stored and event.event_id not in waiting]
         for event in delivery.events:
@@ -70,10 +70,11 @@ class Arrivals:
         known = {row.original: row.event_id for row in noted if row.student == delivery.student}
         for original, _, event_id, _ in delivery.corrections if new else ():
             _check_first(original, known.get(original, event_id), event_id)
-        for event_id in delivery.retracted:
+        replaced = dict.fromkeys((*delivery.retracted, *originals))
+        for event_id in replaced:
             if event_id not in stored:
                 raise ConflictError(f"event_id '{event_id}': it was forgotten, with its student, during this call; call again")
-        gone = [event_id for event_id in delivery.retracted if not stored[event_id].retracted]
+        gone = [event_id for event_id in replaced if not stored[event_id].retracted]
         return Delivery(delivery.student, new, gone, [each for each in delivery.corrections if each.original not in known])
 
     def with_waiting(self, delivery: Delivery) -> Delivery:
@@ -89,7 +90,7 @@ class Arrivals:
             pending = [event_id for event_id in drafts if event_id not in stored]
             for event_id in pending:
                 events[event_id] = finished(draft_of(drafts[event_id]), events[drafts[event_id].original], self.levels)
-            corrections += [row._replace(content="") for row in due]
+            corrections += due
         return Delivery(delivery.student, list(events.values()), delivery.retracted, corrections)
 
     def wait(self, correction: Correction) -> bool | None:

@@ -45,12 +45,16 @@ class Receiver:
                 return is_new
 
     def _delivered(self, delivery: Delivery, is_timed: bool) -> bool:
-        try:
-            return bool(self.students.deliver(delivery))
-        except ConflictError:
-            event = None if is_timed else delivery.events[0]
-            first = event and self.store.find([event.event_id]).get(event.event_id)
-            if event is None or first is None:
-                raise
-            # a second delivery without a time has the time of the first
-            return bool(self.students.deliver(delivery._replace(events=[event._replace(moment=first.moment)])))
+        """Store a delivery: a second one without a time has the time of the first, unless that is forgotten meanwhile."""
+        first: object = ...
+        while True:
+            try:
+                return bool(self.students.deliver(delivery))
+            except ConflictError:
+                event = None if is_timed or not delivery.events else delivery.events[0]
+                found = event and self.store.find([event.event_id]).get(event.event_id)
+                if event is None or found == first:
+                    raise
+            first = found
+            if found is not None:
+                delivery = delivery._replace(events=[event._replace(moment=found.moment)])

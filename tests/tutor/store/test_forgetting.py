@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from adaptrace.tutor.store import Change, Decision, Event, MemoryStore, SQLiteStore, Store, open_store
+from adaptrace.tutor.store import Change, Correction, Decision, Event, MemoryStore, SQLiteStore, Store, open_store
 
 Make = Callable[..., Event]
 MakeChange = Callable[..., Change]
@@ -91,6 +91,38 @@ def test_a_first_event_waits_for_a_forget_that_has_begun(place: str, store: Stor
             assert writing.result(PATIENCE) == ()
     assert whole(store)
     assert whole(store, "Bob")
+
+
+# ---- corrections of a student who was forgotten --------------------------------
+
+
+def corrected(original: str, event_id: str, content: str = "") -> tuple[Correction, ...]:
+    return (Correction(original, "Ada", event_id, content),)
+
+
+def test_a_correction_of_an_event_that_is_not_there_any_more_does_not_apply(
+    store: Store, event: Make, change: MakeChange
+) -> None:
+    """Its writer saw the original, and then the student was forgotten."""
+    made = change("Ada", 0, event("e2"))._replace(corrections=corrected("e1", "e2"))
+    assert store.write([made]) == ("Ada",)
+    assert (store.students(), store.corrections(), list(store.events())) == ([], [], [])
+    assert store.write([change("Ada", 0, event("e1"))]) == ()
+    made = made._replace(version=1)
+    assert store.write([made]) == ("Ada",)  # it came again, and would count beside its correction
+    assert store.write([made._replace(retracted=("e1",))]) == ()
+
+
+def test_a_correction_that_waits_no_longer_does_not_come_back(store: Store, event: Make, change: MakeChange) -> None:
+    """The writer of its original read it, and then the student was forgotten."""
+    made = change("Ada", 0, event("e1", retracted=True), event("e2"))._replace(corrections=corrected("e1", "e2", "{}"))
+    assert store.write([made]) == ("Ada",)
+    assert store.wait(*corrected("e1", "e2", "{}"))
+    assert store.forget("Ada") == 0
+    assert store.write([made]) == ("Ada",)
+    assert (store.students(), store.corrections(), list(store.events())) == ([], [], [])
+    assert store.wait(*corrected("e1", "e2", "{}"))
+    assert store.write([made]) == ()
 
 
 # ---- the same on a server ----------------------------------------------------
@@ -187,6 +219,29 @@ def test_a_student_who_comes_during_a_forget_has_no_version_of_before(
     assert during_a_forget(database, server, database.forget, "Ada") == (2, 0)
     assert database.write([change("Ada", 0, event("e1"))]) == ()
     assert database.version("Ada") == 3
+
+
+def test_a_student_who_comes_after_two_others_waited_has_no_version_of_before(
+    database: Store, server: Run, event: Make, change: MakeChange
+) -> None:
+    """A forget waits for a first event, and another first event for both: it is numbered when all is over."""
+    assert database.write([change("Bob", 0, event("b1", "Bob"))]) == ()
+    server(
+        'INSERT INTO adaptrace_events (event_id, student, item, skills, kind, correct, moment, "group", decision, retracted)'
+        " VALUES ('e1', 'Cy', 'q', '[]', '', 1, 0, '', '', false)"
+    )
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(database.write, [change("Ada", 0, event("e1"))])
+        come_to_wait(server, first, 1)
+        forgetting = pool.submit(database.forget, "Ada")
+        come_to_wait(server, forgetting, 2)
+        second = pool.submit(database.write, [change("Ada", 0, event("e2"))])
+        come_to_wait(server, second, 3)
+        server("ROLLBACK")
+        assert (first.result(PATIENCE), forgetting.result(PATIENCE)) == ((), 1)
+        assert second.result(PATIENCE) in ((), ("Ada",))
+    assert whole(database) is (second.result() == ())
+    assert database.version("Ada") in (0, 2)
 
 
 def test_a_database_of_an_older_schema_learns_to_forget(postgres_url: str, server: Run, event: Make, change: MakeChange) -> None:

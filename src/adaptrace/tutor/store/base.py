@@ -107,7 +107,7 @@ class Change(NamedTuple):
     state: str
     events: tuple[Event, ...] = ()  # new ones
     retracted: tuple[str, ...] = ()  # ids of stored events of this student
-    corrections: tuple[Correction, ...] = ()  # applied with it: a correction is noted, a retraction waits no longer
+    corrections: tuple[Correction, ...] = ()  # applied with it; one with a content must wait until then
     checkpoints: tuple[Checkpoint, ...] | None = None  # all that the student is to have; None: leave them as they are
 
 

@@ -179,17 +179,25 @@ class MemoryStore:
 
     def _corrects(self, change: Change) -> bool:
         """Whether its corrections are the only ones of their originals, and nothing else waits for its events."""
-        applied = {each[:2]: each.event_id for each in change.corrections}
+        applied = {each[:2] for each in change.corrections}
         ids = {event.event_id for event in change.events}
-        fits = all(self._waits(key, event_id) or (key[1] and key not in self._corrections) for key, event_id in applied.items())
+        fits = all(
+            self._waits(each) or (each.student and not each.content and each[:2] not in self._corrections)
+            for each in change.corrections
+        )
+        gone = ids.union(change.retracted)
+        fits &= all(each.original in gone or self._is_retracted(each.original) for each in change.corrections)
         others = [row for key, row in self._corrections.items() if row.content and key not in applied]
         return fits and not any(
             row.event_id in ids or (row.original in ids and row.student in ("", change.student)) for row in others
         )
 
-    def _waits(self, key: tuple[str, str], event_id: str) -> bool:
-        row = self._corrections.get(key)
-        return row is not None and row.content != "" and row.event_id == event_id
+    def _is_retracted(self, event_id: str) -> bool:
+        return event_id in self._events and self._events[event_id].retracted
+
+    def _waits(self, correction: Correction) -> bool:
+        row = self._corrections.get(correction[:2])
+        return row is not None and row.content != "" and row.event_id == correction.event_id
 
     def _counts(self, event_id: str, student: str, call: _Call) -> bool:
         """Whether it is an event of the student that is not retracted."""

@@ -289,6 +289,8 @@ class PostgresStore:
             query, values = further, (*chosen, student, *after)
         while rows := self._rows(query, *values):
             yield from rows
+            if len(rows) < PAGE:
+                return  # what fits into a page is read at one moment
             query, values = further, chosen + rows[-1][:keys]
 
 

@@ -141,8 +141,14 @@ MIGRATIONS = (
     RETURNS SETOF text LANGUAGE plpgsql
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
     AS $$
+    DECLARE
+        left_version bigint;
     BEGIN
         LOCK TABLE adaptrace_corrections IN ROW SHARE MODE;  -- nothing begins to wait (adaptrace_wait) for an event of this write
+        -- whoever forgets one of the new students is waited for at its key: only then is it known what is stored
+        INSERT INTO adaptrace_students SELECT m.student, 0, '', ''
+            FROM jsonb_to_recordset(moves) AS m (student text, since bigint) WHERE m.since = 0 ORDER BY m.student
+        ON CONFLICT DO NOTHING;
         PERFORM FROM adaptrace_students AS s
             WHERE s.student = ANY (ARRAY(SELECT m ->> 'student' FROM jsonb_array_elements(moves) AS m))
             ORDER BY s.student FOR UPDATE;
@@ -167,17 +173,25 @@ MIGRATIONS = (
                 WHERE c.original = k.original AND c.student = k.student
             )
             UNION SELECT c.writer
-            FROM jsonb_to_recordset(corrections) AS c (original text, student text, event_id text, writer text)
+            FROM jsonb_to_recordset(corrections) AS c (original text, student text, event_id text, content text, writer text)
             LEFT JOIN adaptrace_corrections AS k ON k.original = c.original AND k.student = c.student
-            WHERE k.event_id <> c.event_id OR k.content = '' OR (c.student = '' AND k.original IS NULL);
-        IF FOUND THEN RETURN; END IF;
-        INSERT INTO adaptrace_students SELECT m.student, s.first_version - 1 + m.version, m.model, m.state
-            FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text),
-                adaptrace_store AS s
-            WHERE m.since = 0 ORDER BY m.student;
-        UPDATE adaptrace_students AS s SET version = m.version, model = m.model, state = m.state
+            WHERE k.event_id <> c.event_id OR k.content = '' OR ((c.student = '' OR c.content <> '') AND k.original IS NULL)
+            UNION SELECT c.writer FROM jsonb_to_recordset(corrections) AS c (original text, writer text)
+            WHERE NOT EXISTS (SELECT FROM adaptrace_events AS e WHERE e.event_id = c.original AND e.retracted)
+                AND NOT EXISTS (SELECT FROM jsonb_to_recordset(retractions) AS r (event_id text) WHERE r.event_id = c.original)
+                AND NOT EXISTS (SELECT FROM jsonb_to_recordset(events) AS n (event_id text) WHERE n.event_id = c.original);
+        IF FOUND THEN
+            DELETE FROM adaptrace_students AS s USING jsonb_to_recordset(moves) AS m (student text)
+                WHERE s.student = m.student AND s.version = 0;
+            RETURN;
+        END IF;
+        IF EXISTS (SELECT FROM jsonb_to_recordset(moves) AS m (since bigint) WHERE m.since = 0) THEN
+            SELECT s.first_version - 1 INTO left_version FROM adaptrace_store AS s FOR SHARE;
+        END IF;
+        UPDATE adaptrace_students AS s SET model = m.model, state = m.state,
+                version = m.version + CASE WHEN m.since = 0 THEN left_version ELSE 0 END
             FROM jsonb_to_recordset(moves) AS m (student text, since bigint, version bigint, model text, state text)
-            WHERE s.student = m.student AND m.since > 0;
+            WHERE s.student = m.student;
         INSERT INTO adaptrace_events SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_events, events) ORDER BY event_id;
         UPDATE adaptrace_events AS e SET retracted = true
             FROM jsonb_to_recordset(retractions) AS r (event_id text) WHERE e.event_id = r.event_id;

@@ -165,6 +165,8 @@ class SQLiteStore:
         start: Values = (sql.FIRST[0] if student is None else student, *(after or sql.FIRST[1:]))
         while rows := self._reader.rows(statement, (*start, *more, PAGE)):
             yield from rows
+            if len(rows) < PAGE:
+                return  # what fits into a page is read at one moment
             start = rows[-1][:3]
 
     def _named(self, statement: str, names: Sequence[str], size: int) -> Iterator[Values]:
@@ -316,7 +318,9 @@ def _applies(connection: sqlite3.Connection, change: Change) -> bool:
     if checkpoints is not None:
         execute("DELETE FROM checkpoints WHERE student = ?", (student,))
         connection.executemany(sql.ADD_CHECKPOINT, checkpoints)
-    done = [execute(sql.APPLY_CORRECTION if each.student else sql.APPLY_RETRACTION, each[:3]) for each in corrections]
+    waited = [each for each in corrections if each.content or not each.student]
+    done = [execute(sql.APPLY_WAITING if each.student else sql.APPLY_RETRACTION, each[:3]) for each in waited]
     done += [execute(sql.NEW_EVENT, row_of_event(event)) for event in events]  # none if anything still waits for one of them
     done += [execute(sql.RETRACT, (event_id, student)) for event_id in retracted]
+    done += [execute(sql.APPLY_CORRECTION, each[:3]) for each in corrections if each not in waited]
     return all(each.rowcount for each in done)

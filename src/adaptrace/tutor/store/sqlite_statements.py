@@ -40,8 +40,11 @@ CHECKPOINTS = "SELECT student, moment, event_id, model, content FROM checkpoints
 ADD_CHECKPOINT = "INSERT INTO checkpoints (student, moment, event_id, model, content) VALUES (?, ?, ?, ?, ?)"
 ADD_CORRECTION = "INSERT INTO corrections (original, student, event_id, content) VALUES (?, ?, ?, ?)"
 APPLY_CORRECTION = """
-    INSERT INTO corrections (original, student, event_id, content) VALUES (?, ?, ?, '')
+    INSERT INTO corrections (original, student, event_id, content) SELECT ?1, ?2, ?3, ''
+    WHERE EXISTS (SELECT * FROM events WHERE event_id = ?1 AND retracted = 1)
     ON CONFLICT (original, student) DO UPDATE SET content = '' WHERE event_id = excluded.event_id AND content <> ''"""
+APPLY_WAITING = """
+    UPDATE corrections SET content = '' WHERE original = ? AND student = ? AND event_id = ? AND content <> ''"""
 APPLY_RETRACTION = "DELETE FROM corrections WHERE original = ? AND student = ? AND event_id = ?"
 WAIT = """
     INSERT INTO corrections (original, student, event_id, content) SELECT ?1, ?2, ?3, ?4

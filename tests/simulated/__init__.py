@@ -1,0 +1,1 @@
+"""Deterministic simulation: clients, clock, faults and store under one seed; run.py runs it."""
