@@ -28,6 +28,7 @@ from adaptrace.cli.app import app
 from adaptrace.kernels import parallel
 from adaptrace.models import FAMILIES
 from adaptrace.models.base import ExplainsItself, Model, Response
+from adaptrace.tutor.store import MemoryStore
 from reference.school import times
 
 EVERY: dict[str, Callable[[], Any]] = {
@@ -55,7 +56,7 @@ class Case:
     model: Any
     log: at.Log
     catalog: at.Catalog
-    folder: Path  # of log.parquet, catalog.json, bkt.json, model.json and counts.parquet
+    folder: Path  # of log.parquet, catalog.json, bkt.json, model.json, counts.parquet and tutor.db
     out: Path  # where a call may write
 
     @property
@@ -108,6 +109,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         bkt.fit(log).save(folder / "bkt.json")
         bkt.stats(log).save(folder / "counts.parquet")
         make().fit(log).save(folder / "model.json")
+        MemoryStore().snapshot(folder / "tutor.db")
     return found
 
 
@@ -162,6 +164,7 @@ COMMANDS: dict[str, list[list[str]]] = {  # command -> arguments; NAME is the fa
     ],
     "fairness": [[*READ, "--by", "class", "--draws", "20"]],
     "forget-student": [[STUDENT, "--log", "log.parquet", "--models", "model.json", "--dry-run"]],
+    "verify": [["--store", "tutor.db", "-m", "model.json", "-C", "catalog.json"]],
     "report pace": [[*READ, "--min-students", "1"]],
     "report stuck": [[*READ, "--opportunities", "2"]],
 }

@@ -246,6 +246,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     items = school().group_by(["item"]).aggregate([("skill", "min")]).rename_columns(["item", "skill"])
     pyarrow.csv.write_csv(items, folder / "items.csv")
     keys.new_key(folder / "key")
+    catalog = at.Catalog.read(folder / "items.csv")
+    with at.Tutor.open(folder / "tutor.db", model=model, catalog=catalog) as tutor:
+        tutor.observe(HOSTILE, "q1", 1, time=NOW)
     pseudonyms.pseudonymize(folder / "log.parquet", folder / "pseudonyms.parquet", key_file=folder / "key")
     return folder
 
@@ -265,6 +268,8 @@ COMMANDS: dict[str, list[str]] = {
     "pseudonymize": ["log.parquet", "-o", "OUT.parquet", "-k", "key"],
     "rotate-key": ["pseudonyms.parquet", "-o", "OUT.parquet", "-k", "key", "--new-key-file", "OUT-key"],
     "forget-student": [HOSTILE, "--log", "log.parquet", "--dry-run"],
+    "retain": ["--inactive", "1d", "--dry-run", "--log", "log.parquet", "--store", "tutor.db"],
+    "verify": ["--store", "tutor.db", "-m", "model.json", "-C", "items.csv"],
     "stats": ["log.parquet", "-o", "OUT.parquet", "--min-students", "2"],
     "merge": ["counts.parquet", "-o", "OUT.parquet"],
     "report mastery": ["mastery.parquet", "-r", "roster.parquet", "--min-students", "1"],
@@ -273,7 +278,7 @@ COMMANDS: dict[str, list[str]] = {
     "report stuck": [*READ, "--opportunities", "2", "--threshold", "0.9999"],
     "report groups": ["mastery.parquet", "-r", "roster.parquet"],
 }
-NAMELESS = {"demo", "fit", "replay", "pseudonymize", "rotate-key", "stats", "merge", "forget-student"}
+NAMELESS = {"demo", "fit", "replay", "pseudonymize", "rotate-key", "stats", "merge", "forget-student", "retain", "verify"}
 
 
 def names_of(group: Any, before: str = "") -> Iterator[str]:

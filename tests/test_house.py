@@ -13,14 +13,14 @@ import adaptrace
 
 SOURCE = Path(adaptrace.__file__).parent
 FLOORS = [  # lowest first
-    {"errors"},
-    {"kernels"},
+    {"errors", "kernels"},
     {"io"},
     {"data", "plots"},
     {"stats"},
     {"models"},
     {"dataset", "evaluate", "recommendation", "report"},
-    {"privacy", "simulation", "tutor"},
+    {"privacy"},
+    {"simulation", "tutor"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -27,6 +27,8 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
     "models.student": ("Student",),
     "privacy.forget": ("forget_student",),
     "privacy.pseudonyms": ("pseudonymize",),
+    "privacy.retention": ("StudentPlaces", "retain"),
+    "privacy.rules": ("RetentionRule",),
     "privacy.rotation": ("rotate_key",),
     "recommendation.constraints": ("Constraints",),
     "recommendation.explaining": ("Recommendation",),
@@ -40,6 +42,7 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
     "simulation.teaching": ("SimulatedLog", "simulate"),
     "stats.stats": ("Stats",),
     "tutor.tutor": ("Tutor",),
+    "tutor.verify": ("Verification",),
 }
 _MODULES = ("plots", "report")  # that are public as a whole
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

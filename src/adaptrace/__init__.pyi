@@ -40,6 +40,8 @@ from adaptrace.models.criterion import Criterion as Criterion
 from adaptrace.models.student import Student as Student
 from adaptrace.privacy.forget import forget_student as forget_student
 from adaptrace.privacy.pseudonyms import pseudonymize as pseudonymize
+from adaptrace.privacy.retention import StudentPlaces as StudentPlaces, retain as retain
+from adaptrace.privacy.rules import RetentionRule as RetentionRule
 from adaptrace.privacy.rotation import rotate_key as rotate_key
 from adaptrace.recommendation.constraints import Constraints as Constraints
 from adaptrace.recommendation.explaining import Recommendation as Recommendation
@@ -63,5 +65,6 @@ from adaptrace.simulation.policy_matrix import policy_matrix as policy_matrix
 from adaptrace.simulation.teaching import SimulatedLog as SimulatedLog, simulate as simulate
 from adaptrace.stats.stats import Stats as Stats
 from adaptrace.tutor.tutor import Tutor as Tutor
+from adaptrace.tutor.verify import Verification as Verification
 
 __version__: str

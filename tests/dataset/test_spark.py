@@ -19,6 +19,7 @@ from adaptrace.dataset import spark_run, spark_tasks
 from adaptrace.dataset.dataset import ReadOptions
 from adaptrace.dataset.survey import survey
 from adaptrace.errors import AdaptraceError, DataError, ModelError, OutputError
+from reference import folders
 
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning", "ignore::ResourceWarning")
 
@@ -87,7 +88,7 @@ def in_order(table: pa.Table) -> pa.Table:
 
 
 def left_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return set(folders.names(folder))
 
 
 # ---- the same bits ----------------------------------------------------------

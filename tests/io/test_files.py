@@ -90,20 +90,14 @@ def test_a_full_disk_is_told_with_the_name_of_the_target(tmp_path: Path) -> None
         raise OSError(28, "No space left on device")
 
 
-def test_a_written_file_has_the_rights_of_a_new_file(tmp_path: Path) -> None:
-    (tmp_path / "plain").touch()
-    write_table(TABLE, tmp_path / "t.csv")
-    assert (tmp_path / "t.csv").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
-def test_the_system_applies_the_umask_to_a_new_file(
+def test_the_system_applies_the_umask_to_a_new_file_that_is_shared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, mode: int
 ) -> None:
     before, modes = os.umask(umask), []
     monkeypatch.setattr(os, "umask", None)  # who reads it changes it for all threads of the process
     try:
-        with replacing(tmp_path / "t.json") as temporary:
+        with replacing(tmp_path / "t.json", shared=True) as temporary:
             modes.append(stat.S_IMODE(temporary.stat().st_mode))
     finally:
         monkeypatch.undo()

@@ -19,11 +19,11 @@ import pytest
 
 import adaptrace as at
 from adaptrace.errors import DataError, OutputError
-from adaptrace.io import envelope, files
+from adaptrace.io import atomic, envelope, files
 from adaptrace.io import identity as io_identity
 from adaptrace.io.files import write_table
 from adaptrace.io.identity import identities, identity
-from adaptrace.privacy import forget
+from adaptrace.privacy import changes, forget
 from adaptrace.privacy import rewrite as rewriting
 from adaptrace.privacy.forget import find_student, forget_student, forgotten_rows
 from adaptrace.stats import parquet
@@ -235,7 +235,7 @@ def test_a_student_who_is_nowhere_is_an_error_that_says_where_was_looked(log: Pa
     with pytest.raises(DataError) as raised:
         forget_student("nobody", [log])
     assert str(raised.value).startswith(f"{log}: got no row of this student in 5 files; ")
-    assert str(raised.value).endswith("check the spelling; nothing was changed")
+    assert str(raised.value).endswith("check the spelling; no row was changed")
     assert contents(log) == before
 
 
@@ -308,6 +308,18 @@ def test_a_killed_run_leaves_whole_files_and_the_next_one_removes_what_it_left(l
     assert not any(holds(path) for path in log.rglob("*.parquet"))
 
 
+@pytest.mark.skipif(not atomic.CAN_LOCK, reason="without locks a day must pass")
+def test_what_any_killed_writer_left_beside_the_files_goes_and_what_is_being_written_stays(log: Path) -> None:
+    left = log / ".other.csv.adaptrace-0a1b2c3d"
+    left.mkdir()
+    (left / ".other.csv").write_text(f"student,item\n{NAME},q1\n")
+    with atomic.replacing(log / "new.csv") as temporary:
+        temporary.write_text("student\nBo\n")
+        forget_student(NAME, [log])
+        assert temporary.read_text() == "student\nBo\n"
+    assert not left.exists()
+
+
 # ---- identities -------------------------------------------------------------
 
 
@@ -340,7 +352,7 @@ def test_a_file_remembers_every_identity_it_had(tmp_path: Path, name: str) -> No
     assert identities(tmp_path / name) == (second, first)
     third = forgotten_rows(tmp_path, OTHERS[0])[second]
     assert identities(tmp_path / name) == (third, second, first)
-    assert forget.renamed([tmp_path]) == {first: third, second: third}
+    assert changes.renamed([tmp_path]) == {first: third, second: third}
 
 
 def test_forgotten_rows_of_nobody_changes_nothing(log: Path) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import adaptrace as at
+from tutor.store.postgres_server import MISSING
+
+if TYPE_CHECKING:
+    from tutor.places import Place
 
 NOW = datetime.datetime(2026, 3, 2, 9, 0, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
@@ -38,3 +44,23 @@ def open_tutor(school_model: at.BKT, school: at.Catalog) -> Callable[..., at.Tut
     yield make
     for tutor in tutors:
         tutor.close()
+
+
+@pytest.fixture
+def sqlite_place(tmp_path: Path) -> Iterator[Place]:
+    """Three students in a file."""
+    from tutor import places
+
+    with places.in_sqlite(tmp_path) as place:
+        yield place
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Three students in a file, and in a database."""
+    from tutor import places
+
+    if request.param == "postgres" and MISSING:
+        pytest.skip(MISSING)
+    with places.in_sqlite(tmp_path) if request.param == "sqlite" else places.in_postgres() as place:
+        yield place

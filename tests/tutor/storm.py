@@ -1,9 +1,10 @@
 """A storm of writes whose every operation follows from its name, so that whoever watches knows what must be stored.
 
-    python storm.py storm URL NAME THREADS            writes until it is killed; stdin: names of operations to begin with
-    python storm.py hammer URL NAME THREADS ROUNDS    writes so many operations per thread
+    python storm.py storm URL NAME THREADS FOLDER    writes until it is killed; stdin: operations to begin with
+    python storm.py hammer URL NAME THREADS ROUNDS   writes so many operations per thread
 
-An operation is called ``name-thread-number``. Both print the name of each operation once it is acknowledged.
+An operation is called ``name-thread-number``. Both print the name of each operation once it is acknowledged. A storm also
+rebuilds all states and makes snapshots in the folder, and prints their names.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 import adaptrace as at
+from adaptrace.io.atomic import sweep
 from adaptrace.tutor.replay import Replay, state_text
 from adaptrace.tutor.store.base import Event
 
@@ -48,16 +50,25 @@ def opened(url: object, **options: object) -> at.Tutor:
 
 
 class Operation(NamedTuple):
-    """What is done: an event that is new or was sent before, and one that is taken back."""
+    """What is done: an event that is new or was sent before, and one that is taken back; or a student is forgotten."""
 
     event_id: str
     wrong: str
+    forgotten: str = ""
+
+
+def own(name: str) -> str:
+    """The student of a thread's own, whose operations are the fourth of every four, one after the other; "" of all others."""
+    thread, number = name.rstrip("c").rsplit("-", 1)
+    return f"own of {thread}" if int(number) % 4 == 3 else ""
 
 
 @cache
 def operation(name: str) -> Operation:
-    """Observe, deliver again, retract or correct."""
+    """Observe, deliver again, retract or correct; of the thread's own student: observe, observe, forget."""
     thread, number = name.rsplit("-", 1)
+    if own(name):
+        return Operation("", "", own(name)) if int(number) // 4 % 3 == 2 else Operation(name, "")
     chance = random.Random(name)
     earlier = f"{thread}-{int(number) // 4 * 4 - chance.choice((0, 4))}"  # every fourth is always an observation
     if int(number) % 4 == 0 or "--" in earlier or chance.random() < 0.4:
@@ -70,14 +81,18 @@ def payload(event_id: str, wrong: str) -> tuple[str, str, float, datetime.dateti
     """Student, item, outcome and time of an event; a correction is of the same student."""
     chance = random.Random(event_id)
     number = int(event_id.rstrip("c").rsplit("-", 1)[1])
-    student = payload(wrong, "")[0] if wrong else "one" if chance.random() < 0.3 else f"s{chance.randrange(49)}"
+    anyone = "one" if chance.random() < 0.3 else f"s{chance.randrange(49)}"
+    student = own(event_id) or (payload(wrong, "")[0] if wrong else anyone)
     minute = number - (chance.randrange(1, 50) if chance.random() < 0.2 else 0)  # some are late, many at one time
     return student, chance.choice(list(ITEMS)), chance.choice([0.0, 0.5, 1.0]), START + (100 + minute) * MINUTE
 
 
 def do(tutor: at.Tutor, name: str) -> None:
     """One operation."""
-    event_id, wrong = operation(name)
+    event_id, wrong, forgotten = operation(name)
+    if forgotten:
+        forget(tutor, forgotten)
+        return
     if not event_id:
         tutor.retract(wrong)
         return
@@ -87,6 +102,15 @@ def do(tutor: at.Tutor, name: str) -> None:
         tutor.observe(student, item, correct, replaces=wrong or None, **options)
     except at.ConflictError:  # another thread took it back or replaced it before: this one counts too
         tutor.observe(student, item, correct, **options)
+
+
+def forget(tutor: at.Tutor, student: str) -> None:
+    """Forget a student. Where others read all the time, bytes may be left in the file, which is no matter here."""
+    try:
+        tutor.forget_student(student)
+    except at.StoreError as error:
+        if "the student is removed" not in str(error):
+            raise
 
 
 def ask(tutor: at.Tutor, number: int, name: str) -> None:
@@ -136,20 +160,53 @@ def judged(tutor: at.Tutor, acknowledged: Iterable[str], tried: Iterable[str] = 
     """Compare a store with the operations that were acknowledged, and those that may or may not have been done."""
     events = [*tutor.store.events(), *tutor.store.retracted()]
     stored = {event.event_id: event for event in events}
+    acknowledged, tried = set(acknowledged), set(tried)
     done, maybe = list(map(operation, acknowledged)), list(map(operation, tried))
-    sent = {event_id: wrong for event_id, wrong in (*done, *maybe) if event_id and (wrong or not event_id.endswith("c"))}
-    may_be_gone = {wrong for _, wrong in (*done, *maybe)}
-    lost = [event_id for event_id, _ in done if event_id and event_id not in stored]
-    lost += [wrong for _, wrong in done if wrong and not (wrong in stored and stored[wrong].retracted)]
+    sent = {event_id: wrong for event_id, wrong, _ in (*done, *maybe) if event_id and (wrong or not event_id.endswith("c"))}
+    may_be_gone = {wrong for _, wrong, _ in (*done, *maybe)}
+    lost = [event_id for event_id, *_ in done if event_id and not own(event_id) and event_id not in stored]
+    lost += [wrong for _, wrong, _ in done if wrong and not (wrong in stored and stored[wrong].retracted)]
+    owned = {event_id for event_id in stored if own(event_id)}
+    there, may_be_there = owned_events(acknowledged, tried, owned)
+    lost += sorted(there - owned)
     invented = [
         event.event_id
         for event in events
         if event.event_id not in sent
+        or (event.event_id in owned and event.event_id not in may_be_there)
         or not _is(event, payload(event.event_id, sent[event.event_id]))
         or (event.retracted and event.event_id not in may_be_gone)
     ]
     doubled = [event_id for event_id, n in Counter(event.event_id for event in events).items() if n > 1]
     return Verdict(lost, doubled, invented, [name for name in tutor.store.students() if not is_replay(tutor, name)])
+
+
+def owned_events(acknowledged: set[str], tried: set[str], stored: set[str]) -> tuple[set[str], set[str]]:
+    """The events that the threads' own students must have, and those that they may have.
+
+    The last operation of a thread may be done or not. If it forgets, its student has all or nothing: half is neither.
+    """
+    there, may_be_there = set[str](), set[str]()
+    for student in {own(name) for name in (*acknowledged, *tried)} - {""}:
+        mine = sorted((name for name in acknowledged if own(name) == student), key=number_of)
+        kept = _after(mine)
+        (*_, last) = ["", *(name for name in tried - acknowledged if own(name) == student)]
+        then = _after([*mine, last]) if last else kept
+        has = {event_id for event_id in stored if own(event_id) == student}
+        there |= then if last and has == then else kept
+        may_be_there |= kept | then
+    return there, may_be_there
+
+
+def _after(names: Iterable[str]) -> set[str]:
+    events = set[str]()
+    for name in names:
+        events = set() if operation(name).forgotten else events | {name}
+    return events
+
+
+def number_of(name: str) -> int:
+    return int(name.rsplit("-", 1)[1])
 
 
 def _is(event: Event, sent: tuple[str, str, float, datetime.datetime]) -> bool:
@@ -184,11 +241,12 @@ class Tally:
 
     rounds: int = 0
     acknowledged: int = 0
+    snapshots: int = 0  # that were acknowledged
     lost: int = 0
     doubled: int = 0
     invented: int = 0
     differ: int = 0
-    integrity: str = "ok"
+    wrong: str = ""  # what else verify() finds, in the store or in a snapshot
 
 
 def following(names: Iterable[str]) -> list[str]:
@@ -200,9 +258,9 @@ def following(names: Iterable[str]) -> list[str]:
     return [f"{thread}-{number + 1}" for thread, number in last.items()]
 
 
-def waiting(path: Path, number: int) -> subprocess.Popen[bytes]:
-    """A process that is ready to storm a file."""
-    command = [sys.executable, __file__, "storm", str(path), f"r{number}", str(THREADS)]
+def waiting(url: str, folder: Path, number: int) -> subprocess.Popen[bytes]:
+    """A process that is ready to storm a store."""
+    command = [sys.executable, __file__, "storm", url, f"r{number}", str(THREADS), str(folder)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 
 
@@ -225,27 +283,49 @@ def killed(process: subprocess.Popen[bytes], again: list[str], seconds: float) -
     return (first + rest).decode().split()
 
 
-def kill_rounds(path: Path, rounds: int, seed: int = 0) -> Iterator[Tally]:
-    """Kill -9 so many times during a storm on one file; what it came to after each."""
+def kill_rounds(url: str, folder: Path, rounds: int, seed: int = 0, settled: Callable[[], object] = bool) -> Iterator[Tally]:
+    """Kill -9 so many times during a storm on one store; what it came to after each.
+
+    ``settled`` returns when nobody works for the killed process any more.
+    """
     chance, tally = random.Random(seed), Tally()
     acknowledged, tried, again = set[str](), set[str](), list[str]()
-    process = waiting(path, 0)
+    process = waiting(url, folder, 0)
     for number in range(rounds):
         tried.update(again)
-        outputs = killed(process, again, chance.uniform(0.05, 0.6))
+        outputs = killed(process, again, chance.uniform(0.05, 0.9))
         if number + 1 < rounds:
-            process = waiting(path, number + 1)  # imports while this one looks
-        acknowledged.update(outputs)
-        new = [name for name in outputs if name.startswith(f"r{number}-")]
-        begun = [*following(new), *(f"r{number}-{thread}-0" for thread in range(THREADS))]
+            process = waiting(url, folder, number + 1)  # imports while this one looks
+        settled()
+        snapshots = [name for name in outputs if name.endswith(".db")]
+        done = [name for name in outputs if not name.endswith(".db")]
+        acknowledged.update(done)
+        begun = [*following([name for name in done if name.startswith(f"r{number}-")])]
+        begun += [f"r{number}-{thread}-0" for thread in range(THREADS)]
         tried.update(begun)
-        again = [*begun[::2], *chance.sample(outputs, min(4, len(outputs)))]  # some that may be lost, some that are not
-        with opened(path) as tutor:
-            verdict = judged(tutor, acknowledged, tried)
-            tally.integrity = str(tutor.store._writer.connection.execute("PRAGMA integrity_check").fetchone()[0])
+        repeatable = [name for name in done if not own(name)]  # who was forgotten would come back
+        again = [*begun[::2], *chance.sample(repeatable, min(4, len(repeatable)))]  # some that may be lost, some that are not
         tally.rounds, tally.acknowledged = number + 1, len(acknowledged)
-        tally.lost, tally.doubled, tally.invented, tally.differ = map(len, verdict)
-        yield tally
+        tally.snapshots += len(snapshots)
+        tally.wrong += _wrong_copies(folder, snapshots)
+        with opened(url) as tutor:
+            tally.lost, tally.doubled, tally.invented, tally.differ = map(len, judged(tutor, acknowledged, tried))
+            found = tutor.verify()
+            tally.wrong += "" if found.ok else f"round {number}: {found}\n"
+        yield replace(tally)
+
+
+def _wrong_copies(folder: Path, acknowledged: list[str]) -> str:
+    """What is wrong with the snapshots of a round, which are removed; of those that were not finished no byte may be left."""
+    missing = [name for name in acknowledged if not (folder / name).exists()]
+    wrong = [f"{name}: acknowledged and not there\n" for name in missing]
+    for path in sorted(folder.glob("[!.]*.db")):
+        with opened(path) as copy:
+            found = copy.verify()
+        wrong += [] if found.ok else [f"{path.name}: {found}\n"]
+        path.unlink()
+    sweep(folder)
+    return "".join([*wrong, *(f"{path.name}: left over\n" for path in folder.rglob("*") if path.is_file())])
 
 
 # ---- this process ------------------------------------------------------------
@@ -255,7 +335,7 @@ def _acknowledge(name: str) -> None:
     os.write(1, f"{name}\n".encode())
 
 
-def _storm(tutor: at.Tutor, name: str, threads: int, again: list[str]) -> None:
+def _storm(tutor: at.Tutor, name: str, threads: int, again: list[str], folder: Path) -> None:
     for each in again:
         do(tutor, each)
         _acknowledge(each)
@@ -265,19 +345,32 @@ def _storm(tutor: at.Tutor, name: str, threads: int, again: list[str]) -> None:
             do(tutor, f"{name}-{thread}-{number}")
             _acknowledge(f"{name}-{thread}-{number}")
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(threads)))
+    def copy() -> None:
+        for number in count():
+            tutor.snapshot(folder / f"{name}-{number}.db")
+            _acknowledge(f"{name}-{number}.db")
+            tutor.rebuild()
+
+    with ThreadPoolExecutor(threads + 1) as pool:
+        for each in [pool.submit(copy), *(pool.submit(work, thread) for thread in range(threads))]:
+            each.add_done_callback(_end)
 
 
-def _main(mode: str, url: str, name: str, threads: str, rounds: str = "") -> None:
+def _end(work: Future[None]) -> None:
+    """Nothing ends by itself."""
+    os.write(2, f"{work.exception()!r}\n".encode())
+    os._exit(3)
+
+
+def _main(mode: str, url: str, name: str, threads: str, more: str) -> None:
     if mode == "hammer":
         os.write(1, b"ready\n")
     again = sys.stdin.readline().split()
     with opened(url) as tutor:
         if mode == "storm":
-            _storm(tutor, name, int(threads), again)
+            _storm(tutor, name, int(threads), again, Path(more))
         else:
-            hammer(tutor, name, int(threads), int(rounds), _acknowledge)
+            hammer(tutor, name, int(threads), int(more), _acknowledge)
 
 
 def hammered(url: object, processes: int, threads: int, rounds: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli import dataset, evaluate, privacy, report, stats
+from adaptrace.cli import dataset, evaluate, privacy, report, retention, stats, tutor
 from adaptrace.cli.models import with_options
 from adaptrace.cli.option_groups import BKT_PANEL, LogOptions, VariationOptions, with_groups
 from adaptrace.cli.options import (
@@ -91,11 +92,34 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _choose_mode(given: str | None) -> None:
+    """Tell this process, and those that it starts, the mode of files of students."""
+    from adaptrace.errors import OutputError
+    from adaptrace.io import modes
+
+    try:
+        if given is not None:
+            modes.parsed(given)
+            os.environ[modes.MODE] = given
+        modes.file_mode()
+    except OutputError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 @app.callback()
 def common(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version, and end.")
     ] = False,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            "--mode",
+            callback=_choose_mode,
+            help="Who may read new files that may hold students: 0600, the owner (by default); 0640, a group too. "
+            "Also the environment variable ADAPTRACE_MODE.",
+        ),
+    ] = None,
 ) -> None:
     """Knowledge tracing: a response log goes in; mastery, a prediction and the next item come out."""
 
@@ -192,7 +216,15 @@ def recommend(
 
 
 COMMANDS = (demo, fit, summary, predict, recommend)
-for command in (*COMMANDS, *dataset.COMMANDS, *evaluate.COMMANDS, *privacy.COMMANDS, *stats.COMMANDS):
+for command in (
+    *COMMANDS,
+    *dataset.COMMANDS,
+    *evaluate.COMMANDS,
+    *privacy.COMMANDS,
+    *retention.COMMANDS,
+    *stats.COMMANDS,
+    *tutor.COMMANDS,
+):
     app.command()(with_groups(command))
 app.add_typer(report.app, name="report")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import getpass
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,8 +37,25 @@ def audited(command: str, files: Sequence[Path | str], path: Path) -> Iterator[d
         counted["outcome"] = type(error).__name__
         raise
     finally:
-        now, places = datetime.datetime.now(datetime.UTC), tuple(os.path.abspath(file) for file in files)
+        now, places = (
+            datetime.datetime.now(datetime.UTC),
+            tuple(str(file) if "://" in str(file) else os.path.abspath(file) for file in files),
+        )
         audit.append(path, audit.AuditedRun(time=now, command=command, who=_user(), files=places, **counted))
+
+
+def beside(place: Path) -> Path:
+    """The audit in the folder where a file, a folder or a glob stands."""
+    from adaptrace.privacy import audit
+
+    while glob.has_magic(str(place)):
+        place = place.parent
+    return place.absolute().parent / audit.NAME
+
+
+def _place(file: Path | str) -> str:
+    """The whole path of a file; a server as it is."""
+    return str(file) if "://" in str(file) else os.path.abspath(file)
 
 
 def _user() -> str:

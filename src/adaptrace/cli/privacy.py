@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli.audit import AuditPath, audited
+from adaptrace.cli.audit import AuditPath, audited, beside
 from adaptrace.cli.options import RawCells, Report
 from adaptrace.cli.terminal import WrongUsage, check_outputs, counted, say, waiting, write_or_show
 
@@ -57,7 +57,7 @@ def pseudonymize(
     from adaptrace.privacy import keys, pseudonyms
 
     columns, mapping = _named(column)
-    with audited("pseudonymize", [source, output], audit or _beside(output)) as run:
+    with audited("pseudonymize", [source, output], audit or beside(output)) as run:
         if new_key:
             keys.new_key(key_file)
             say(f"{key_file}: a new key; without this file the same pseudonyms can never be made again")
@@ -83,7 +83,7 @@ def rotate_key(
     from adaptrace.privacy import keys, rotation
 
     columns, mapping = _named(column)
-    with audited("rotate-key", [source, output], audit or _beside(output)) as run:
+    with audited("rotate-key", [source, output], audit or beside(output)) as run:
         run["key"] = keys.read_key(key_file).fingerprint
         files = {"key_file": key_file, "new_key_file": new_key_file}
         with waiting(f"writing {output}"):
@@ -113,7 +113,7 @@ def forget_student(
     datasets, theirs, checked = [*log, *(mastery or [])], _theirs(column), _files(models or [])
     command = "forget-student" + " --dry-run" * dry_run
     places: list[str | Path] = [*datasets, *([state] if state else [])]
-    with audited(command, places, audit or _beside(Path(log[0]))) as run, waiting("looking for the student"):
+    with audited(command, places, audit or beside(Path(log[0]))) as run, waiting("looking for the student"):
         if dry_run:
             found = forget.find_student(student, places, column=theirs, models=checked)
         else:
@@ -135,15 +135,6 @@ def _named(column: list[str] | None) -> tuple[tuple[str, ...], dict[str, str]]:
     pairs = [text.partition("=") for text in column or []]
     columns = tuple(dict.fromkeys(["student", *(ours for ours, _, _ in pairs)]))
     return columns, {ours: theirs for ours, _, theirs in pairs if theirs}
-
-
-def _beside(place: Path) -> Path:
-    """The audit in the folder where a file, a folder or a glob stands."""
-    from adaptrace.privacy import audit
-
-    while glob.has_magic(str(place)):
-        place = place.parent
-    return place.absolute().parent / audit.NAME
 
 
 def _theirs(column: str | None) -> str | None:

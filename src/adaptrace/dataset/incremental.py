@@ -20,6 +20,7 @@ from adaptrace.dataset import state as states
 from adaptrace.dataset.dataset import Dataset
 from adaptrace.dataset.history import read_all, read_students
 from adaptrace.dataset.run import Run, Scored
+from adaptrace.dataset.staging import FILES, STATE
 from adaptrace.dataset.state import ROW, Manifest, StatePart, replaced, row_groups, runs_of, with_plain_numbers
 from adaptrace.dataset.student_keys import StudentIndex
 from adaptrace.kernels import parallel
@@ -120,7 +121,7 @@ def score(run: Run, files: Dataset) -> Scored:
 
 def _plan(run: Run, files: Dataset) -> dict[str, object]:
     new = [[file.name, file.identity] for file in files.files]
-    return {"night": run.increment, "fresh": new, "changed": run.changed, "at": str(run.time)}
+    return {"night": run.increment, FILES: new, "changed": run.changed, "at": str(run.time), STATE: run.planned_state}
 
 
 def _on_threads(run: Run, work: Callable[[T], R], things: Sequence[T], *, progress: tuple[float, float]) -> list[R]:

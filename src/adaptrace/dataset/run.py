@@ -62,6 +62,12 @@ class Run:
         """How many runs the state will have seen, this one too: it begins the names of files of the state."""
         return 1 if self.previous is None else self.previous.increment + 1
 
+    @property
+    def planned_state(self) -> list[object]:
+        """What a plan says of the state: where it is, whatever folder the next run is started in, and how many runs it saw."""
+        state = self.staging.state
+        return [None if state is None else str(state.absolute()), self.increment]
+
 
 @dataclass(frozen=True)
 class Scored:

@@ -20,7 +20,7 @@ from adaptrace.dataset import state as states
 from adaptrace.dataset.dataset import Dataset, ReadOptions, sort_of
 from adaptrace.dataset.partition import Partition, rows_of_a_log
 from adaptrace.dataset.run import Run, Scored, states_and_mastery
-from adaptrace.dataset.staging import Staging
+from adaptrace.dataset.staging import FILES, STATE, Staging
 from adaptrace.dataset.state import Manifest, StatePart
 from adaptrace.dataset.survey import survey
 from adaptrace.errors import DataError, ModelError, Problem
@@ -238,13 +238,13 @@ def _plan(run: Run) -> dict[str, Any]:
     options = run.dataset.options
     plan = {
         "plan": PLAN,
-        "files": [[file.name, file.identity] for file in run.dataset.files],
+        FILES: [[file.name, file.identity] for file in run.dataset.files],
         "layout": [dict(options.columns or {}), options.time_unit],
         "model": run.model.fingerprint,
         "rows": run.log_rows,
         "at": str(run.time),
         "before": run.before,
-        "state": [str(run.staging.state), run.increment],
+        STATE: run.planned_state,
     }
     return dict(json.loads(json.dumps(plan)))
 

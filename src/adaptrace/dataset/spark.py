@@ -25,6 +25,7 @@ from adaptrace.dataset.spark_run import SparkRun, appearing
 from adaptrace.dataset.spark_tasks import SparkJob
 from adaptrace.dataset.survey import survey
 from adaptrace.errors import AdaptraceError, DataError, OutputError
+from adaptrace.io import modes
 from adaptrace.kernels import parallel
 from adaptrace.models import Countable, ScoresMastery, require
 from adaptrace.stats.stats import Stats
@@ -154,7 +155,7 @@ def _surveyed(source: str | os.PathLike[str], columns: Mapping[str, str] | None,
 
 
 def settings(cache: str | os.PathLike[str] | None = None) -> dict[str, str]:
-    """Spark configuration for kernels: one thread a worker, workers that stay, and where machine code is kept.
+    """Spark configuration for workers: one thread each, that they stay, where machine code is kept, who may read what they write.
 
     Parameters
     ----------
@@ -170,6 +171,7 @@ def settings(cache: str | os.PathLike[str] | None = None) -> dict[str, str]:
     cache = cache or os.environ.get("NUMBA_CACHE_DIR")
     return {
         **({} if cache is None else {"spark.executorEnv.NUMBA_CACHE_DIR": os.fspath(cache)}),
+        **({f"spark.executorEnv.{modes.MODE}": os.environ[modes.MODE]} if modes.MODE in os.environ else {}),
         f"spark.executorEnv.{parallel.THREADS}": "1",
         "spark.executorEnv.NUMBA_NUM_THREADS": "1",
         "spark.python.worker.reuse": "true",

@@ -19,7 +19,10 @@ from adaptrace.dataset import spark_tasks
 from adaptrace.dataset.dataset import Dataset
 from adaptrace.dataset.partition import MOST_ROWS
 from adaptrace.dataset.spark_tasks import Bundle, SparkJob, Task, TaskResult
+from adaptrace.dataset.staging import Staging
 from adaptrace.errors import AdaptraceError, DataError, OutputError, Problem
+from adaptrace.io import modes
+from adaptrace.io.locks import locked
 
 if TYPE_CHECKING:
     from pyspark.broadcast import Broadcast
@@ -160,20 +163,26 @@ def _received(sent: Iterable[bytes]) -> list[TaskResult]:
 
 @contextlib.contextmanager
 def appearing(out: Path) -> Iterator[Path]:
-    """Give a hidden folder beside the target; it becomes the target if the block ends well, and is removed if not."""
+    """Give a hidden folder beside the target, which others wait for; it becomes the target if the block ends well, or goes."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputError(f"{out}: is there already; remove it or choose another folder")
-    folder = out.parent / f".{out.name}.{secrets.token_hex(8)}"
-    try:
-        folder.mkdir()
-        yield folder
-        for left in folder.glob(".*"):  # by a task that was stopped
-            left.unlink()
-        folder.replace(out)
-    except OutputError:
-        raise
-    except OSError as error:
-        got = f"{out}: cannot be written: {error.strerror or error}"
-        raise OutputError(f"{got}; choose a folder that exists and is writable; nothing was changed") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if not out.parent.is_dir():
+        raise OutputError(f"{out}: cannot be written: no folder {out.parent}; choose a folder that exists and is writable")
+    with locked(out):
+        for left in Staging(out).left_by_clusters:
+            shutil.rmtree(left)
+        folder = Staging(out).of_cluster(secrets.token_hex(8))
+        try:
+            modes.make_folder(folder)
+            modes.settle(folder, like=out)
+            yield folder
+            for left in folder.glob(".*"):  # by a task that was stopped
+                shutil.rmtree(left)
+            folder.replace(out)
+        except OutputError:
+            raise
+        except OSError as error:
+            got = f"{out}: cannot be written: {error.strerror or error}"
+            raise OutputError(f"{got}; choose a folder that exists and is writable; nothing was changed") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

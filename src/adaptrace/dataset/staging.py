@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from adaptrace.dataset import state as states
 from adaptrace.dataset.state import Manifest
 from adaptrace.errors import OutputError
-from adaptrace.io import envelope
-from adaptrace.io.atomic import replacing
+from adaptrace.io import envelope, modes
+from adaptrace.io.atomic import replacing, sweep
+from adaptrace.io.locks import locked
 
 PLAN, READY = "plan.json", "ready.json"
+FILES, STATE = "files", "state"  # of a plan: the files that are read, and the folder of the state, both with what they were
 MASTERY = "mastery"  # what the manifest of an output calls it
 
 
@@ -72,23 +73,36 @@ class Staging:
         Raises
         ------
         OutputError
-            If another run is at work on them.
+            If another run is at work on them, or a link is in the place of a hidden folder.
         """
         with contextlib.ExitStack() as locks:
             for folder in (self.out, *([self.state] if self.state is not None else [])):
-                locks.enter_context(_lock(folder))
+                locks.enter_context(locked(folder))
+            self.check_hidden()
             yield
+
+    def check_hidden(self) -> None:
+        """Refuse a link in the place of a hidden folder: what it leads to is not ours.
+
+        Raises
+        ------
+        OutputError
+            If there is one.
+        """
+        for hidden in (self.folder, self.new_state, self._old_out):
+            if hidden.is_symlink():
+                raise OutputError(f"{hidden}: got a link; expected a folder that a run made, or nothing: remove it")
 
     def recover(self) -> None:
         """Finish what a :meth:`finish` that was interrupted began."""
         ready = _read(self.folder / READY)
         if ready is not None:
             if self.state is not None and ready["state"] is not None:
-                self._move_state(self.state, Manifest.from_dict(ready["state"]))
+                self._move_state(self.state, states.manifest_of(ready["state"], self.folder / READY))
             if self.new_out.exists():
                 self._swap()
-            shutil.rmtree(self.folder)
-        shutil.rmtree(self._old_out, ignore_errors=True)
+            _remove(self.folder)
+        _remove(self._old_out)
 
     def check(self) -> None:
         """Refuse an output that would overwrite what no run of ours has made.
@@ -110,13 +124,15 @@ class Staging:
         folders = (self.new_out, self.done, *([self.new_state] if self.state is not None else []))
         if _read(self.folder / PLAN) == plan:
             for path in [path for folder in folders for path in folder.glob(".*")]:  # files that were not whole yet
-                path.unlink()
+                _remove(path)
             return True
         for folder in (self.folder, self.new_state):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         try:
             for folder in folders:
-                folder.mkdir(parents=True)
+                modes.make_folder(folder)
+        except OutputError:
+            raise
         except OSError as error:
             raise OutputError(f"{self.out}: cannot be written: {error.strerror}; choose a folder that is writable") from error
         _write(self.folder / PLAN, plan)
@@ -131,48 +147,99 @@ class Staging:
         self.recover()
 
     def _move_state(self, folder: Path, state: Manifest) -> None:
-        folder.mkdir(exist_ok=True)
+        modes.make_folder(folder)
         if self.new_state.exists():
+            _settle_all(self.new_state, folder)
             for path in self.new_state.glob("*.parquet"):
                 os.replace(path, folder / path.name)
             states.save(folder, state)
-            shutil.rmtree(self.new_state)
+            _remove(self.new_state)
 
     def _swap(self) -> None:
+        """Put the new output in the place of the old one, with its mode and those of its files."""
+        _settle_all(self.new_out, self.out)
+        modes.settle(self.new_out, like=self.out)
         if self.out.exists():
+            sweep(self.out)
             for path in self.out.iterdir():  # what others put there stays
                 if path.suffix != ".parquet" and path.name != states.MANIFEST:
                     os.replace(path, self.new_out / path.name)
-            shutil.rmtree(self._old_out, ignore_errors=True)
+            _remove(self._old_out)
             os.replace(self.out, self._old_out)
         os.replace(self.new_out, self.out)
 
+    def of_cluster(self, mark: str) -> Path:
+        """Where the tasks of a cluster write the output."""
+        return self.out.with_name(f".{self.out.name}.partial-{mark}")
+
+    @property
+    def left_by_clusters(self) -> list[Path]:
+        """The hidden folders of a cluster's runs that did not end."""
+        return list(self.out.parent.glob(f".{glob.escape(self.out.name)}.partial-*"))
+
+    @property
+    def left(self) -> list[Path]:
+        """The hidden folders of all runs that did not end."""
+        found = dict.fromkeys([self.folder, self.new_state, self._old_out, *self.left_by_clusters])
+        return [folder for folder in found if folder.exists()]
+
     def discard(self) -> None:
-        """Remove what an interrupted run left: the next one starts anew. Outputs that were whole appear."""
+        """Remove what interrupted runs left, a cluster's too: the next one starts anew. Outputs that were whole appear."""
         self.recover()
-        for folder in (self.folder, self.new_state, self._old_out):
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in self.left:
+            _remove(folder)
 
 
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder inside the block. Its file stays for good: to remove it would let two runs in."""
-    path = folder.with_name(f".{folder.name}.lock")
-    if path.is_symlink():
-        raise OutputError(f"{path}: got a link; expected the lock of an earlier run, or nothing: remove it")
-    lock = FileLock(path)
+def interrupted(out: Path) -> Staging:
+    """The staging of the run that made an output, with the state that its plan names, if it did not end."""
+    named = _first(_planned(Staging(out).folder / PLAN, STATE))
+    state = Path(named) if isinstance(named, str) else Path()
+    return Staging(out, state if state.is_absolute() and state.parent.is_dir() else None)
+
+
+def interrupted_beside(outs: set[Path], identities: Callable[[], set[str]]) -> list[Staging]:
+    """Other runs beside some outputs that did not end, and read files of these identities."""
+    found = [plan for folder in {out.parent for out in outs} for plan in folder.glob(f".*.partial/{PLAN}")]
+    plans = {plan.parent.with_name(plan.parent.name[1:].removesuffix(".partial")): plan for plan in found}
+    others = {out: plan for out, plan in plans.items() if out not in outs}
+    known = identities() if others else set()
+    return [interrupted(out) for out, plan in others.items() if known & {_last(file) for file in _planned(plan, FILES)}]
+
+
+def _planned(plan: Path, what: str) -> list[Any]:
+    """A list in a plan; an empty one if it says nothing of it."""
+    content = _read(plan)
+    found = content.get(what) if isinstance(content, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _first(pair: list[Any]) -> Any:
+    return pair[0] if pair else None
+
+
+def _last(pair: Any) -> str:
+    return str(pair[-1]) if isinstance(pair, list) and pair else ""
+
+
+def _settle_all(new: Path, old: Path) -> None:
+    """Give new files the modes that those of their names had before or, where there were none, the manifest."""
+    manifest = old / states.MANIFEST
+    for path in new.iterdir():
+        before = old / path.name
+        modes.settle(path, like=before if before.exists() else manifest)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a hidden folder, if it is there: it may hold rows of students, so that none may be left in silence."""
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise OutputError(f"{folder}: another run is at work on it; wait for its end or choose another folder") from error
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{folder}: cannot be written: {error.strerror}; choose a folder that exists and is writable"
+            f"{folder}: cannot be removed: {error.strerror or error}; it may hold rows of students: remove it"
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def kind_of(folder: Path) -> str | None:

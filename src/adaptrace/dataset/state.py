@@ -8,13 +8,16 @@ the manifest does not name does not count, so that a state changes in the one mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 from numpy.typing import NDArray
 
@@ -31,6 +34,7 @@ MANIFEST = "_manifest.json"
 DAMAGED = "the state is damaged: start a new one in another folder"
 STATE = "state"  # what the manifest calls it
 GROUP_ROWS = 1 << 17  # of a row group: what is looked through at once stays in the cache
+_NAME = re.compile(r"\d+-[\w-]+\.parquet", re.ASCII)  # of a file of a part: nothing that could lead out of the folder
 ROW = "row"  # of a later file: which row of the part it replaces, or adds
 
 
@@ -93,6 +97,9 @@ class Manifest:
         """What :meth:`to_dict` described."""
         seen = tuple(SeenFile(*each) for each in content["seen"])
         parts = tuple(StatePart(base, tuple(later), rows) for base, later, rows in content["parts"])
+        strange = [name for part in parts for name in part.files if not _NAME.fullmatch(name)]
+        if strange:
+            raise ValueError(f"a file named {strange[0]!r}")
         return cls(content["model"], content["night"], seen, parts, tuple(content["texts"]))
 
     def new_files(self, dataset: Dataset) -> list[File]:
@@ -131,16 +138,47 @@ def load(folder: Path, model: str) -> Manifest | None:
     """
     if not (folder / MANIFEST).exists():
         return None
-    state = Manifest.from_dict(envelope.read(folder / MANIFEST, STATE))
+    state = read(folder)
     if state.model != model:
         raise ModelError(
             f"{folder}: a state of model {state.model}; expected {model}, the model given: score with the model that made it, "
             "or start a new state in another folder"
         )
-    missing = [name for part in state.parts for name in part.files if not (folder / name).exists()]
+    return state
+
+
+def read(folder: Path) -> Manifest:
+    """The state in a folder, of whatever model; all of its files are there, and in the folder.
+
+    Raises
+    ------
+    ModelError
+        If its manifest is missing or damaged, a file is missing, or a name or a link leads out of the folder.
+    """
+    state = manifest_of(envelope.read(folder / MANIFEST, STATE), folder / MANIFEST)
+    names = [name for part in state.parts for name in part.files]
+    home = folder.resolve()
+    outside = [name for name in (MANIFEST, *names) if (folder / name).resolve().parent != home]
+    if outside:
+        raise ModelError(f"{folder / outside[0]}: got a link that leads elsewhere; expected a file of the state; {DAMAGED}")
+    missing = [name for name in names if not (folder / name).exists()]
     if missing:
         raise ModelError(f"{folder}: the files {', '.join(missing[:3])} are missing; restore them or start a new state")
     return state
+
+
+def manifest_of(content: Any, path: Path) -> Manifest:
+    """What a file says of a state.
+
+    Raises
+    ------
+    ModelError
+        If it says something else, or names a file that could be out of the folder.
+    """
+    try:
+        return Manifest.from_dict(content)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: got {error}; expected what a run wrote; {DAMAGED}") from error
 
 
 def save(folder: Path, state: Manifest) -> None:
@@ -155,10 +193,13 @@ def save(folder: Path, state: Manifest) -> None:
 # ---- parts ------------------------------------------------------------------
 
 
-def write_part(table: pa.Table, path: Path, *, compression: str = "none") -> None:
-    """Write states or mastery, whole or not at all: names as codes, and by default nothing compressed, to be read quickly."""
+def write_part(table: pa.Table, path: Path, *, compression: str = "none", like: Path | None = None) -> None:
+    """Write states or mastery, whole or not at all: names as codes, and by default nothing compressed, to be read quickly.
+
+    ``like``: the file whose mode a new one gets.
+    """
     squeezed = {kind.name: "none" if pa.types.is_floating(kind.type) else compression for kind in table.schema}
-    with replacing(path) as temporary:
+    with replacing(path, like=like) as temporary:
         pyarrow.parquet.write_table(
             table,
             temporary,
@@ -240,32 +281,65 @@ def runs_of(names: pa.Array) -> tuple[pa.Array, IntArray]:
     return distinct.dictionary_decode() if pa.types.is_dictionary(names.type) else distinct, starts
 
 
-def forget(folder: Path, student: str, *, renamed: Mapping[str, str]) -> int:
-    """Take a student out of a state; rows that went.
+# ---- students who go, or get another name -----------------------------------
+
+
+def forget(folder: Path, students: Collection[str], *, renamed: Mapping[str, str]) -> int:
+    """Take students out of a state; rows that went.
 
     Parameters
     ----------
     folder
         The state.
-    student
-        Their name, as text.
+    students
+        Their names, as text.
     renamed
-        Old identity -> new one, of the files of the log that were written again without the student.
+        Old identity -> new one, of the files of the log that were written again without the students.
     """
-    state = Manifest.from_dict(envelope.read(folder / MANIFEST, STATE))
-    parts, gone = [], 0
+    names = pa.array(list(students), pa.string())
+
+    def without(table: pa.Table) -> tuple[pa.Table, int]:
+        keep = schema.find(schema.combined(table["student"]), names) < 0
+        return table.filter(pa.array(keep)), int((~keep).sum())
+
+    return _write_again(folder, without, renamed)
+
+
+def rename(folder: Path, names: Mapping[str, str], *, renamed: Mapping[str, str]) -> int:
+    """Give students of a state, whose names are text, other names that nobody there has; rows that changed.
+
+    ``names``: old name -> new one; the rest as of :func:`forget`.
+    """
+    old, new = pa.array(names.keys(), pa.string()), pa.array(names.values(), pa.string())
+
+    def with_new_names(table: pa.Table) -> tuple[pa.Table, int]:
+        coded = encode(schema.combined(table["student"]))
+        place = schema.find(coded.dictionary, old)
+        texts = pc.if_else(pa.array(place >= 0), new.take(pa.array(np.maximum(place, 0))), coded.dictionary.cast(pa.string()))
+        changed = pa.DictionaryArray.from_arrays(coded.indices, texts)
+        return table.set_column(0, "student", changed), int((place[coded.indices.to_numpy()] >= 0).sum())
+
+    return _write_again(folder, with_new_names, renamed) if names else 0
+
+
+def _write_again(folder: Path, change: Callable[[pa.Table], tuple[pa.Table, int]], renamed: Mapping[str, str]) -> int:
+    """Write the parts of a state that a change makes a difference to; the rows that it went for."""
+    state, parts, rows = read(folder), [], 0
     for number, part in enumerate(state.parts):
-        table = read_part(folder, state, part)
-        keep = schema.find(schema.combined(table["student"]), pa.array([student], pa.string())) < 0
-        if not keep.all():
-            left = int(keep.sum())
-            gone += part.rows - left
-            part = StatePart(f"{state.increment:04d}-without-{number:04d}-{left}.parquet", (), left)
-            kept = table.filter(pa.array(keep))
-            if "student" in state.texts:  # a dictionary would still hold the name
-                kept = kept.set_column(0, "student", encode(schema.combined(kept["student"])))
-            write_part(kept, folder / part.base)
+        table, changed = change(read_part(folder, state, part))
+        if changed:
+            rows += changed
+            part = StatePart(_free_name(folder, f"{state.increment:04d}-rewritten-{number:04d}"), (), len(table))
+            if "student" in state.texts:  # a dictionary would still hold the old names
+                table = table.set_column(0, "student", encode(schema.combined(table["student"])))
+            write_part(table, folder / part.base, like=folder / MANIFEST)
         parts.append(part)
     seen = tuple(replace(each, identity=renamed.get(each.identity, each.identity)) for each in state.seen)
     save(folder, replace(state, parts=tuple(parts), seen=seen))
-    return gone
+    return rows
+
+
+def _free_name(folder: Path, stem: str) -> str:
+    """A name that no file of the folder has."""
+    names = (f"{stem}-{number}.parquet" for number in itertools.count())
+    return next(name for name in names if not (folder / name).exists())

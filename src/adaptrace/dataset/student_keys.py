@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.dataset.dataset import LARGE, Dataset, Piece, sort_of
 from adaptrace.kernels import hashing as kernels
@@ -52,7 +53,9 @@ class StudentIndex:
         kernels.find_all(keys_of(names), self._keys, self._slots, found)
         hit = np.flatnonzero(found >= 0)
         same = pc.equal(names.take(pa.array(hit)), self._names.take(pa.array(found[hit])).cast(names.type))
-        found[hit[~same.to_numpy(zero_copy_only=False)]] = -1  # another name of the same key
+        unlike = hit[~same.to_numpy(zero_copy_only=False)]  # one of several names of a key: the right one may stand elsewhere
+        if len(unlike):
+            found[unlike] = schema.find(names.take(pa.array(unlike)), self._names)
         return found
 
 

@@ -21,14 +21,23 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 
 
 def write(
-    path: str | os.PathLike[str], what: str, content: Mapping[str, Any], *, sources: Sequence[Mapping[str, str]] = ()
+    path: str | os.PathLike[str],
+    what: str,
+    content: Mapping[str, Any],
+    *,
+    sources: Sequence[Mapping[str, str]] = (),
+    shared: bool = False,
 ) -> None:
-    """Write a ``what``, whole or not at all; ``sources``: the files it was made of (:func:`adaptrace.io.identity.sources`)."""
+    """Write a ``what``, whole or not at all.
+
+    ``sources``: the files it was made of (:func:`adaptrace.io.identity.sources`). ``shared``: it holds no students, so that
+    whom the umask allows may read it.
+    """
     document: dict[str, Any] = {"adaptrace": what, "schema": SCHEMA, "fingerprint": fingerprint(content)}
     if sources:
         document["sources"] = list(sources)  # not in the content: the same model from other files has the same fingerprint
     document["content"] = content
-    with replacing(path) as temporary:
+    with replacing(path, shared=shared) as temporary:
         temporary.write_text(json.dumps(document, indent=1) + "\n")
 
 

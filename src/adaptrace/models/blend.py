@@ -100,6 +100,11 @@ class Blend(SavedModel):
         return f"Blend({', '.join(given if self.layer.weights is None else [repr(self.bkt), repr(self.irt)])})"
 
     @property
+    def holds_students(self) -> bool:
+        """Whether it has values of single students: its file is then for its owner alone."""
+        return self.bkt.holds_students or self.layer.holds_students
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Columns beyond student, item, skill and correct."""
         return tuple(dict.fromkeys((*self.bkt.needs, *self.layer.needs)))

@@ -33,6 +33,11 @@ class SavedModel:
         predicted, correct = self.predict(log), log.rows.correct
         return float(np.log(correct * predicted + (1.0 - correct) * (1.0 - predicted)).sum())
 
+    @property
+    def holds_students(self) -> bool:
+        """Whether it has values of single students: its file is then for its owner alone."""
+        return False
+
     @cached_property
     def fingerprint(self) -> str:
         """Names the model's content: equal for equal models."""
@@ -48,7 +53,7 @@ class SavedModel:
         sources
             The files it was fitted to (:func:`adaptrace.io.identity.sources`), which ``adaptrace forget-student`` asks for.
         """
-        envelope.write(path, "model", self.to_dict(), sources=sources)
+        envelope.write(path, "model", self.to_dict(), sources=sources, shared=not self.holds_students)
 
 
 def summary_of(parts: Iterable[Part]) -> pa.Table:

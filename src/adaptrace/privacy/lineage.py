@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from adaptrace.errors import ModelError
 from adaptrace.io import envelope
 from adaptrace.io.files import PARQUET, ending_of
 from adaptrace.models import BKT, Blend, Logistic
+from adaptrace.privacy.search import Searched
 from adaptrace.stats import parquet
 
 HOLDS, CERTAIN, POSSIBLE, UNKNOWN, NO = USES = ("holds", "certain", "possible", "unknown", "no")
@@ -25,18 +25,6 @@ REMEDY = {
     UNKNOWN: "see when it was made",
 }
 USE = pa.schema([(name, pa.string()) for name in ("model", "used", "because", "remedy")])
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A file that was searched for a student."""
-
-    path: Path
-    name: str  # from its folder on
-    column: str  # that names students
-    rows: int  # of the student
-    held: bool  # whether the file holds the name; a dictionary may without a row
-    identities: tuple[str, ...]  # its identity, then those it had before (io.identity.identities)
 
 
 class Use(NamedTuple):

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from adaptrace.errors import DataError, OutputError, Problem
-from adaptrace.io import atomic, files
+from adaptrace.io import atomic, files, modes
 from adaptrace.privacy import identifying, rewrite
 from adaptrace.privacy.keys import Key, pseudonym_of, read_key
 
@@ -210,8 +210,10 @@ def _folder(place: Path, target: Path, changes: Sequence[Renaming]) -> int:
         shutil.rmtree(hidden, ignore_errors=True)  # of a run that was killed
         for change in changes:
             written = hidden / change.file.relative_to(place)
-            written.parent.mkdir(parents=True, exist_ok=True)
+            modes.make_folder(written.parent)
+            modes.create(written)
             rows += rewrite.rewrite(change.file, written, change, change.notes)
+            modes.settle(written)
         hidden.rename(target)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing is left of it") from error

@@ -20,7 +20,19 @@ from adaptrace.data import schema
 from adaptrace.data.names import check_keys
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import arrow_check, cells, delimited, folders
-from adaptrace.io.files import ARROW, DELIMITED, PARQUET, codec_by_name, dialect_of, ending_of, is_stream, reading_errors, written
+from adaptrace.io.files import (
+    ARROW,
+    DELIMITED,
+    FORMATS,
+    PARQUET,
+    TABLES,
+    codec_by_name,
+    dialect_of,
+    ending_of,
+    is_stream,
+    reading_errors,
+    written,
+)
 
 ROWS = 1 << 20  # of a piece, at most
 BLOCK = 1 << 24  # bytes of a piece of a text file
@@ -36,6 +48,8 @@ Write = Callable[[pa.Table], None]
 def schema_of(path: Path) -> pa.Schema:
     """The columns of a table file; those of CSV are all text."""
     ending = ending_of(path)
+    if ending not in TABLES:
+        raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "convert the file, or leave it out")])
     with reading_errors(path):
         if ending in PARQUET:
             columns = pyarrow.parquet.read_schema(path)

@@ -43,7 +43,7 @@ class Content(NamedTuple):
 
 
 def write(path: str | os.PathLike[str], content: Content, sources: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Write stats, whole or not at all.
+    """Write stats, whole or not at all; for their owner alone if they tell students apart.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def write(path: str | os.PathLike[str], content: Content, sources: Sequence[Mapp
     said = {"adaptrace": WHAT, "schema": str(SCHEMA), "symbols": _packed(observations), "sources": json.dumps(list(sources))}
     table = pa.table(columns)
     said["fingerprint"] = _fingerprint(table, said)
-    with replacing(path) as temporary:
+    with replacing(path, shared="student" not in observations.column_names) as temporary:
         pq.write_table(table.replace_schema_metadata(said), temporary, compression="zstd")
 
 

@@ -93,9 +93,8 @@ class Checkpoints:
 
     def of(self, followed: Followed) -> Checkpoint:
         """The checkpoint of a student who has events."""
-        student, history, last = followed
-        content = {**student.to_dict(), "history": history.to_dict()}
-        packed = b64encode(zlib.compress(json.dumps(content, separators=(",", ":")).encode(), FAST)).decode()
+        student, _, last = followed
+        packed = b64encode(zlib.compress(_content(followed).encode(), FAST)).decode()
         return Checkpoint(student.name, *(last or (0, "")), self.maker, f"{student.responses} {packed}")
 
     def read(self, checkpoint: Checkpoint) -> Followed | None:
@@ -108,6 +107,11 @@ class Checkpoints:
             return None
         is_ours = student.name == checkpoint.student
         return Followed(student, history, (checkpoint.moment, checkpoint.event_id)) if is_ours else None
+
+    def holds(self, checkpoint: Checkpoint, followed: Followed) -> bool:
+        """Whether it is a checkpoint of this student, bit for bit, in whatever order skills were met."""
+        stored = self.read(checkpoint)
+        return stored is not None and _content(stored, in_order=False) == _content(followed, in_order=False)
 
     def latest(self, name: str, rows: Sequence[Checkpoint]) -> tuple[Followed, list[Checkpoint]]:
         """The student of the last of these that can be read, or one without events; and the checkpoints up to that."""
@@ -130,16 +134,22 @@ class Checkpoints:
         left = (event for event in self.store.events(name, after=followed.last) if event.event_id not in gone)
         return self.extended(followed, merge(left, edit.events, key=key_of), kept, count)
 
-    def anew(self, name: str, count: int) -> Refolded:
+    def anew(self, name: str) -> Refolded:
         """A student after all stored events, from nothing."""
-        return self.extended(self.replay.new_followed(name), self.store.events(name), (), count)
+        return self.extended(self.replay.new_followed(name), self.store.events(name), (), None)
 
-    def extended(self, followed: Followed, events: Iterable[Event], kept: Sequence[Checkpoint], count: int) -> Refolded:
-        """A student after more events, with a checkpoint wherever one will be kept; there will be so many events."""
-        made, newest = list[Checkpoint](), count // STEP
+    def extended(self, followed: Followed, events: Iterable[Event], kept: Sequence[Checkpoint], count: int | None) -> Refolded:
+        """A student after more events, with a checkpoint wherever one will be kept; there will be so many events, if known."""
+        made = list[Checkpoint]()
         for event in events:
             followed = self.replay.follow(followed, (event,))
             step, rest = divmod(followed.student.responses, STEP)
-            if not rest and is_kept(step, newest):
+            if not rest and (count is None or is_kept(step, count // STEP)):
                 made.append(self.of(followed))
         return Refolded(followed, thinned([*kept, *made]))
+
+
+def _content(followed: Followed, *, in_order: bool = True) -> str:
+    """A student with the history as text: in the order in which items and skills were met, or the same in whatever order."""
+    content = {**followed.student.to_dict(), "history": followed.history.to_dict()}
+    return json.dumps(content, separators=(",", ":"), sort_keys=not in_order)

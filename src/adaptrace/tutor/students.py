@@ -118,6 +118,10 @@ class Students:
             return LoadedStudent(stored.version, student, last, history)
         return LoadedStudent(stored.version, *found)
 
+    def _unread(self, name: str) -> LoadedStudent:
+        """A student of the stored version, without what is stored."""
+        return LoadedStudent(self._store.version(name), self._replay.new_student(name), None)
+
     def _keep(self, name: str, entry: LoadedStudent) -> None:
         with self._cache_lock:
             self._cache[name] = entry
@@ -223,7 +227,8 @@ class Students:
     def _change(self, delivery: Delivery, *, again: bool = False) -> tuple[Change, LoadedStudent]:
         """The change to store, and the student after it, who is in memory again once it is stored."""
         name = delivery.student
-        entry = self._pop(name) or self._read(name, self._store.load(name))  # out of memory until it is stored
+        # out of memory until it is stored; what is made again need not be read
+        entry = self._unread(name) if again else self._pop(name) or self._read(name, self._store.load(name))
         before = entry.student.group
         events = [event._replace(group=before) if event.group == AS_BEFORE else event for event in delivery.events]
         counting = sorted([event for event in events if not event.retracted], key=key_of)
@@ -249,7 +254,7 @@ class Students:
             return None
         own = [] if again or is_late or edit.retracted else self._checkpoints.own(name)
         if again:
-            made = self._checkpoints.anew(name, count)
+            made = self._checkpoints.anew(name)
         elif own or not before:
             followed = Followed(*self._followed(name, entry), entry.last)
             made = self._checkpoints.extended(followed, edit.events, own, count)

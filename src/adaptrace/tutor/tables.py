@@ -108,7 +108,7 @@ def log_of(events: Iterable[Event], decisions: Iterable[Decision], *, decided: b
     StoreError
         If a decision cannot be read.
     """
-    table, decisions_by_id = table_of(events), {each.decision_id: _chances_of(each) for each in decisions}
+    table, decisions_by_id = table_of(events), {each.decision_id: chances_of(each) for each in decisions}
     if decided:
         table = table.filter(pc.is_in(table["decision_id"], pa.array(decisions_by_id, pa.string())))
     if not decisions_by_id or not len(table):
@@ -120,7 +120,14 @@ def log_of(events: Iterable[Event], decisions: Iterable[Decision], *, decided: b
     return Log.from_arrow(table, keep=("decision_id", *schema.DECISION))
 
 
-def _chances_of(decision: Decision) -> Chances:
+def chances_of(decision: Decision) -> Chances:
+    """The chance of each candidate of a decision.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read.
+    """
     try:
         content = json.loads(decision.content)
         chances = dict(zip(content["candidates"], map(float, content["propensities"]), strict=True))

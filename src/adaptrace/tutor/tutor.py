@@ -21,7 +21,7 @@ from adaptrace.data.log import Log
 from adaptrace.data.names import name_of
 from adaptrace.errors import ModelError
 from adaptrace.kernels.parallel import batches
-from adaptrace.models.base import Model, Progress
+from adaptrace.models.base import Model
 from adaptrace.models.criterion import Criterion
 from adaptrace.models.student import Student
 from adaptrace.recommendation.beliefs import bkt_of
@@ -38,12 +38,13 @@ from adaptrace.tutor.store import open_store
 from adaptrace.tutor.store.base import Store
 from adaptrace.tutor.students import Students
 from adaptrace.tutor.tables import log_of, mastery_of, table_of, waiting_of
+from adaptrace.tutor.upkeep import Upkeep
 
 AT_ONCE = 500  # students per transaction of many
 TOLERANCE = datetime.timedelta(minutes=5)  # by which a clock may be ahead of ours
 
 
-class Tutor(AbstractContextManager["Tutor"]):
+class Tutor(Upkeep, AbstractContextManager["Tutor"]):
     """A store, a model, a catalog and a policy; safe to use from many threads, and from many processes at once.
 
     Make one by :meth:`open`. Its attributes cannot be set: for another model, catalog or policy open another tutor.
@@ -73,7 +74,8 @@ class Tutor(AbstractContextManager["Tutor"]):
         self.model, self.catalog, self.criterion = recommender.model, recommender.catalog, recommender.criterion
         self.policy, self.constraints = recommender.policy, recommender.constraints
         self._incoming, self._decisions = incoming, DecisionRecorder(recommender, store)
-        self._students = Students(store, Replay(self.model, self.catalog, self.criterion), size=cache)
+        self._replay = Replay(self.model, self.catalog, self.criterion)
+        self._students = Students(store, self._replay, size=cache)
         self._receiver = Receiver(incoming, self._students, store)
 
     @classmethod
@@ -215,10 +217,6 @@ class Tutor(AbstractContextManager["Tutor"]):
         """Take an event back, as if it had never come; False if that was done before. It waits for one that has not come."""
         return self._receiver.retract(id_of("event_id", event_id))
 
-    def forget_student(self, student: object) -> int:
-        """Remove all that is stored of a student; how many events that were. The model does not change."""
-        return self._students.forget(student_name(student))
-
     # ---- what comes next ----------------------------------------------------
 
     def recommend(
@@ -325,24 +323,6 @@ class Tutor(AbstractContextManager["Tutor"]):
         With ``decision_id`` and, where decisions were recorded, ``propensity``, ``candidates`` and ``propensities``.
         """
         return log_of(self.store.events(), self.store.decisions(), decided=decided)
-
-    # ---- looking after it ---------------------------------------------------
-
-    def rebuild(self, *, progress: Progress | None = None) -> int:
-        """Make every state again from its events, as after a new model; how many. Others may go on reading and writing.
-
-        ``progress`` is called with the share that is done. If events cannot be read, a StoreError lists them after all other
-        students are rebuilt.
-        """
-        return self._students.rebuild(progress)
-
-    def snapshot(self, path: str | os.PathLike[str]) -> None:
-        """Write a consistent copy of the store as an SQLite file, whole or not at all, while others go on."""
-        self.store.snapshot(path)
-
-    def close(self) -> None:
-        """Close the store; a second call does nothing."""
-        self.store.close()
 
 
 def _now() -> datetime.datetime:

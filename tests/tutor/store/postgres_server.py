@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 
@@ -30,3 +31,14 @@ def fresh_schema(url: str) -> Iterator[str]:
             yield f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}"
         finally:
             connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+def gone(url: str, application: str, patience: float = 30.0) -> None:
+    """Return when no session of that name is left: those of killed clients end when the server has noticed."""
+    import psycopg
+
+    end = time.monotonic() + patience
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = %s", [application]).fetchall():
+            assert time.monotonic() < end, "sessions of a killed client are still there"
+            time.sleep(0.02)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adaptrace.errors import OutputError, StoreError
-from adaptrace.tutor.store import Change, Decision, Event, Store, StoredState, open_store
+from adaptrace.tutor.store import Change, Decision, Event, Store, StoredState, open_store, snapshot
 from adaptrace.tutor.store import sqlite as inside
 
 Make = Callable[..., Event]
@@ -354,6 +355,45 @@ def test_a_snapshot_overwrites_nothing(filled: Store, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"copy\.db: there is a file already; .* choose another path"):
         filled.snapshot(tmp_path / "copy.db")
     assert (tmp_path / "copy.db").read_text() == "mine"
+
+
+def flip_a_byte(path: Path) -> None:
+    """Of the table of events, or of another page."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b"halves")
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def lose_a_row(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM decisions")
+
+
+def lose_an_index_entry(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    del content[-4096:]
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, lose_a_row, lose_an_index_entry])
+def test_a_snapshot_that_is_not_what_was_written_is_refused(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+) -> None:
+    """The disk did something else."""
+    check, before = snapshot._check, sorted(tmp_path.iterdir())
+
+    def late(copied: Path, *more: object) -> None:
+        damage(copied)
+        check(copied, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "_check", late)
+        with pytest.raises(OutputError, match=r"copy\.db: cannot be written: ") as raised:
+            filled.snapshot(tmp_path / "copy.db")
+    assert "Ada" not in str(raised.value)
+    assert sorted(tmp_path.iterdir()) == before
+    filled.snapshot(tmp_path / "copy.db")
 
 
 def test_a_snapshot_into_no_folder_is_reported(filled: Store, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from adaptrace.errors import OutputError, StoreError
+from adaptrace.io import atomic
 from adaptrace.tutor.store import Change, Decision, Event, SQLiteStore, Store, StoredState, snapshot, sqlite_file
 from adaptrace.tutor.store import sqlite as inside
 from adaptrace.tutor.store.group_commit import PendingWrite
@@ -510,6 +511,69 @@ def test_a_reader_in_the_way_of_forgetting_is_reported(path: Path, change: MakeC
         assert store.students() == ["Bob"]
         store.forget("Ada")
         assert b"Ada" not in bytes_of(path.parent)
+
+
+CANNOT_LOCK = not atomic.CAN_LOCK or bool(os.environ.get("ADAPTRACE_WITHOUT_FCNTL"))  # this process, or those it starts
+STOPPED = """
+import signal
+from adaptrace.tutor.store import snapshot
+def stop(*arguments):
+    print("written", flush=True)
+    sys.stdin.readline()
+    os.kill(os.getpid(), signal.SIGKILL)
+snapshot._check = stop
+store = SQLiteStore(sys.argv[1])
+store.snapshot(sys.argv[2])
+"""
+
+
+@contextlib.contextmanager
+def in_the_midst_of_a_snapshot(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has written a copy, which is not at its place yet; it is killed at the next line."""
+    head = "import os, sys\nfrom adaptrace.tutor.store import *\n"
+    command = [sys.executable, "-c", head + STOPPED, str(path), str(path.parent / "copy.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "written\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def everything_in(folder: Path) -> bytes:
+    """All files of a folder and its folders, read by another process."""
+    return subprocess.run(["find", str(folder), "-type", "f", "-exec", "cat", "{}", "+"], capture_output=True, check=True).stdout
+
+
+@pytest.mark.skipif(CANNOT_LOCK, reason="without locks a day must pass")
+@pytest.mark.parametrize("then", ["open", "snapshot", "forget"])
+def test_what_a_killed_snapshot_left_goes_at_the_next(path: Path, change: MakeChange, then: str) -> None:
+    with opened(path) as store:
+        store.write([change("Ada Lovelace", 0), change("Bob", 0)])
+        with in_the_midst_of_a_snapshot(path) as process:
+            process.communicate("die\n", timeout=30)
+        assert everything_in(path.parent).count(b"Ada Lovelace") > 1
+        if then == "open":
+            opened(path).__enter__().close()
+        elif then == "snapshot":
+            store.snapshot(path.parent / "other.db")
+        else:
+            store.forget("Ada Lovelace")
+            assert b"Ada Lovelace" not in everything_in(path.parent)
+        assert not [each for each in path.parent.iterdir() if each.is_dir()]
+
+
+@pytest.mark.skipif(CANNOT_LOCK, reason="without locks it stays anyway")
+def test_what_another_process_is_writing_stays(path: Path, change: MakeChange) -> None:
+    with opened(path) as store:
+        store.write([change("Ada", 0), change("Bob", 0)])
+        with in_the_midst_of_a_snapshot(path):
+            (folder,) = [each for each in path.parent.iterdir() if each.is_dir()]
+            opened(path).__enter__().close()
+            store.snapshot(path.parent / "other.db")
+            store.forget("Bob")
+            assert [each.name for each in folder.iterdir()] == [".copy.db"]
 
 
 # ---- threads ----------------------------------------------------------------

@@ -69,6 +69,11 @@ class BKTOptions:
         return Variation(factors=factors, levels=self.levels, elapsed=self.elapsed)
 
     @property
+    def holds_students(self) -> bool:
+        """Whether the model has values of single students: its file is then for its owner alone."""
+        return bool(self.students)
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Columns of a log that the options need beyond student, item, skill and correct."""
         return ("time",) * bool(self.elapsed) + ("group",) * bool(self.groups)

@@ -89,6 +89,11 @@ class Logistic(SavedModel):
         return f"{self.name}()" if self.weights is None else f"{self.name}({counted(len(self.weights.values), 'weight')})"
 
     @property
+    def holds_students(self) -> bool:
+        """Whether it has values of single students: its file is then for its owner alone."""
+        return self.weights is not None and len(self.weights.students) > 0
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Columns beyond student, item, skill and correct."""
         return ("time",) if any(feature.what in (*WINDOWED, "days") for feature in self.features) else ()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Literal
 
+from adaptrace.errors import StoreError
 from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, Store, StoredState
 from adaptrace.tutor.store.memory import MemoryStore
 from adaptrace.tutor.store.sqlite import SQLiteStore
-from adaptrace.tutor.store.urls import is_server
+from adaptrace.tutor.store.urls import file_of, is_server
 
 __all__ = [
     "Change",
@@ -20,6 +22,7 @@ __all__ = [
     "SQLiteStore",
     "Store",
     "StoredState",
+    "check_exists",
     "open_store",
 ]
 
@@ -56,3 +59,16 @@ def open_store(url: str | os.PathLike[str], *, durability: Literal["normal", "fu
         store: Store = PostgresStore(place)
         return store
     return SQLiteStore(place, durability=durability)
+
+
+def check_exists(url: str | os.PathLike[str]) -> None:
+    """Refuse a file that is not there, which :func:`open_store` would make.
+
+    Raises
+    ------
+    StoreError
+        If there is none; of a server nothing is asked.
+    """
+    place = os.fspath(url)
+    if not is_server(place) and not Path(file_of(place)).is_file():
+        raise StoreError(f"{file_of(place)}: no such file; expected the store of a tutor: check the path")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
+from zlib import crc32
 
 from adaptrace.data import schema
 from adaptrace.errors import UnreadableEventError
@@ -39,13 +40,24 @@ def event_of(row: Sequence[Any], skills: tuple[str, ...], place: str) -> Event:
     Raises
     ------
     UnreadableEventError
-        If something else stands where a text, a number or names should be.
+        If something else stands where a text, a number or names should be, or the row is not of its checksum.
     """
-    student, moment, event_id, item, _, kind, correct, group, decision, retracted = row
+    student, moment, event_id, item, _, kind, correct, group, decision, retracted, checksum = row
     are_texts = type(student) is type(event_id) is type(item) is type(kind) is type(group) is type(decision) is str
     if not (are_texts and skills and type(moment) is int and type(correct) is float and 0.0 <= correct <= 1.0):
         raise UnreadableEventError(place, str(event_id))
-    return Event(event_id, student, item, skills, kind, correct, moment, group, decision, bool(retracted))
+    event = Event(event_id, student, item, skills, kind, correct, moment, group, decision, bool(retracted))
+    if checksum is not None and checksum != checksum_of(event):
+        raise UnreadableEventError(place, event_id)
+    return event
+
+
+def checksum_of(event: Event) -> int:
+    """CRC-32 of all that never changes of an event: everything but whether it is retracted."""
+    event_id, student, item, skills, kind, correct, moment, group, decision, _ = event
+    outcome, practised = repr(correct or 0.0), "\x1f".join(skills)  # SQLite and JSON know no -0.0
+    text = f"{event_id}\0{student}\0{item}\0{practised}\0{kind}\0{outcome}\0{moment}\0{group}\0{decision}"
+    return crc32(text.encode(errors="surrogatepass"))
 
 
 def describe(event: Event) -> str:
@@ -106,6 +118,28 @@ class Decision(NamedTuple):
     student: str
     moment: int  # microseconds since 1970, UTC
     content: str  # JSON
+
+
+class Fault(NamedTuple):
+    """Something in a store that is not as it should be, or that people should know."""
+
+    check: str  # what was looked at: file, events, states, ...
+    id: str | None  # of the event or decision
+    got: str
+    remedy: str
+    student: str | None = None
+    is_wrong: bool = True  # False: a note
+
+
+RESTORE = "restore a snapshot"
+STRAY = Fault("events", None, "an event of a student who is not in the store", RESTORE)
+
+
+def unchecked(number: int) -> Iterator[Fault]:
+    """The note of so many events without a checksum."""
+    if number:
+        got = f"{number:,} without a checksum, since an older version wrote them: only their form was checked"
+        yield Fault("events", None, got, "nothing to do", is_wrong=False)
 
 
 class Store(Protocol):
@@ -200,7 +234,10 @@ class Store(Protocol):
         """
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
-        """Write a consistent copy as an SQLite store, whole or not at all, while others go on reading and writing."""
+        """Write a consistent copy as an SQLite store while others go on; it is there once it was read again and found equal."""
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the file or the tables, events of nobody, and how many have no checksum; nothing is changed."""
 
     def close(self) -> None:
         """Close files and connections; a second call does nothing."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from adaptrace.errors import StoreError
-from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, StoredState
+from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, Fault, StoredState
 from adaptrace.tutor.store.snapshot import copy
 
 Thing = TypeVar("Thing", Event, Decision)
@@ -264,7 +264,12 @@ class MemoryStore:
                 self._exposed += len(shown)
             return over
 
-    # ---- copying, closing ---------------------------------------------------
+    # ---- checking, copying, closing -----------------------------------------
+
+    def faults(self) -> Iterator[Fault]:
+        """None: there are no bytes that could be damaged."""
+        self._check_open()
+        return iter(())
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy as an SQLite store, whole or not at all, while others go on reading and writing.

@@ -15,9 +15,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adaptrace.errors import StoreError
 from adaptrace.kernels.parallel import batches
-from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, StoredState, event_of, skills_of
+from adaptrace.tutor.store.base import (
+    Change,
+    Checkpoint,
+    Correction,
+    Decision,
+    Event,
+    Fault,
+    StoredState,
+    checksum_of,
+    event_of,
+    skills_of,
+)
 from adaptrace.tutor.store.postgres_connection import INSTALLED, WAIT_S, understood
-from adaptrace.tutor.store.postgres_schema import migrate
+from adaptrace.tutor.store.postgres_schema import faults_of, migrate
 from adaptrace.tutor.store.snapshot import copy
 
 if INSTALLED:
@@ -40,7 +51,8 @@ _ADD_DECISIONS = """
     INSERT INTO adaptrace_decisions SELECT * FROM jsonb_populate_recordset(NULL::adaptrace_decisions, %s::jsonb)
     ON CONFLICT DO NOTHING"""
 _EVENTS = """
-    SELECT student, moment, event_id, item, skills, kind, correct, "group", decision, retracted FROM adaptrace_events WHERE """
+    SELECT student, moment, event_id, item, skills, kind, correct, "group", decision, retracted, checksum
+    FROM adaptrace_events WHERE """
 
 _CORRECTIONS = "SELECT original, student, event_id, content FROM adaptrace_corrections WHERE "
 
@@ -206,6 +218,11 @@ class PostgresStore:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             copy(_Frozen(connection, self._place), path)
 
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the tables, and events of nobody; nothing is changed."""
+        self._rows("SELECT 1")  # a server that is gone is an error, no finding
+        return faults_of(self._rows)
+
     def close(self) -> None:
         """Close the connections; a second call does nothing."""
         if self._process == os.getpid():
@@ -296,7 +313,7 @@ def _gathered(changes: Sequence[Change]) -> tuple[list[dict[str, Any]], list[dic
         fits = move["version"] == version
         for event in new:
             fits &= event.event_id not in events
-            events[event.event_id] = event._asdict()
+            events[event.event_id] = {**event._asdict(), "checksum": checksum_of(event)}
         for event_id in gone:
             own = events.get(event_id, {"student": student, "retracted": event_id in retractions})
             fits &= own["student"] == student and not own["retracted"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from adaptrace.errors import StoreError
+from adaptrace.tutor.store.base import RESTORE, STRAY, Fault, unchecked
 
 if TYPE_CHECKING:
     import psycopg
@@ -226,6 +229,29 @@ MIGRATIONS = (
     END $$;
     """,
 )
+
+NAMES = re.compile(r"^ *CREATE (?:OR REPLACE )?(?:TABLE|INDEX|UNIQUE INDEX|FUNCTION) (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
+KEYS = re.compile(r"^ *CREATE TABLE (?:IF NOT EXISTS )?(\w+) \([^;]*?PRIMARY KEY", re.MULTILINE)
+_FOUND = """
+    SELECT relname FROM pg_class WHERE relname LIKE 'adaptrace%%' AND pg_table_is_visible(oid)
+        AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = pg_class.oid AND NOT indisvalid)
+    UNION SELECT proname FROM pg_proc WHERE proname LIKE 'adaptrace%%' AND pg_function_is_visible(oid)"""
+_STRAYS = """
+    SELECT event_id FROM adaptrace_events AS e
+    WHERE NOT EXISTS (SELECT FROM adaptrace_students AS s WHERE s.student = e.student) ORDER BY 1"""
+
+
+def faults_of(rows: Callable[[str], list[tuple[Any, ...]]]) -> Iterator[Fault]:
+    """Tables, indexes, keys and functions that are missing or not valid, and events of nobody."""
+    try:
+        found = {name for (name,) in rows(_FOUND)}
+        script = "".join(MIGRATIONS)
+        for name in sorted({*NAMES.findall(script), *(f"{table}_pkey" for table in KEYS.findall(script))} - found):
+            yield Fault("file", None, f"table, index, key or function {name} is missing or not valid", RESTORE)
+        yield from (STRAY._replace(id=event_id) for (event_id,) in rows(_STRAYS))
+        yield from unchecked(rows("SELECT count(*) FROM adaptrace_events WHERE checksum IS NULL")[0][0])
+    except StoreError as error:
+        yield Fault("file", None, str(error), f"check the server; {RESTORE}")
 
 
 def migrate(connection: psycopg.Connection[tuple[Any, ...]], place: str) -> None:

@@ -14,10 +14,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 from adaptrace.errors import StoreError
+from adaptrace.io.atomic import sweep
 from adaptrace.tutor.store import sqlite_statements as sql
-from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, StoredState
+from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, Fault, StoredState
 from adaptrace.tutor.store.snapshot import copy_file
 from adaptrace.tutor.store.sqlite_connections import ReadingConnection, WritingConnection
+from adaptrace.tutor.store.sqlite_faults import faults_of
 from adaptrace.tutor.store.sqlite_file import SQLiteFile, connect, make
 from adaptrace.tutor.store.sqlite_rows import (
     Values,
@@ -71,6 +73,7 @@ class SQLiteStore:
             raise ValueError(f"durability: got {durability!r}; expected 'normal' or 'full'")
         self.path = os.path.abspath(file_of(path))
         self._file = SQLiteFile(self.path)
+        sweep(os.path.dirname(self.path))  # snapshots that were killed
         with contextlib.ExitStack() as opened:
             try:
                 make(self.path)
@@ -97,7 +100,7 @@ class SQLiteStore:
     def load_many(self, students: Sequence[str] | None = None) -> Iterator[tuple[str, StoredState]]:
         """The stored states of these students, or of all; ordered by name, in bounded memory."""
         rows = self._states() if students is None else self._named(sql.STATES_OF, sorted(set(students)), STATES)
-        return ((self._name(name), state_of_row(row)) for name, *row in rows)
+        return map(self._state, rows)  # one that cannot be read does not end it
 
     def _states(self) -> Iterator[Values]:
         name = ""
@@ -175,6 +178,9 @@ class SQLiteStore:
     def _decision(self, row: Values) -> Decision:
         return decision_of_row(row, self.path)
 
+    def _state(self, row: Values) -> tuple[str, StoredState]:
+        return self._name(row[0]), state_of_row(row[1:])
+
     def _name(self, found: object) -> str:
         return text_of(found, f"{self.path}: a student's name")
 
@@ -225,6 +231,8 @@ class SQLiteStore:
     def forget(self, student: str) -> int:
         """Remove a student's events, state, decisions and all that waits, so that no byte of the name is left.
 
+        Nor is one left beside the file, where killed snapshots may have left some; whole snapshots stay as they are.
+
         This rewrites the file. Others read meanwhile, but writers wait: about a second for 300 MB.
 
         Returns
@@ -247,6 +255,7 @@ class SQLiteStore:
             return ()
 
         self._writer.commit(remove)
+        sweep(os.path.dirname(self.path))
         with self._writer.alone() as connection:
             self._overwrite(connection)
         return removed[-1]
@@ -264,7 +273,13 @@ class SQLiteStore:
                 f"{self.path}-wal; forget the student again when it has ended"
             )
 
-    # ---- copying, closing ---------------------------------------------------
+    # ---- checking, copying, closing -----------------------------------------
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the file or the tables, and events of nobody; nothing is changed."""
+        with self._reader.lock:
+            self._file.check_open()
+        return faults_of(self.path, self._reader)
 
     def snapshot(self, path: str | os.PathLike[str]) -> None:
         """Write a consistent copy as another store, whole or not at all, while others go on reading and writing.

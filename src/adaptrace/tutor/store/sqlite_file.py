@@ -6,8 +6,10 @@ import contextlib
 import os
 import sqlite3
 import time
+from pathlib import Path
 
 from adaptrace.errors import StoreError
+from adaptrace.io import modes
 
 APPLICATION = 0x41545243  # "ATRC", in the header of every store
 MIGRATIONS = (
@@ -105,7 +107,15 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
 
 
 def make(path: str) -> None:
-    """Prepare the file, with a connection that ends: one that saw another process switch to WAL may keep a lock for good."""
+    """Prepare the file, with a connection that ends: one that saw another process switch to WAL may keep a lock for good.
+
+    A new file is for its owner alone, or as the user says; SQLite gives the two beside it the same mode, owner and group.
+    """
+    real = Path(os.path.realpath(path))
+    modes.file_mode()  # refused if it is none
+    with contextlib.suppress(OSError):  # it is there; or it cannot be made, which SQLite will say
+        modes.create(real)
+        modes.settle(real)
     with contextlib.closing(connect(path)) as connection:
         prepare(connection, path)
         _use_wal(connection)

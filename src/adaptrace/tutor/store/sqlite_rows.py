@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from adaptrace.errors import StoreError
-from adaptrace.tutor.store.base import Decision, Event, StoredState, event_of, skills_of
+from adaptrace.tutor.store.base import Decision, Event, StoredState, checksum_of, event_of, skills_of
 
 Values = Sequence[Any]
 
@@ -27,7 +27,8 @@ def _as_skills(text: str) -> tuple[str, ...]:
 def row_of_event(event: Event) -> Values:
     """The row of an event, in the order of its columns."""
     event_id, student, item, skills, kind, correct, moment, group, decision, retracted = event
-    return student, moment, event_id, item, text_of_skills(skills), kind, correct, group, decision, int(retracted)
+    row = (student, moment, event_id, item, text_of_skills(skills), kind, correct, group, decision, int(retracted))
+    return *row, checksum_of(event)
 
 
 def text_or_bytes(found: bytes) -> str | bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-ROW = 'student, moment, event_id, item, skills, kind, correct, "group", decision, retracted'
+ROW = 'student, moment, event_id, item, skills, kind, correct, "group", decision, retracted, checksum'
 FIRST = ("", -(2**63), "")  # before every (student, moment, id)
 EVENTS = f"SELECT {ROW} FROM events WHERE (student, moment, event_id) > (?, ?, ?) AND retracted = 0 ORDER BY 1, 2, 3 LIMIT ?"
 RETRACTED = EVENTS.replace("retracted = 0", "retracted = 1")
@@ -17,11 +17,11 @@ DECISIONS_OF = f"{DECIDED} student = ? AND (moment, decision_id) > (?, ?) ORDER 
 STATES = "SELECT student, version, model, state FROM students WHERE student >= ? ORDER BY 1 LIMIT ?"
 STATES_OF = "SELECT student, version, model, state FROM students WHERE student IN"
 NEW_EVENT = f"""
-    INSERT INTO events ({ROW}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+    INSERT INTO events ({ROW}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
     WHERE NOT EXISTS (SELECT 1 FROM corrections WHERE original = ?3 AND student IN ('', ?1) AND content <> '')
     AND NOT EXISTS (SELECT 1 FROM corrections WHERE event_id = ?3 AND event_id <> '' AND content <> '')
     ON CONFLICT DO NOTHING"""
-ADD_EVENT = f"INSERT INTO events ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+ADD_EVENT = f"INSERT INTO events ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 RETRACT = "UPDATE events SET retracted = 1 WHERE event_id = ? AND student = ? AND retracted = 0"
 MOVE = "UPDATE students SET version = version + 1, model = ?, state = ? WHERE student = ? AND version = ?"
 ADD_STUDENT = "INSERT INTO students (student, version, model, state) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
