@@ -4,7 +4,7 @@
 
 Prints milliseconds of an event 1, 100, 2,000, 10,000 and 49,000 events back, of ``mastery_table`` in a tutor that has just been
 opened and once more, microseconds of ``observe`` and ``recommend`` of ordinary events, and the size of the file. To compare two
-versions, run both in turn with ``PYTHONPATH`` and ``--json``, and divide.
+versions, run both in turn with ``PYTHONPATH`` and ``--json``, and divide; on a busy machine take the least of some runs.
 """
 
 from __future__ import annotations

@@ -109,9 +109,9 @@ class Checkpoints:
         return Followed(student, history, (checkpoint.moment, checkpoint.event_id)) if is_ours else None
 
     def holds(self, checkpoint: Checkpoint, followed: Followed) -> bool:
-        """Whether it is a checkpoint of this student, bit for bit."""
+        """Whether it is a checkpoint of this student, bit for bit, in whatever order skills were met."""
         stored = self.read(checkpoint)
-        return stored is not None and _content(stored) == _content(followed)
+        return stored is not None and _content(stored, in_order=False) == _content(followed, in_order=False)
 
     def latest(self, name: str, rows: Sequence[Checkpoint]) -> tuple[Followed, list[Checkpoint]]:
         """The student of the last of these that can be read, or one without events; and the checkpoints up to that."""
@@ -149,7 +149,7 @@ class Checkpoints:
         return Refolded(followed, thinned([*kept, *made]))
 
 
-def _content(followed: Followed) -> str:
-    """A student with the history as text."""
+def _content(followed: Followed, *, in_order: bool = True) -> str:
+    """A student with the history as text: in the order in which items and skills were met, or the same in whatever order."""
     content = {**followed.student.to_dict(), "history": followed.history.to_dict()}
-    return json.dumps(content, separators=(",", ":"))
+    return json.dumps(content, separators=(",", ":"), sort_keys=not in_order)
