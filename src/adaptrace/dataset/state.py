@@ -25,7 +25,8 @@ from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.io import arrow_check, envelope
 from adaptrace.io.atomic import replacing
 from adaptrace.io.files import reading_errors
-from adaptrace.models.bkt.state_table import GRADIENT
+from adaptrace.models import content as read
+from adaptrace.models.bkt.state_table import GRADIENT, LAST, MOST_ODDS
 
 MANIFEST = "_manifest.json"
 DAMAGED = "the state is damaged: start a new one in another folder"
@@ -33,6 +34,13 @@ STATE = "state"  # what the manifest calls it
 GROUP_ROWS = 1 << 17  # of a row group: what is looked through at once stays in the cache
 ROW = "row"  # of a later file: which row of the part it replaces, or adds
 
+
+_FARTHEST = float(np.finfo(np.float32).max)
+NUMBERS: dict[str, tuple[pa.DataType, float, float]] = {  # columns of a part, and the least and the largest that stands there
+    "odds": (pa.float64(), 0.0, MOST_ODDS),
+    **dict.fromkeys(GRADIENT, (pa.float32(), -_FARTHEST, _FARTHEST)),
+    "opportunities": (pa.int32(), 0, 2**31 - 1),
+}
 
 IntArray = NDArray[np.int64]
 
@@ -91,9 +99,12 @@ class Manifest:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Manifest:
         """What :meth:`to_dict` described."""
-        seen = tuple(SeenFile(*each) for each in content["seen"])
-        parts = tuple(StatePart(base, tuple(later), rows) for base, later, rows in content["parts"])
-        return cls(content["model"], content["night"], seen, parts, tuple(content["texts"]))
+        seen = tuple(_seen_file(*each) for each in content["seen"])
+        parts = tuple(_state_part(*each) for each in content["parts"])
+        texts = tuple(content["texts"])
+        if not {"student", "skill"}.issuperset(texts):
+            raise ValueError(f"texts: got {texts!r:.60}; expected some of student and skill")
+        return cls(read.text(content, "model"), read.count(content, "night"), seen, parts, texts)
 
     def new_files(self, dataset: Dataset) -> list[File]:
         """The files that it has not seen.
@@ -116,6 +127,16 @@ class Manifest:
         return new
 
 
+def _seen_file(name: str, identity: str, rows: int) -> SeenFile:
+    found = {"name": name, "identity": identity, "rows": rows}
+    return SeenFile(read.text(found, "name"), read.text(found, "identity"), read.count(found, "rows"))
+
+
+def _state_part(base: str, later: Sequence[str], rows: int) -> StatePart:
+    found = {"base": base, "rows": rows, "later": list(later)}
+    return StatePart(read.text(found, "base"), tuple(read.texts(found, "later").to_pylist()), read.count(found, "rows"))
+
+
 def seen(files: Iterable[File]) -> tuple[SeenFile, ...]:
     """What a state remembers of files."""
     return tuple(SeenFile(file.name, file.identity, file.rows) for file in files)
@@ -131,7 +152,7 @@ def load(folder: Path, model: str) -> Manifest | None:
     """
     if not (folder / MANIFEST).exists():
         return None
-    state = Manifest.from_dict(envelope.read(folder / MANIFEST, STATE))
+    state = manifest_of(envelope.read(folder / MANIFEST, STATE), folder / MANIFEST)
     if state.model != model:
         raise ModelError(
             f"{folder}: a state of model {state.model}; expected {model}, the model given: score with the model that made it, "
@@ -141,6 +162,20 @@ def load(folder: Path, model: str) -> Manifest | None:
     if missing:
         raise ModelError(f"{folder}: the files {', '.join(missing[:3])} are missing; restore them or start a new state")
     return state
+
+
+def manifest_of(content: Any, path: Path) -> Manifest:
+    """What a file says of a state.
+
+    Raises
+    ------
+    ModelError
+        If it says something else.
+    """
+    try:
+        return Manifest.from_dict(content)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: got {error}; expected what a run wrote; {DAMAGED}") from error
 
 
 def save(folder: Path, state: Manifest) -> None:
@@ -182,7 +217,7 @@ def row_groups(folder: Path, state: Manifest, part: StatePart) -> Iterator[tuple
     """The row groups of a part, and which row of the part each of their rows is; what is in a later one counts more."""
     for name in part.files:
         first = 0
-        with reading_errors(folder / name), _open(folder / name, state.texts) as opened:
+        with reading_errors(folder / name), _open(folder / name, state.texts, part) as opened:
             for number in range(opened.num_row_groups):
                 table = _checked(opened.read_row_group(number, use_threads=False), folder / name, part)
                 if name == part.base:
@@ -208,27 +243,53 @@ def with_plain_numbers(table: pa.Table) -> pa.Table:
 
 
 def _read(path: Path, state: Manifest, part: StatePart) -> pa.Table:
-    with reading_errors(path), _open(path, state.texts) as opened:
+    with reading_errors(path), _open(path, state.texts, part) as opened:
         return _checked(opened.read(use_threads=False), path, part).combine_chunks()
 
 
-def _open(path: Path, texts: Sequence[str]) -> pyarrow.parquet.ParquetFile:
-    lacking = sorted({"student", "skill", "odds", *GRADIENT, "opportunities"} - set(pyarrow.parquet.read_schema(path).names))
+def _open(path: Path, texts: Sequence[str], part: StatePart) -> pyarrow.parquet.ParquetFile:
+    found = pyarrow.parquet.read_schema(path)
+    lacking = sorted({"student", "skill", *NUMBERS} - set(found.names))
+    if not {f"last_{name}" for name in LAST}.intersection(found.names):
+        lacking.append(f"last_{LAST[0]}")
     if lacking:
         raise DataError(str(path), [Problem(f"no column '{name}'", "states of students", DAMAGED) for name in lacking])
+    wrong = [name for name in ("student", "skill") if (sort_of(found.field(name).type) == "text") != (name in texts)]
+    if wrong:
+        expected = "text" if wrong[0] in texts else "numbers, as the manifest says"
+        raise DataError(str(path), [Problem(str(found.field(name).type), expected, DAMAGED, name) for name in wrong])
+    base = pyarrow.parquet.read_schema(path.with_name(part.base)) if path.name in part.later else found
+    if [field for field in found if field.name != ROW] != list(base):
+        got, expected = f"the columns {', '.join(found.names)}", f"{', '.join(base.names)} as in {part.base}, and {ROW}"
+        raise DataError(str(path), [Problem(got, expected, DAMAGED)])
     return pyarrow.parquet.ParquetFile(path, read_dictionary=list(texts), memory_map=True)
 
 
 def _checked(table: pa.Table, path: Path, part: StatePart) -> pa.Table:
-    """What was read of a file of a part, if its memory is sound and the rows that it replaces are the part's."""
+    """What was read of a file of a part, if its memory is sound, its numbers those of states, and its rows those of the part."""
     arrow_check.checked(table, str(path))
+    problems = [_wrong_number(table, name, *found) for name, found in NUMBERS.items()]
     if path.name in part.later:
-        row = table[ROW].to_numpy()
-        wrong = np.flatnonzero((row < 0) | (row >= part.rows))
-        if len(wrong):
-            expected = f"a row of the part's {part.rows:,}"
-            raise DataError(str(path), [Problem(str(row[wrong[0]]), expected, DAMAGED, ROW, int(wrong[0]) + 1, len(wrong) - 1)])
+        problems.append(_wrong_number(table, ROW, pa.int64(), 0, part.rows - 1))
+    nulls = [name for name in table.column_names if table[name].null_count]
+    problems += [Problem("nulls", "a value in every row", DAMAGED, name) for name in nulls]
+    found = [problem for problem in problems if problem is not None]
+    if found:
+        raise DataError(str(path), found)
     return table
+
+
+def _wrong_number(table: pa.Table, name: str, kind: pa.DataType, low: float, high: float) -> Problem | None:
+    """What is wrong with a column of numbers."""
+    if name not in table.column_names or table[name].type != kind:
+        got = f"{table[name].type}" if name in table.column_names else f"no column '{name}'"
+        return Problem(got, str(kind), DAMAGED, name)
+    values = table[name].to_numpy()
+    if not len(values) or (values.min() >= low and values.max() <= high):  # nan is neither
+        return None
+    wrong = np.flatnonzero(~((values >= low) & (values <= high)))
+    expected = f"a row of the part's {high + 1:,}" if name == ROW else f"numbers from {low:g} to {high:g}"
+    return Problem(str(values[wrong[0]]), expected, DAMAGED, name, int(wrong[0]) + 1, len(wrong) - 1)
 
 
 def runs_of(names: pa.Array) -> tuple[pa.Array, IntArray]:
@@ -252,7 +313,7 @@ def forget(folder: Path, student: str, *, renamed: Mapping[str, str]) -> int:
     renamed
         Old identity -> new one, of the files of the log that were written again without the student.
     """
-    state = Manifest.from_dict(envelope.read(folder / MANIFEST, STATE))
+    state = manifest_of(envelope.read(folder / MANIFEST, STATE), folder / MANIFEST)
     parts, gone = [], 0
     for number, part in enumerate(state.parts):
         table = read_part(folder, state, part)

@@ -29,10 +29,10 @@ def imported(data: Any, source: str, names: Collection[str] | None = None) -> pa
     """
     try:
         table = _as_table(data)
-    except (*BROKEN, OSError) as error:
-        if not hasattr(data, "__arrow_c_stream__"):
-            raise  # Python values that make no table
-        raise DataError(source, [_problem(error)]) from error
+    except (*BROKEN, OSError, TypeError, ValueError, OverflowError) as error:
+        if hasattr(data, "__arrow_c_stream__"):
+            raise DataError(source, [_problem(error)]) from error
+        raise DataError(source, [replace(_problem(error), expected="a table", remedy="give every column one type")]) from error
     return checked(table, source, names)
 
 
@@ -125,5 +125,5 @@ def _is_ascii(array: pa.Array, width: type[Any]) -> bool:
     _, offsets, data = array.buffers()
     if data is None:
         return True
-    first, last = np.frombuffer(offsets, width)[[array.offset, array.offset + len(array)]]
+    first, last = np.frombuffer(offsets, width, array.offset + len(array) + 1)[[array.offset, -1]]
     return bool(np.frombuffer(data, np.uint8)[first:last].max(initial=0) < 128)

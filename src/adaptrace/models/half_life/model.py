@@ -160,8 +160,8 @@ class HalfLife(SavedModel):
 
     def resume(self, content: Mapping[str, Any], name: str = "", group: str = "") -> HalfLifeState:
         """The state that :meth:`HalfLifeState.to_dict` described."""
-        wins, fails, last_time = (dict(content[part]) for part in ("wins", "fails", "last_time"))
-        return replace(self.start(), wins=wins, fails=fails, last_time=last_time)
+        wins, fails = (read.by_name(content, part) for part in ("wins", "fails"))
+        return replace(self.start(), wins=wins, fails=fails, last_time=read.moments(content, "last_time"))
 
     # ---- plain data ----
 

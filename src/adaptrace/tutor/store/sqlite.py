@@ -16,7 +16,7 @@ from adaptrace.errors import StoreError
 from adaptrace.tutor.store import sqlite_statements as sql
 from adaptrace.tutor.store.base import Change, Decision, Event, StoredState
 from adaptrace.tutor.store.snapshot import copy_file
-from adaptrace.tutor.store.sqlite_connections import ReadingConnection, WritingConnection
+from adaptrace.tutor.store.sqlite_connections import ERRORS, ReadingConnection, WritingConnection
 from adaptrace.tutor.store.sqlite_file import SQLiteFile, connect, make
 from adaptrace.tutor.store.sqlite_rows import Values, decision_of_row, event_of_row, row_of_event, state_of_row, text_of
 from adaptrace.tutor.store.urls import file_of
@@ -69,7 +69,7 @@ class SQLiteStore:
                     self._file, opened.enter_context(contextlib.closing(connect(self.path))), durability
                 )
                 self._reader = ReadingConnection(self._file, opened.enter_context(contextlib.closing(connect(self.path))))
-            except sqlite3.Error as error:
+            except ERRORS as error:
                 raise self._file.error("opened", error) from error
             opened.pop_all()
 
