@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 import adaptrace as at
+from adaptrace.data import schema
 
 
 class Nonsense(Exception):  # noqa: N818  # an outcome of its own
@@ -65,9 +67,7 @@ def one(student: at.Student, log: at.Log, most: int = 12) -> None:
     """Raise where a student's numbers are no probabilities, before and after some responses."""
     for row in log.table.slice(0, most).to_pylist():
         skills = row.get("skills") or [row["skill"]]
-        what = {"skills": skills, "kind": row.get("kind"), "time": row.get("time")}
-        if row.get("time") is not None and student.latest is not None:
-            what["time"] = max(row["time"], at_moment(student.latest))
+        what = {"skills": skills, "kind": row.get("kind"), "time": after(student, row.get("time"))}
         probabilities(student.predict(row["item"], **what), "student's prediction")
         student.observe(row["item"], row["correct"], **what)
     if hasattr(student.state, "mastery"):
@@ -77,11 +77,9 @@ def one(student: at.Student, log: at.Log, most: int = 12) -> None:
     assert again.to_dict() == student.to_dict()
 
 
-def at_moment(moment: int) -> Any:
-    """A time from microseconds."""
-    from adaptrace.data import schema
-
-    return schema.EPOCH + moment * schema.MICROSECOND
+def after(student: at.Student, time: datetime.datetime) -> datetime.datetime:
+    """The time, or that of the student's last response if it is later."""
+    return time if student.latest is None else max(time, schema.EPOCH + student.latest * schema.MICROSECOND)
 
 
 # ---- names ------------------------------------------------------------------

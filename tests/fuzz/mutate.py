@@ -188,11 +188,15 @@ def _wrap(inner: Any, key: Any, draw: Random) -> None:
 
 
 def _scale(inner: Any, key: Any, draw: Random) -> None:
-    if isinstance(inner[key], int | float):
-        inner[key] = draw.choice([inner[key] * 1e9, inner[key] * 1e-9, -inner[key], inner[key] + 1, float(inner[key])])
-    elif isinstance(inner[key], list) and all(isinstance(each, int | float) for each in inner[key]):
-        factor = draw.choice([-1.0, 0.0, 1e-9, 1e6, 1e9, 1e300])
-        inner[key] = [each * factor for each in inner[key]]
+    value, factor = inner[key], draw.choice([-1.0, 0.0, 1e-9, 1e6, 1e9, 1e300])
+    if _is_number(value):
+        inner[key] = draw.choice([value * factor, value + 1, float(value), -value])
+    elif isinstance(value, list) and all(map(_is_number, value)):
+        inner[key] = [each * factor for each in value]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64)
 
 
 def _empty(inner: Any, key: Any, draw: Random) -> None:

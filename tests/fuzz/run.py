@@ -43,7 +43,7 @@ def outcomes(run: int, first: int, last: int) -> Iterator[Told]:
                 for number, _, told in (line.partition("\t") for line in process.stdout or ()):
                     begun = int(number)
                     if told:
-                        yield Told(begun, *told.split("\t"))
+                        yield Told(begun, *told.strip().split("\t"))
                         first = begun + 1
             said = errors.read_text(errors="replace")
         if process.returncode:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -151,10 +151,17 @@ def store() -> bytes:
     return json.dumps(rows).encode()
 
 
-def student() -> bytes:
+def student(model: Any = MODEL) -> bytes:
     """A student after some responses, as plain data."""
-    known = at.Student.from_log(MODEL, at.Log.from_arrow(listed(responses())), student="Zoë 1")
-    return json.dumps(known.to_dict()).encode()
+    log, name = at.Log.from_arrow(listed(responses())), "Zoë 1"
+    if model is not MODEL:
+        log, name = at.Log.read(GOLDEN / "logs" / "several.parquet"), "Bo"
+    return json.dumps(at.Student.from_log(model, log, student=name).to_dict()).encode()
+
+
+def student_of(name: str) -> bytes:
+    """A student of a golden model."""
+    return student(at.load(GOLDEN / "models" / f"{name}.json"))
 
 
 def mastery() -> pa.Table:
@@ -168,6 +175,8 @@ def signed_stats() -> bytes:
     said = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     return json.dumps({"columns": table.to_pydict(), "said": said}).encode()
 
+
+STUDENTS = ("bkt-everything", "das3h", "logistic", "2pl", "half-life", "fsrs", "blend", "constant")  # models of some states
 
 MAKERS: dict[str, Callable[[], bytes]] = {
     "log.arrow": lambda: arrow(responses()),
@@ -200,6 +209,7 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "student.json": student,
     "decisions.json": lambda: columns(pq.read_table(GOLDEN / "expected" / "store-decided.parquet")),
     "key": lambda: b"0123456789abcdef" * 4,
+    **{f"student-{name}.json": partial(student_of, name) for name in STUDENTS},
 }
 
 

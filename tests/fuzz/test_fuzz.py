@@ -84,7 +84,9 @@ def crashes() -> None:
 
 
 @pytest.mark.parametrize(("fault", "said"), [(raises, "raw"), (hangs, "slow"), (crashes, "crash")])
-def test_a_fault_of_any_kind_is_told(fault: Callable[[], None], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_any_kind_is_told(
+    fault: Callable[[], None], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "worker.py"
     script.write_text(
         "import sys\n"
