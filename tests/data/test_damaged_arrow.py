@@ -210,6 +210,27 @@ def test_stats_whose_fingerprint_is_right_are_looked_at_all_the_same(tmp_path: P
             at.Stats.load(path)
 
 
+def test_stats_whose_skills_are_not_in_their_order_are_refused(tmp_path: Path) -> None:
+    """Counts are added skill by skill: with two that changed places the process crashed."""
+    path = tmp_path / "stats.parquet"
+    path.write_bytes(seeds.stats(seeds.responses()))
+    table = pq.read_table(path)
+    for names in (["quarters", "halves", "thirds"], ["halves", "halves", "thirds"], ["halves", None, "thirds"]):
+        wrong = table.set_column(0, "skill", pa.array(names))
+        said = {key.decode(): text.decode() for key, text in table.schema.metadata.items()}
+        said["fingerprint"] = parquet._fingerprint(wrong, said)
+        pq.write_table(wrong.replace_schema_metadata(said), path)
+        with pytest.raises(at.ModelError, match="damaged"):
+            at.Stats.load(path)
+
+
+def test_a_time_zone_that_is_no_text_is_told(tmp_path: Path) -> None:
+    data = seeds.arrow(seeds.responses(), stream=True)
+    (tmp_path / "log.arrow").write_bytes(data.replace(b"UTC\0", b"U\xffC\0", 1))
+    with pytest.raises(at.DataError, match="column 'time'"):
+        at.Log.read(tmp_path / "log.arrow")
+
+
 @pytest.mark.parametrize("change", ["row", "column"])
 def test_a_damaged_state_is_refused(change: str, tmp_path: Path) -> None:
     log, out, state = (tmp_path / name for name in ("log", "out", "state"))

@@ -33,7 +33,7 @@ def read_json(path: str | os.PathLike[str]) -> tuple[pa.Table, pa.Table | None]:
             raise ValueError("no list of items")
         items, skills = _table_of(document["items"]), document.get("skills")
         return items, _table_of(skills) if skills else None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(os.fspath(path), [Problem(str(error), EXPECTED_JSON, "check the path and the file")]) from error
 
 

@@ -26,7 +26,7 @@ from adaptrace.io import arrow_check, envelope
 from adaptrace.io.atomic import replacing
 from adaptrace.io.files import reading_errors
 from adaptrace.models import content as read
-from adaptrace.models.bkt.state_table import GRADIENT, LAST, MOST_ODDS
+from adaptrace.models.bkt.state_table import GRADIENT, MOST_ODDS
 
 MANIFEST = "_manifest.json"
 DAMAGED = "the state is damaged: start a new one in another folder"
@@ -41,6 +41,7 @@ NUMBERS: dict[str, tuple[pa.DataType, float, float]] = {  # columns of a part, a
     **dict.fromkeys(GRADIENT, (pa.float32(), -_FARTHEST, _FARTHEST)),
     "opportunities": (pa.int32(), 0, 2**31 - 1),
 }
+LASTS = {"last_time": "times", "last_order": "whole numbers"}  # of which a part has one, or both
 
 IntArray = NDArray[np.int64]
 
@@ -250,14 +251,18 @@ def _read(path: Path, state: Manifest, part: StatePart) -> pa.Table:
 def _open(path: Path, texts: Sequence[str], part: StatePart) -> pyarrow.parquet.ParquetFile:
     found = pyarrow.parquet.read_schema(path)
     lacking = sorted({"student", "skill", *NUMBERS} - set(found.names))
-    if not {f"last_{name}" for name in LAST}.intersection(found.names):
-        lacking.append(f"last_{LAST[0]}")
+    if not LASTS.keys() & set(found.names):
+        lacking.append("last_time")
     if lacking:
         raise DataError(str(path), [Problem(f"no column '{name}'", "states of students", DAMAGED) for name in lacking])
-    wrong = [name for name in ("student", "skill") if (sort_of(found.field(name).type) == "text") != (name in texts)]
-    if wrong:
-        expected = "text" if wrong[0] in texts else "numbers, as the manifest says"
-        raise DataError(str(path), [Problem(str(found.field(name).type), expected, DAMAGED, name) for name in wrong])
+    sorts = {name: sort_of(found.field(name).type) for name in ("student", "skill", *LASTS) if name in found.names}
+    wrong = {name: LASTS[name] for name in sorts if name in LASTS and sorts[name] != LASTS[name]}
+    for name in ("student", "skill"):
+        if (sorts[name] == "text") != (name in texts):
+            wrong[name] = "text" if name in texts else "numbers, as the manifest says"
+    problems = [Problem(sorts[name], expected, DAMAGED, name) for name, expected in wrong.items()]
+    if problems:
+        raise DataError(str(path), problems)
     base = pyarrow.parquet.read_schema(path.with_name(part.base)) if path.name in part.later else found
     if [field for field in found if field.name != ROW] != list(base):
         got, expected = f"the columns {', '.join(found.names)}", f"{', '.join(base.names)} as in {part.base}, and {ROW}"

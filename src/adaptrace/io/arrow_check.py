@@ -85,6 +85,7 @@ def _problem(error: BaseException) -> Problem:
 
 def _check_column(column: pa.ChunkedArray) -> None:
     """Raise what :meth:`pyarrow.ChunkedArray.validate` of everything would raise, at a part of its time."""
+    _ = getattr(column.type, "tz", None)  # a time zone that is no text
     names = {}
     for chunk in column.chunks:
         chunk.validate()  # that its buffers are as long as it says

@@ -23,6 +23,7 @@ from adaptrace.models.response import ResponseChecker, moment_of
 
 PARTS = {"schema", "model", "name", "group", "answered", "opportunities", "latest", "state"}  # of plain data
 COUNTS = ("answered", "opportunities", "turns")  # of them, those that are numbers by name
+_NAMES, _MOMENTS = frozenset({str}), frozenset({int, type(None)})  # types of the latest responses
 RECENT = 100  # responses that are remembered one by one
 
 
@@ -322,10 +323,10 @@ def _recent_columns(columns: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]
     if not len(columns):
         return ()
     items, outcomes, moments = columns
-    if not len(items) == len(outcomes) == len(moments) or not {str}.issuperset(map(type, items)):
+    are_names, are_moments = _NAMES.issuperset(map(type, items)), _MOMENTS.issuperset(map(type, moments))
+    if not (are_names and are_moments and len(items) == len(outcomes) == len(moments)):
         raise ValueError("recent: expected as many items, outcomes and moments")
     read.check_all(outcomes, "recent", 0.0, 1.0)
-    read.check_all([each for each in moments if each is not None], "recent", read.FIRST, read.LAST, whole=True)
     return columns
 
 

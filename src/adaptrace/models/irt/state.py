@@ -100,6 +100,6 @@ class IRTState:
 def _belief(pair: Sequence[float]) -> tuple[float, float]:
     """A mean and a variance."""
     mean, variance = pair
-    read.check_all([mean], "a mean", -read.MOST, read.MOST)
-    read.check_all([variance], "a variance", 0.0, read.MOST)
+    if not (type(mean) is type(variance) is float and abs(mean) <= read.MOST and 0.0 <= variance <= read.MOST):
+        raise ValueError(f"expected a mean and a variance, each up to {read.MOST:g}")
     return mean, variance

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from adaptrace.data import schema
 from adaptrace.errors import UnreadableEventError
+from adaptrace.models.content import FIRST, LAST
 
 
 class Event(NamedTuple):
@@ -43,7 +44,14 @@ def event_of(row: Sequence[Any], skills: tuple[str, ...], place: str) -> Event:
     """
     student, moment, event_id, item, _, kind, correct, group, decision, retracted = row
     are_texts = type(student) is type(event_id) is type(item) is type(kind) is type(group) is type(decision) is str
-    if not (are_texts and skills and type(moment) is int and type(correct) is float and 0.0 <= correct <= 1.0):
+    if not (
+        are_texts
+        and skills
+        and type(moment) is int
+        and FIRST <= moment <= LAST
+        and type(correct) is float
+        and 0.0 <= correct <= 1.0
+    ):
         raise UnreadableEventError(place, str(event_id))
     return Event(event_id, student, item, skills, kind, correct, moment, group, decision, bool(retracted))
 
