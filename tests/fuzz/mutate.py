@@ -175,7 +175,7 @@ def _repeat(inner: Any, key: Any, draw: Random) -> None:
     if isinstance(value, list) and value:
         value += [_copy(draw.choice(value)) for _ in range(draw.choice([1, 1, len(value), LONG]))]
     elif isinstance(value, str):
-        inner[key] = value * draw.choice([2, LONG])
+        inner[key] = value[:100] * draw.choice([2, LONG])
 
 
 def _swap(inner: Any, key: Any, draw: Random) -> None:
