@@ -17,8 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 FEW = 3  # files that are named where many have the same problem
+SHOWN = 5  # problems of one kind that are written out where there are more
 
 
 class AdaptraceError(Exception):
@@ -53,7 +55,7 @@ class DataError(AdaptraceError, ValueError):
     source
         The file, or what else the data came from.
     problems
-        Every problem found, in the order of the columns.
+        Every problem found, in the order of the columns; the text shows the first five of a kind.
     """
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
@@ -62,8 +64,13 @@ class DataError(AdaptraceError, ValueError):
         if len(self.problems) == 1:
             text = f"{source}: {self.problems[0]}"
         else:
-            text = "\n".join([f"{source}: {len(self.problems)} problems", *(f"  - {each}" for each in _together(self.problems))])
+            told = [f"  - {each}" for each in _few_of_each(_together(self.problems))]
+            text = "\n".join([f"{source}: {len(self.problems):,} problems", *told])
         super().__init__(text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What makes the error again in another process."""
+        return type(self), (self.source, self.problems)
 
 
 def _together(problems: Sequence[Problem]) -> list[Problem]:
@@ -76,6 +83,19 @@ def _together(problems: Sequence[Problem]) -> list[Problem]:
         more = f" and {len(names) - FEW:,} more files" if len(names) > FEW else ""
         merged.append(replace(each, file=", ".join(names[:FEW]) + more or None))
     return merged
+
+
+def _few_of_each(problems: Sequence[Problem]) -> list[str]:
+    """The first problems of each kind, which have their column, what is expected and the remedy in common, as text."""
+    kinds: dict[tuple[str | None, str, str], list[Problem]] = {}
+    for each in problems:
+        kinds.setdefault((each.column, each.expected, each.remedy), []).append(each)
+    lines: list[str] = []
+    for (column, _, _), same in kinds.items():
+        lines += map(str, same[:SHOWN])
+        if len(same) > SHOWN:
+            lines.append(f"and {len(same) - SHOWN:,} more" + (f" in column '{column}'" if column else ""))
+    return lines
 
 
 class ModelError(AdaptraceError):
@@ -109,7 +129,7 @@ class UnreadableEventError(StoreError):
     """
 
     def __init__(self, place: str, event_id: str) -> None:
-        super().__init__(place, event_id)
+        super().__init__(place, event_id)  # what makes it again in another process
         self.place, self.event_id = place, event_id
 
     def __str__(self) -> str:

@@ -56,8 +56,8 @@ def scramble(path: Path) -> None:
 
 BAD = {
     "of another schema": (
-        lambda path: change(path, "skill", lambda column: pa.array(range(len(column)))),
-        "part-03.parquet: got whole numbers in column 'skill'; expected text as in most files",
+        lambda path: change(path, "skill", lambda column: pa.array(range(len(column)), pa.date32())),
+        "part-03.parquet: got times in column 'skill'; expected text as in most files",
     ),
     "without a column": (
         lambda path: pq.write_table(pq.read_table(path).drop_columns(["correct"]), path),
@@ -214,7 +214,7 @@ def test_files_with_and_without_ids_of_events_do_not_mix(log: Path, model, tmp_p
     with pytest.raises(at.DataError) as error:
         at.score_dataset(log, tmp_path / "out", model=model)
     (problem,) = error.value.problems
-    assert str(problem).startswith("part-04.parquet: got no column 'event_id'; expected text as in most files")
+    assert str(problem).startswith("part-04.parquet: got no column 'event_id'; expected one as in the other files")
 
 
 def test_a_night_that_contradicts_an_event_names_its_file_and_can_do_without_it(log: Path, model, tmp_path: Path) -> None:

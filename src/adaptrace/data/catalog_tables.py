@@ -14,6 +14,7 @@ import pyarrow as pa
 from adaptrace.data import schema
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.arrow_check import imported
+from adaptrace.io.content import not_utf_8
 
 EXPECTED_JSON = '{"items": [{"item": ..., "skills": [...]}, ...], "skills": [{"skill": ..., "prerequisites": [...]}, ...]}'
 
@@ -28,11 +29,13 @@ class Prerequisites(NamedTuple):
 def read_json(path: str | os.PathLike[str]) -> tuple[pa.Table, pa.Table | None]:
     """The items and, if there are any, the skills of a JSON catalog."""
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(Path(path).read_bytes())  # UTF-8, -16 or -32, with a byte order mark or without
         if not isinstance(document, dict) or not document.get("items"):
             raise ValueError("no list of items")
         items, skills = _table_of(document["items"]), document.get("skills")
         return items, _table_of(skills) if skills else None
+    except UnicodeDecodeError as error:
+        raise DataError(os.fspath(path), [not_utf_8(Path(path))]) from error
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(os.fspath(path), [Problem(str(error), EXPECTED_JSON, "check the path and the file")]) from error
 

@@ -17,9 +17,11 @@ from adaptrace.data import formats, schema
 from adaptrace.data.building import build
 from adaptrace.data.checks import check_correct
 from adaptrace.data.encoding import spread_out
+from adaptrace.data.joining import check_parts, kept_columns
 from adaptrace.data.reading import Reading, extra_columns
 from adaptrace.errors import DataError, Problem
-from adaptrace.io.files import read_table
+from adaptrace.io.files import joined, read_parts
+from adaptrace.io.together import together
 from adaptrace.kernels import parallel
 from adaptrace.kernels import rows as kernels
 from adaptrace.kernels.arrays import space
@@ -84,15 +86,19 @@ class Log:
         notes: tuple[str, ...] = ()
         if format is not None:
             foreign = formats.read(format, path)
-            source, columns, notes = foreign.source, {**foreign.columns, **(columns or {})}, foreign.notes
+            parts, columns, notes = [foreign.source], {**foreign.columns, **(columns or {})}, foreign.notes
         else:
             text = TEXT_NAMES | {name.strip().lower() for key, name in (columns or {}).items() if key in TEXT_NAMES}
-            source = read_table(path, text)
+            parts = read_parts(path, text)
+        reading = Reading(columns, time_unit, levels or {}, parts[0].name)
+        source, checked = parts[0], None
+        if len(parts) > 1:
+            checked = check_parts(parts, reading, with_skills=catalog is None)
+            source = joined(parts, together(kept_columns(parts, keep)))
         with source.located():
-            reading = Reading(columns, time_unit, levels or {}, source.name)
-            log = log_from_checked(source.table, reading, catalog=catalog, ordered=ordered, keep=keep)
+            log = log_from_checked(source.table, reading, catalog=catalog, ordered=ordered, keep=keep, checked=checked)
         rows = log.source_row if source.rows is None else source.rows[log.source_row]
-        return cls(log.table, rows, notes)
+        return cls(log.table, rows, (*source.notes, *notes, *log.notes))
 
     @classmethod
     def from_arrow(
@@ -308,10 +314,19 @@ class Log:
 
 
 def log_from_checked(
-    table: pa.Table, reading: Reading, *, catalog: Catalog | None = None, ordered: bool = False, keep: Sequence[str] = ()
+    table: pa.Table,
+    reading: Reading,
+    *,
+    catalog: Catalog | None = None,
+    ordered: bool = False,
+    keep: Sequence[str] = (),
+    checked: dict[str, pa.Array] | None = None,
 ) -> Log:
-    """As :meth:`Log.from_arrow`, of a table whose memory is checked already (:mod:`adaptrace.io.arrow_check`)."""
-    checked = reading.check(table, with_skills=catalog is None)
+    """As :meth:`Log.from_arrow`, of a table whose memory is checked already (:mod:`adaptrace.io.arrow_check`).
+
+    ``checked``: its canonical columns, where they are found and checked already.
+    """
+    checked = reading.check(table, with_skills=catalog is None) if checked is None else checked
     if catalog is not None and not {"skill", "skills"} & checked.keys():
         checked["skills"] = catalog.skills_of(checked["item"], reading.source)
     return Log(*build(checked, extra_columns(table, keep, reading.source), ordered, reading.source))

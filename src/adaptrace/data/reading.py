@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from adaptrace.data import schema
 from adaptrace.data.checks import as_int64, check_label, check_level
 from adaptrace.errors import DataError, Problem
+from adaptrace.io import content
 from adaptrace.io.arrow_check import imported
 
 TIME_UNITS = ("s", "ms", "us", "ns")
@@ -62,7 +63,15 @@ def extra_columns(table: pa.Table, keep: Sequence[str], source: str) -> dict[str
     if absent:
         got, remedy = f"the columns {', '.join(table.column_names)}", "correct the name in keep"
         raise DataError(source, [Problem(got, f"column '{name}' to keep", remedy, name) for name in absent])
-    return {name: schema.plain(schema.combined(table[name])) for name in keep}
+    twice = [name for name in keep if table.column_names.count(name) > 1]
+    if twice:
+        remedy = "rename all but one"
+        raise DataError(source, [Problem("several columns of this name", "every name once", remedy, name) for name in twice])
+    kept = {name: schema.plain(schema.combined(table[name])) for name in keep}
+    raw = [name for name, array in kept.items() if pa.types.is_binary(array.type)]
+    if raw:
+        raise DataError(source, [Problem("bytes that are not UTF-8", content.UTF_8, content.SAVE_AS_UTF_8, name) for name in raw])
+    return kept
 
 
 def _clock_or_order(

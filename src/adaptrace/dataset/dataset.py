@@ -82,7 +82,7 @@ class File:
     found
         Canonical column -> its name here.
     folders
-        Columns that are named in the path, ``school=12``: name here -> value.
+        Columns that are named in the path, ``school=12``: name here -> value, None where it is missing.
     """
 
     path: Path
@@ -91,7 +91,7 @@ class File:
     groups: tuple[int, ...]
     types: Mapping[str, pa.DataType]
     found: Mapping[str, str]
-    folders: Mapping[str, str]
+    folders: Mapping[str, str | None]
 
     @property
     def rows(self) -> int:
@@ -202,16 +202,18 @@ class Dataset:
 
     def _tables(self, part: Slice, names: Sequence[str], rows: int | None = None) -> Iterator[pa.Table]:
         """The columns of row groups of a file, all at once or so many rows at a time."""
-        file, groups = part.file, list(range(part.first, part.last))
-        inside = [name for name in names if file.found[name] not in file.folders]
+        file, groups, first = part.file, list(range(part.first, part.last)), sum(part.file.groups[: part.first])
+        inside = [name for name in names if name in file.found and file.found[name] not in file.folders]
         here = [file.found[name] for name in inside]
         as_codes = [file.found[name] for name in inside if name in NAMES and sort_of(file.types[name]) == "text"]
         with self._naming_errors(file), pyarrow.parquet.ParquetFile(file.path, read_dictionary=as_codes) as opened:
             if rows is None:
-                yield self._conformed(opened.read_row_groups(groups, columns=here, use_threads=parallel.cores() > 1), file, names)
+                table = opened.read_row_groups(groups, columns=here, use_threads=parallel.cores() > 1)
+                yield self._conformed(table, file, names, first)
                 return
             for batch in opened.iter_batches(rows, groups, columns=here, use_threads=False):
-                yield self._conformed(pa.Table.from_batches([batch]), file, names)
+                yield self._conformed(pa.Table.from_batches([batch]), file, names, first)
+                first += len(batch)
 
     @contextlib.contextmanager
     def _naming_errors(self, file: File) -> Iterator[None]:
@@ -224,15 +226,30 @@ class Dataset:
             named = [replace(each, file=name if name != self.source else None) for each in error.problems]
             raise DataError(self.source, named) from error
 
-    def _conformed(self, table: pa.Table, file: File, names: Sequence[str]) -> pa.Table:
-        """The columns of a file under their canonical names, in the types that all files share."""
+    def _conformed(self, table: pa.Table, file: File, names: Sequence[str], first: int) -> pa.Table:
+        """The columns of a file, from its row ``first`` on, under their canonical names, in the types that all files share."""
         arrow_check.checked(table, str(file.path))  # codes come unchecked from the file
         columns = []
         for name in names:
-            here = file.found[name]
-            column = pa.array([file.folders[here]] * len(table), pa.string()) if here in file.folders else table[here]
-            columns.append(_cast(pa.chunked_array([column]) if isinstance(column, pa.Array) else column, self.types[name], name))
+            here = file.found.get(name)
+            if here is None or here in file.folders:  # the same value in all rows
+                value = pa.scalar(file.folders.get(here or ""), pa.string() if here else self.types[name])
+                column = pa.chunked_array([pa.repeat(value, len(table))])
+            else:
+                column = table[here]
+                if sort_of(column.type) not in (sort_of(self.types[name]), "nothing"):
+                    column = self._checked(column, name, file, first)
+            columns.append(_cast(column, self.types[name], name))
         return pa.table(columns, names=list(names))
+
+    def _checked(self, column: pa.ChunkedArray, name: str, file: File, first: int) -> pa.ChunkedArray:
+        """A column of another sort than in most files, as its own canonical type."""
+        (known,) = (each for each in schema.RESPONSES if each.name == name)
+        checked = known.check(schema.plain(schema.combined(column)))
+        if checked.array is None:
+            moved = [each if each.row is None else replace(each, row=each.row + first) for each in checked.problems]
+            raise DataError(str(file.path), [replace(each, column=file.found[name]) for each in moved])
+        return pa.chunked_array([checked.array])
 
     def no_rows(self) -> pa.Table:
         """What :meth:`read` gives of no rows."""

@@ -195,16 +195,29 @@ def _score_usable_files(run: Run, problems: list[Problem], *, skip_bad: bool) ->
 
 def _score(run: Run) -> Scored:
     """Score what the state has not seen, if it fits into memory, or else everything."""
-    if run.previous is None:
+    previous = run.previous
+    if previous is None:
         return _score_everything(run)
-    new = run.dataset.only(run.previous.new_files(run.dataset))
-    most = run.log_rows * run.workers
-    if new.rows <= most:
+    run = replace(run, dataset=_named_alike(run.dataset, previous.texts))
+    new = run.dataset.only(previous.new_files(run.dataset))
+    most, became = run.log_rows * run.workers, sorted(set(_text_columns(run.dataset)) - set(previous.texts))
+    if new.rows <= most and not became:
         return incremental.score(run, new)
-    if {each.name for each in run.previous.seen} - {file.name for file in run.dataset.files}:
+    if {each.name for each in previous.seen} - {file.name for file in run.dataset.files}:
         remedy = "give the whole log, or more memory, or fewer files at a time"
-        raise DataError(new.source, [Problem(f"{new.rows:,} new rows", f"at most {most:,} at a time", remedy)])
+        problems = [Problem(f"text in column '{name}'", "whole numbers as in the state", "give the whole log") for name in became]
+        problems = problems or [Problem(f"{new.rows:,} new rows", f"at most {most:,} at a time", remedy)]
+        raise DataError(new.source, problems)
     return _score_everything(run)
+
+
+def _named_alike(dataset: Dataset, texts: Sequence[str]) -> Dataset:
+    """A dataset whose names are text where those of a state are."""
+    kinds = dict(dataset.types)
+    for name in {"student", "skill", "skills"} & kinds.keys():
+        if name.removesuffix("s") in texts:
+            kinds[name] = pa.list_(pa.string()) if sort_of(kinds[name]) == "lists" else pa.string()
+    return replace(dataset, types=kinds)
 
 
 def _score_everything(run: Run) -> Scored:

@@ -66,7 +66,7 @@ def are_sources(found: object) -> bool:
 
 def _document(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     try:
-        document = json.loads(Path(path).read_text())
+        document = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}; expected a {what} written by adaptrace") from error
     except (ValueError, RecursionError) as error:

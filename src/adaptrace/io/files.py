@@ -6,8 +6,9 @@ import contextlib
 import glob
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,21 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from adaptrace.errors import DataError, OutputError, Problem
-from adaptrace.io import arrow_check
+from adaptrace.io import arrow_check, content, delimited, folders
 from adaptrace.io.atomic import replacing
+from adaptrace.io.delimited import Dialect
+from adaptrace.io.inflate import codec_of
+from adaptrace.io.together import together
+
+WRITTEN = ".parquet, .arrow, .csv, .tsv or .json (CSV and TSV also .gz)"
+PathLike = str | os.PathLike[str]
 
 PARQUET = (".parquet", ".pq", ".parq")
 ARROW = (".arrow", ".feather", ".ipc")
 DELIMITED = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
-FORMATS = "Parquet (.parquet), Arrow/Feather (.arrow, .feather), CSV (.csv), TSV (.tsv), each CSV/TSV also .gz"
+CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}  # of delimited text
+TABLES = (*PARQUET, *ARROW, *DELIMITED)
+FORMATS = "Parquet (.parquet), Arrow/Feather (.arrow, .feather), CSV (.csv), TSV (.tsv), each CSV/TSV also .gz, .bz2 or .zst"
 
 
 # ---- reading ----------------------------------------------------------------
@@ -33,13 +42,31 @@ FORMATS = "Parquet (.parquet), Arrow/Feather (.arrow, .feather), CSV (.csv), TSV
 
 @dataclass(frozen=True)
 class Source:
-    """A table, and where each of its rows came from."""
+    """A table, and where each of its rows came from.
+
+    Attributes
+    ----------
+    name
+        What was asked for: a file, a folder or a glob.
+    table
+        The rows of the files, one file after the other.
+    files, sizes
+        The files, and how many rows each has.
+    rows
+        Source row of each row of the table, where some were left out.
+    notes
+        What the reader of results should know about how the files were read.
+    whole
+        Whether these are all files of what was asked for.
+    """
 
     name: str
     table: pa.Table
     files: tuple[Path, ...]
-    sizes: tuple[int, ...]  # rows of each file
-    rows: NDArray[np.int64] | None = None  # source row of each row of the table, where some were left out
+    sizes: tuple[int, ...]
+    rows: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
+    whole: bool = True
 
     @contextlib.contextmanager
     def located(self) -> Iterator[None]:
@@ -47,123 +74,198 @@ class Source:
         try:
             yield
         except DataError as error:
-            raise DataError(self.name, [self._located(problem) for problem in error.problems]) from None
+            raise DataError(self.name, [each for problem in error.problems for each in self._located(problem)]) from None
 
-    def _located(self, problem: Problem) -> Problem:
+    def _located(self, problem: Problem) -> list[Problem]:
+        """The problem with the file of its row; of no row, in each of the files where they are not all."""
         if problem.row is None:
-            return problem
+            return [problem] if self.whole or problem.file else [replace(problem, file=str(file)) for file in self.files]
         row = problem.row - 1 if self.rows is None else int(self.rows[problem.row - 1])
         ends = np.cumsum(self.sizes)
         file = int(np.searchsorted(ends, row, side="right"))
         within = row - (int(ends[file - 1]) if file else 0)
         path = str(self.files[file])
-        return replace(problem, row=within + 1, file=path if path != self.name else None)
+        return [replace(problem, row=within + 1, file=path if path != self.name else None)]
 
 
-def read_table(path: str | os.PathLike[str], text: frozenset[str] = frozenset()) -> Source:
-    """Read a file, a folder (also hive-partitioned) or a glob as one table.
+def read_table(path: PathLike, text: frozenset[str] = frozenset()) -> Source:
+    """Read a file, a folder (also hive-partitioned) or a glob as one table; as :func:`read_parts`."""
+    return joined(read_parts(path, text))
+
+
+def joined(parts: Sequence[Source], table: pa.Table | None = None) -> Source:
+    """The parts of a whole as one; ``table``: their rows, if they are joined already."""
+    if len(parts) == 1 and table is None:
+        return parts[0]
+    files, sizes = (tuple(chain.from_iterable(each)) for each in zip(*((part.files, part.sizes) for part in parts), strict=True))
+    return Source(
+        parts[0].name, together([part.table for part in parts]) if table is None else table, files, sizes, notes=parts[0].notes
+    )
+
+
+def read_parts(path: PathLike, text: frozenset[str] = frozenset()) -> list[Source]:
+    """Read a file, a folder (also hive-partitioned) or a glob: files that follow each other and have the same columns together.
 
     Parameters
     ----------
     path
-        Parquet, Arrow IPC/Feather, CSV or TSV (also gzipped); the ending says which.
+        Parquet, Arrow IPC/Feather, CSV or TSV (also compressed); the ending says which.
     text
-        Lower-case names of columns that hold keys: in CSV they are kept exactly as written
-        (``007`` stays ``007``).
+        Lower-case names of columns that hold names: in CSV they are kept exactly as written
+        (``007`` stays ``007``, ``NA`` stays ``NA``).
 
     Raises
     ------
     DataError
         If there is no such file, one is cut short, or CSV rows are broken: all of them at once.
     """
-    files, tables, problems = find_files(path), [], []
+    files, tables, problems = find_files(path), list[pa.Table](), list[Problem]()
+    said: dict[str, list[str]] = {}
     for file in files:
         try:
-            tables.append(_read_file(file, text))
+            table, notes = _read_file(file, text)
         except DataError as error:
             problems += [replace(problem, file=str(file) if len(files) > 1 else None) for problem in error.problems]
+            continue
+        tables.append(table)
+        if notes:
+            said.setdefault(", ".join(notes), []).append(file.name)
     if problems:
         raise DataError(str(files[0]) if len(files) == 1 else os.fspath(path), problems)
-    sizes = tuple(len(table) for table in tables)
-    return Source(os.fspath(path), _together(tables), tuple(files), sizes)
+    runs = [list(run) for _, run in groupby(range(len(files)), key=lambda at: tables[at].schema)]
+    notes = tuple(
+        f"{names[0]}{f' and {len(names) - 1:,} more files' * (len(names) > 1)}: read with {how}" for how, names in said.items()
+    )
+    return [
+        Source(
+            os.fspath(path),
+            pa.concat_tables(tables[at] for at in run),
+            tuple(files[at] for at in run),
+            tuple(len(tables[at]) for at in run),
+            notes=notes,
+            whole=len(runs) == 1,
+        )
+        for run in runs
+    ]
 
 
-def _together(tables: list[pa.Table]) -> pa.Table:
-    """One table; a column whose types do not mix becomes text, for the schema's checks to judge."""
-    if len(tables) == 1:
-        return tables[0]
-    for name in dict.fromkeys(name for table in tables for name in table.column_names):
-        holders = [at for at, table in enumerate(tables) if name in table.column_names]
-        try:
-            pa.unify_schemas([tables[at].select([name]).schema for at in holders], promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            for at in holders:
-                place = tables[at].column_names.index(name)
-                tables[at] = tables[at].set_column(place, name, tables[at][name].cast(pa.string()))
-    return pa.concat_tables(tables, promote_options="permissive")
+def find_files(path: PathLike) -> list[Path]:
+    """The data files behind a path, a folder or a glob, in the order of their names.
 
-
-def find_files(path: str | os.PathLike[str]) -> list[Path]:
-    """The data files behind a path, a folder or a glob, in the order of their names."""
+    Raises
+    ------
+    DataError
+        If there are none, or any cannot be read: a pipe, a link to nothing, a name that is not UTF-8.
+    """
     place = Path(path)
-    if place.is_dir():
-        files = sorted(file for file in place.rglob("*") if file.is_file() and not file.name.startswith((".", "_")))
-        files = [file for file in files if ending_of(file) in (*PARQUET, *ARROW, *DELIMITED)]
-        found = "a folder without data files"
-    else:
-        files = [place] if place.is_file() else sorted(Path(name) for name in glob.glob(os.fspath(path), recursive=True))
-        found = "no such file"
+    try:
+        folder = place.is_dir()
+        files = _in_folder(place) if folder else [place] if place.is_file() else _of_glob(path)
+    except OSError as error:  # no right to look, or a name that is too long
+        problem = Problem(error.strerror or str(error), "a file, a folder or a glob", "check the path, and that you may read it")
+        raise DataError(os.fspath(path), [problem]) from error
     if not files:
+        found = "a folder without data files" if folder else "no such file"
         raise DataError(os.fspath(path), [Problem(found, f"a log: {FORMATS}", "check the path")])
+    problems = [replace(wrong, file=None if file == place else shown(file)) for file in files if (wrong := _no_file(file))]
+    if problems:
+        raise DataError(shown(place), problems)
     return files
 
 
-def are_parquet(path: str | os.PathLike[str]) -> bool:
+def _in_folder(place: Path) -> list[Path]:
+    found = sorted(file for file in place.rglob("*") if not file.name.startswith((".", "_")) and ending_of(file) in TABLES)
+    return [file for file in found if not file.is_dir()]
+
+
+def _of_glob(path: PathLike) -> list[Path]:
+    found = sorted(Path(name) for name in glob.glob(os.fspath(path), recursive=True))
+    return [file for file in found if len(found) == 1 or not file.is_dir()]
+
+
+def _no_file(file: Path) -> Problem | None:
+    """What keeps a path from being that of a file that can be opened."""
+    if shown(file) != str(file):
+        return Problem("a name that is not UTF-8", "a name in UTF-8", "rename the file")
+    if file.is_file():
+        return None
+    got = "a link to nothing or to itself" if file.is_symlink() else "a pipe or a device" if file.exists() else "no such file"
+    return Problem(got, "a file", "check the path; write what comes through a pipe into a file first")
+
+
+def shown(path: Path) -> str:
+    """A path as text that can be printed, also where its name is not UTF-8."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def are_parquet(path: PathLike) -> bool:
     """Whether all data files behind a path are Parquet."""
     return all(ending_of(file) in PARQUET for file in find_files(path))
 
 
 def is_table(path: Path) -> bool:
     """Whether the name is that of a table: Parquet, Arrow, CSV, ..."""
-    return ending_of(path) in (*PARQUET, *ARROW, *DELIMITED, ".json")
+    return ending_of(path) in (*TABLES, ".json")
 
 
 def ending_of(path: Path) -> str:
-    """The ending that tells the format, in lower case, ``.gz`` aside."""
+    """The ending that tells the format, in lower case, that of a compression (``.gz``) aside."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] == ".gz":
+    if suffixes and suffixes[-1] in CODECS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 
 
-def _read_file(path: Path, text: frozenset[str]) -> pa.Table:
-    ending = ending_of(path)
-    if path.stat().st_size == 0:
-        raise DataError(str(path), [Problem("an empty file", "at least a header", "export the file again")])
+def codec_by_name(path: Path) -> str | None:
+    """What a file is compressed with, as its name says."""
+    return CODECS.get(path.suffix.lower())
+
+
+def _read_file(path: Path, text: frozenset[str]) -> tuple[pa.Table, tuple[str, ...]]:
+    """The table of a file, and notes on how it was read."""
+    ending, notes = ending_of(path), tuple[str, ...]()
     with reading_errors(path):
         if ending in PARQUET:
-            table = arrow_check.checked(pyarrow.parquet.read_table(path, partitioning=None), str(path))
-            return _with_partitions(table, path)
-        if ending in ARROW:
-            return arrow_check.checked(_read_arrow(path), str(path))
-        if ending in DELIMITED:
-            return _read_delimited(path, DELIMITED[ending], text)
-    raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "rename or convert the file")])
+            table = arrow_check.checked(_read_parquet(path), str(path))
+        elif ending in ARROW:
+            table = arrow_check.checked(_read_arrow(path), str(path))
+        elif ending in DELIMITED:
+            table, notes = delimited.read(path, dialect_of(path), text)
+        else:
+            raise DataError(str(path), [Problem(f"the ending '{ending}'", FORMATS, "rename, unpack or convert the file")])
+    return folders.with_columns(table, path), notes
+
+
+def dialect_of(path: Path) -> Dialect:
+    """How a file of delimited text is written; a DataError if it is no text."""
+    codec, promised = codec_of(path), codec_by_name(path)
+    if promised and not codec:
+        raise DataError(str(path), [content.mismatch("not compressed", path.suffix)])
+    dialect = delimited.dialect_of(path, DELIMITED[ending_of(path)], ending_of(path))
+    return dialect if promised or not codec else replace(dialect, notes=(f"its bytes inflated ({codec})", *dialect.notes))
 
 
 @contextlib.contextmanager
 def reading_errors(path: Path) -> Iterator[None]:
     """Turn any error of Arrow or of the system, while a file is read, into a DataError that says what is wrong with the file."""
     try:
+        if path.stat().st_size == 0:
+            raise DataError(str(path), [Problem("an empty file", "at least a header", "export the file again")])
         yield
-    except (pa.ArrowException, MemoryError) as error:  # a wrong length asks for more memory than there is
-        remedy = "the file is damaged or cut short: export or copy it again"
-        raise DataError(str(path), [Problem(_brief(error), f"a whole {ending_of(path)[1:]} file", remedy)]) from error
-    except UnicodeDecodeError as error:
-        raise DataError(str(path), [Problem(_brief(error), "text in UTF-8", "save the file as UTF-8")]) from error
-    except OSError as error:
-        remedy = "check that the file is whole, and that you may read it"
-        raise DataError(str(path), [Problem(_brief(error), "a readable file", remedy)]) from error
+    except (pa.ArrowException, MemoryError, UnicodeError, OSError) as error:  # a wrong length asks for more memory than there is
+        raise DataError(
+            str(path), [content.problem_of(path, error, ending_of(path), text=ending_of(path) in DELIMITED)]
+        ) from error
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    try:
+        return pyarrow.parquet.read_table(path, partitioning=None)
+    except pa.ArrowInvalid as error:
+        if "Multiple matches" not in str(error):
+            raise
+        with pyarrow.parquet.ParquetFile(path) as file:  # a column stands twice, perhaps one that nobody asks for
+            return file.read()
 
 
 def _read_arrow(path: Path) -> pa.Table:
@@ -177,60 +279,10 @@ def is_stream(path: Path) -> bool:
         return file.read(4) == b"\xff\xff\xff\xff"
 
 
-def _with_partitions(table: pa.Table, path: Path) -> pa.Table:
-    """Add the columns that hive-style folder names hold, ``year=2024/part-0.parquet``."""
-    for folder in path.parts[:-1]:
-        name, equals, value = folder.partition("=")
-        if equals and name and name not in table.column_names:
-            table = table.append_column(name, pa.array([value] * len(table), pa.string()))
-    return table
-
-
-def _brief(error: Exception) -> str:
-    return str(error).split("\n")[0].strip().rstrip(".")
-
-
-def _read_delimited(path: Path, delimiter: str, text: frozenset[str]) -> pa.Table:
-    broken: list[pyarrow.csv.InvalidRow] = []
-
-    def note(row: pyarrow.csv.InvalidRow) -> str:
-        broken.append(row)
-        return "skip"
-
-    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note)
-    names = _header(path, delimiter)
-    convert = pyarrow.csv.ConvertOptions(
-        column_types={name: pa.string() for name in names if name.strip().lower() in text},
-        strings_can_be_null=True,
-        timestamp_parsers=[pyarrow.csv.ISO8601],
-    )
-    # one thread: only then does the parser know the numbers of broken rows
-    read = pyarrow.csv.ReadOptions(use_threads=False)
-    table = pyarrow.csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
-    if broken:
-        problems = [
-            Problem(
-                f"{row.actual_columns} cells: {row.text[:60]!r}",
-                f"{row.expected_columns} as in the header",
-                "quote cells that hold the delimiter; if it is the last row, the file is cut short: export it again",
-                row=None if row.number is None else row.number - 1,
-            )
-            for row in broken
-        ]
-        raise DataError(str(path), problems)
-    return table
-
-
-def _header(path: Path, delimiter: str) -> list[str]:
-    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=lambda row: "skip")
-    with pyarrow.csv.open_csv(path, parse_options=parse) as reader:
-        return list(reader.schema.names)
-
-
 # ---- writing ----------------------------------------------------------------
 
 
-def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
+def write_table(table: pa.Table, path: PathLike) -> None:
     """Write Parquet, Arrow/Feather, CSV, TSV or JSON (a list of rows), by the ending; whole or not at all.
 
     Raises
@@ -238,10 +290,9 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
     OutputError
         If the place cannot be written or the ending is none of these.
     """
-    ending, zipped = ending_of(Path(path)), Path(path).suffix.lower() == ".gz"
-    if ending not in (*DELIMITED, *(() if zipped else (*PARQUET, *ARROW, ".json"))):
-        shown = ending + ".gz" * zipped
-        raise OutputError(f"{path}: unknown ending '{shown}'; use .parquet, .arrow, .csv, .tsv or .json (CSV and TSV also .gz)")
+    ending, codec = ending_of(Path(path)), codec_by_name(Path(path))
+    if ending not in (*DELIMITED, *(() if codec else (*PARQUET, *ARROW, ".json"))):
+        raise OutputError(f"{path}: unknown ending '{ending}{Path(path).suffix * bool(codec)}'; use {WRITTEN}")
     with replacing(path) as temporary:
         if ending in PARQUET:
             pyarrow.parquet.write_table(table, temporary, compression="zstd")
@@ -251,8 +302,13 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
             temporary.write_text(json.dumps(table.to_pylist(), default=str, indent=1))
         else:
             options = pyarrow.csv.WriteOptions(delimiter=DELIMITED[ending])
-            with pa.CompressedOutputStream(temporary, "gzip") if zipped else pa.OSFile(str(temporary), "wb") as stream:
+            with written(temporary, codec) as stream:
                 pyarrow.csv.write_csv(plain_columns(table), stream, options)
+
+
+def written(path: Path, codec: str | None) -> pa.NativeFile:
+    """A file to write bytes to, compressed if a codec is given."""
+    return pa.CompressedOutputStream(str(path), codec) if codec else pa.OSFile(str(path), "wb")
 
 
 def plain_columns(table: pa.Table) -> pa.Table:

@@ -35,6 +35,7 @@ CodeArray = NDArray[np.int32]
 MIN_ODDS, MAX_ODDS = 1e-200, 1e200
 LOG_MAX = math.log(MAX_ODDS)
 LOG_ZERO = -math.inf  # the logarithm of probability 0
+LEAST_JOINT = 1e-200  # P(correct) of an event of very many skills, whose product would become 0; added to others it is lost
 MAX_MASTERY = 1.0 - 2.0**-53  # the largest float below one
 CONJUNCTIVE, MEAN, MIN, WEAKEST_FIRST = range(4)  # how the skills of one event combine
 EMPTY = np.empty(0)
@@ -205,7 +206,7 @@ def joint(rule: int, product: float, total: float, least: float, n_skills: int) 
         return total / n_skills
     if rule == MIN:
         return least
-    return product
+    return product + LEAST_JOINT
 
 
 @kernel

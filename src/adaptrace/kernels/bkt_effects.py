@@ -21,7 +21,7 @@ from adaptrace.kernels.trie import Trie
 FloatArray = NDArray[np.float64]
 
 PRIOR, LEARN, FORGET, GUESS, SLIP = range(5)
-MIN_ODDS, MAX_ODDS = 1e-200, 1e200  # as in :mod:`adaptrace.kernels.bkt`
+MIN_ODDS, MAX_ODDS, LEAST_JOINT = 1e-200, 1e200, 1e-200  # as in :mod:`adaptrace.kernels.bkt`
 LOG_MAX = math.log(MAX_ODDS)
 CONJUNCTIVE, MEAN, MIN, WEAKEST_FIRST = range(4)  # as in :mod:`adaptrace.kernels.bkt`
 
@@ -202,7 +202,7 @@ def joint(rule: int, product: float, total: float, least: float, n_skills: int) 
         return total / n_skills
     if rule == MIN:
         return least
-    return product
+    return product + LEAST_JOINT
 
 
 @kernel

@@ -13,19 +13,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
 from adaptrace.data import checks, schema
 from adaptrace.errors import DataError, Problem
-from adaptrace.io import arrow_check
-from adaptrace.io.files import ARROW, DELIMITED, PARQUET, ending_of, is_stream, reading_errors
+from adaptrace.io import arrow_check, delimited, folders
+from adaptrace.io.files import ARROW, PARQUET, codec_by_name, dialect_of, ending_of, is_stream, reading_errors, written
 
 ROWS = 1 << 20  # of a piece, at most
 BLOCK = 1 << 24  # bytes of a piece of a text file
 DICTIONARY = 1 << 25  # bytes of a dictionary page; Arrow's own limit would write 33,000 pseudonyms out row by row
-NULL_TEXTS = pa.array(pyarrow.csv.ConvertOptions().null_values)  # what a reader of CSV takes for null
 Change = Callable[[pa.Table], pa.Table]
 PathLike = str | os.PathLike[str]
 Write = Callable[[pa.Table], None]
@@ -41,8 +39,11 @@ def schema_of(path: Path) -> pa.Schema:
         if ending in PARQUET:
             columns = pyarrow.parquet.read_schema(path)
         else:
-            with _open_arrow(path) if ending in ARROW else _open_delimited(path) as reader:
-                columns = reader.schema
+            columns = (
+                _open_arrow(path).schema
+                if ending in ARROW
+                else pa.schema([(name, pa.string()) for name in dialect_of(path).names])
+            )
         return _without_views(arrow_check.checked(columns.empty_table(), str(path))).schema
 
 
@@ -82,8 +83,7 @@ def _batches(path: Path, columns: Sequence[str] | None, groups: Sequence[int] | 
             else:
                 yield from reader
     else:
-        with _open_delimited(path) as reader:
-            yield from reader
+        yield from delimited.batches(path, dialect_of(path), BLOCK)
 
 
 def _without_views(table: pa.Table) -> pa.Table:
@@ -97,16 +97,6 @@ def _without_views(table: pa.Table) -> pa.Table:
 
 def _open_arrow(path: Path) -> Any:
     return (pa.ipc.open_stream if is_stream(path) else pa.ipc.open_file)(path)
-
-
-def _open_delimited(path: Path) -> Any:
-    """Every cell as text, an empty one too."""
-    parse = pyarrow.csv.ParseOptions(delimiter=DELIMITED[ending_of(path)], newlines_in_values=True)
-    read = pyarrow.csv.ReadOptions(block_size=BLOCK)
-    with pyarrow.csv.open_csv(path, read_options=read, parse_options=parse) as reader:
-        names = reader.schema.names
-    convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    return pyarrow.csv.open_csv(path, read_options=read, parse_options=parse, convert_options=convert)
 
 
 def rewrite(source: Path, target: Path, change: Change, notes: Mapping[bytes, bytes] | None = None) -> int:
@@ -152,12 +142,10 @@ def _writer(source: Path, target: Path, columns: pa.Schema) -> Iterator[Write]:
         with (pa.ipc.new_stream if stream else pa.ipc.new_file)(str(target), columns, options=options) as writer:
             yield writer.write_table
     else:
-        zipped = source.suffix.lower() == ".gz"
-        with pa.CompressedOutputStream(str(target), "gzip") if zipped else pa.OSFile(str(target), "wb") as stream:
-            _write_cells(stream, DELIMITED[ending], [columns.names])
-            yield lambda table: _write_cells(
-                stream, DELIMITED[ending], zip(*(each.to_pylist() for each in table.columns), strict=True)
-            )
+        delimiter = dialect_of(source).delimiter
+        with written(target, codec_by_name(source)) as stream:
+            _write_cells(stream, delimiter, [columns.names])
+            yield lambda table: _write_cells(stream, delimiter, zip(*(each.to_pylist() for each in table.columns), strict=True))
 
 
 def _write_cells(stream: Any, delimiter: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -209,10 +197,10 @@ def _find_column(file: Path, column: str, names: Sequence[str]) -> tuple[tuple[s
     table, wanted = schema_of(file), [name.lower() for name in names]
     plain = {name.strip().lower(): name for name in reversed(table.names)}
     found = tuple(plain[name] for name in wanted if name in plain)
-    folders = [part for part in file.parts[:-1] if "=" in part and part.partition("=")[0].lower() in wanted]
-    if folders:
+    named = [name for name in folders.columns_of(file) if name.strip().lower() in wanted]
+    if named:
         remedy = "write the log again with the column in the files, partitioned by something else"
-        return found, [Problem(f"the folder {folders[0]}", "folders that name nobody", remedy, column)]
+        return found, [Problem(f"a folder named by its {named[0]}", "folders that name nobody", remedy, column)]
     if not found:
         remedy = f"say its name here, e.g. --column {column}=NAME, or leave the file out"
         return found, [Problem(f"the columns {', '.join(table.names)}", f"one of {', '.join(names)}", remedy, column)]
@@ -223,10 +211,10 @@ def _find_column(file: Path, column: str, names: Sequence[str]) -> tuple[tuple[s
 
 
 def encoded(column: pa.ChunkedArray, text: bool = False) -> pa.DictionaryArray:
-    """A column as a dictionary without nulls; in a text file (``text``) some spellings are nulls."""
+    """A column as a dictionary without nulls; in a text file (``text``) empty cells are nulls."""
     array = schema.plain(schema.combined(column))
     if text:
-        array = pc.if_else(pc.is_in(array, NULL_TEXTS), pa.scalar(None, array.type), array)
+        array = pc.if_else(pc.equal(array, ""), pa.scalar(None, array.type), array)
     if not pa.types.is_dictionary(array.type):
         return array.dictionary_encode()
     if not array.dictionary.null_count:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,11 @@ class Recommender:
         beliefs = self.index.bkt_beliefs
         self._cache = None if beliefs is None else StudentCache(self.index, beliefs)
         self.constraints.check(self.index.catalog_index)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copying and unpickling make the recommender anew, as what it was made of says all."""
+        made = partial(type(self), policy=self.policy, constraints=self.constraints, criterion=self.criterion)
+        return made, (self.model, self.catalog)
 
     def recommend(
         self,

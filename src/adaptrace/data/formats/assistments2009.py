@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from adaptrace.data import schema
 from adaptrace.data.formats import Foreign
+from adaptrace.io.delimited import NULLS, with_nulls
 from adaptrace.io.files import read_table
 
 COLUMNS = {
@@ -34,7 +35,9 @@ def read(path: str | os.PathLike[str]) -> Foreign:
     source, notes = read_table(path, KEYS), []
     table = source.table
     if "skill_id" in table.column_names and "skill_name" in table.column_names:
-        name = schema.combined(pc.coalesce(table["skill_name"], table["skill_id"]))
+        # published by R: NA is no name
+        given = [with_nulls(table[name].cast(pa.string()), NULLS) for name in ("skill_name", "skill_id")]
+        name = schema.combined(pc.coalesce(*given))
         table = table.set_column(table.column_names.index("skill_name"), "skill_name", name)
         if name.null_count:
             notes.append(f"{name.null_count:,} of {len(table):,} rows have no skill and were left out")
