@@ -55,7 +55,7 @@ def test_the_fingerprint_of_equal_content_is_equal_whatever_its_order() -> None:
 
 
 def test_lists_in_lists_without_end_are_no_json(path: Path) -> None:
-    path.write_text("[" * 100_000)
+    path.write_text("[" * 20_000)
     assert "not JSON" in refused(path)
 
 

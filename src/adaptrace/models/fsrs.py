@@ -64,8 +64,8 @@ class ReviewRates:
     def from_dict(cls, content: Mapping[str, Any]) -> ReviewRates:
         """What :meth:`to_dict` described."""
         items = read.texts(content, "items")
-        first = read.numbers(content, "first", len(items) + 1, low=0.0, high=1.0)
-        return cls(items, first, read.number(content, "same_day", 0.0, 1.0), read.count(content, "responses"))
+        first = read.numbers(content, "first", len(items) + 1, low=read.ABOVE_0, high=read.BELOW_1)
+        return cls(items, first, read.number(content, "same_day", read.ABOVE_0, read.BELOW_1), read.count(content, "responses"))
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
