@@ -116,7 +116,7 @@ def edited(data: bytes, draw: Random) -> bytes:
 def _written(document: Any, draw: Random) -> bytes:
     text = json.dumps(document)
     if draw.random() < 0.01:  # lists in lists, deeper than any reader goes
-        place = draw.randrange(len(text))
+        place = text.find(":", draw.randrange(len(text))) + 1
         text = text[:place] + "[" * 20_000 + text[place:]
     return (b"\xef\xbb\xbf" if draw.random() < 0.01 else b"") + text.encode()
 

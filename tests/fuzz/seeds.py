@@ -76,6 +76,23 @@ def items() -> list[dict[str, Any]]:
     return rows
 
 
+def assistments() -> list[dict[str, Any]]:
+    """The responses as ASSISTments publishes its own."""
+    rows = enumerate(responses().to_pylist())
+    return [
+        {
+            "order_id": 100 + n,
+            "user_id": each["student"],
+            "problem_id": each["item"],
+            "correct": each["correct"],
+            "ms_first_response": 1500,
+            "skill_id": n % 3,
+            "skill_name": each["skill"],
+        }
+        for n, each in rows
+    ]
+
+
 def before() -> list[dict[str, Any]]:
     """Their prerequisites."""
     return [
@@ -208,6 +225,9 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "store.json": store,
     "student.json": student,
     "decisions.json": lambda: columns(pq.read_table(GOLDEN / "expected" / "store-decided.parquet")),
+    "ready.json": lambda: json.dumps({"state": json.loads(seed("states/bkt/_manifest.json"))["content"]}).encode(),
+    "earlier.json": lambda: json.dumps(["9c91cd0832f37a11", "ed2992f490b7626e"]).encode(),
+    "assistments.csv": lambda: text(assistments()),
     "key": lambda: b"0123456789abcdef" * 4,
     **{f"student-{name}.json": partial(student_of, name) for name in STUDENTS},
 }

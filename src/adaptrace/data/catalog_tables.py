@@ -43,8 +43,6 @@ def read_json(path: str | os.PathLike[str]) -> tuple[pa.Table, pa.Table | None]:
 def item_rows(table: pa.Table, source: str) -> list[dict[str, Any]]:
     """The rows of a table of items, as arguments of :class:`~adaptrace.Item`."""
     found = schema.resolve(table.column_names, schema.CATALOG_ITEMS, None)
-    if not len(table):
-        raise DataError(source, [Problem("no rows", "a row for every item", "check the file")])
     required = ("item", "skills" if "skills" in found else "skill")
     checked = schema.conform(table, schema.CATALOG_ITEMS, None, required, source)
     columns = {name: array.to_pylist() for name, array in checked.items()}

@@ -102,6 +102,9 @@ class Manifest:
         """What :meth:`to_dict` described."""
         seen = tuple(_seen_file(*each) for each in content["seen"])
         parts = tuple(_state_part(*each) for each in content["parts"])
+        latest = max((int(name.split("-")[0]) for part in parts for name in part.files), default=0)
+        if latest > read.count(content, "night"):  # the next run would write over a file
+            raise ValueError(f"night: got {content['night']}; expected at least {latest}, as its files say")
         texts = tuple(content["texts"])
         if not {"student", "skill"}.issuperset(texts):
             raise ValueError(f"texts: got {texts!r:.60}; expected some of student and skill")
