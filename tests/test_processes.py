@@ -160,8 +160,13 @@ def told(value: Any) -> Any:
         return {key: told(each) for key, each in value.items()}
     if isinstance(value, tuple | list):
         return [told(each) for each in value]
+    return _as_value(value)
+
+
+def _as_value(value: Any) -> Any:
+    """A table as text, as there may be NaN among its numbers; what has no equality as its class."""
     if isinstance(value, pa.Table):
-        return str(value.to_pydict())  # NaN among the numbers
+        return str(value.to_pydict())
     return value if type(value).__eq__ is not object.__eq__ else type(value)
 
 

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,12 +87,12 @@ def _together(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _few_of_each(problems: Sequence[Problem]) -> list[str]:
-    """The first problems of each kind, which have their column, what is expected and the remedy in common, as text."""
-    kinds: dict[tuple[str | None, str, str], list[Problem]] = {}
+    """The first problems of each kind, which have their column and, but for names and numbers, what is expected in common."""
+    kinds: dict[tuple[str | None, str], list[Problem]] = {}
     for each in problems:
-        kinds.setdefault((each.column, each.expected, each.remedy), []).append(each)
+        kinds.setdefault((each.column, re.sub(r"'[^']*'|\d+", "", each.expected)), []).append(each)
     lines: list[str] = []
-    for (column, _, _), same in kinds.items():
+    for (column, _), same in kinds.items():
         lines += map(str, same[:SHOWN])
         if len(same) > SHOWN:
             lines.append(f"and {len(same) - SHOWN:,} more" + (f" in column '{column}'" if column else ""))

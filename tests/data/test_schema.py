@@ -8,7 +8,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from adaptrace.data import checks, schema
+from adaptrace.data import checks, names, schema, times
 from adaptrace.errors import DataError
 
 NAN = float("nan")
@@ -79,7 +79,7 @@ def test_an_outcome_that_is_none_is_told_with_its_row(values: list[object], prob
 
 
 def test_whole_floats_become_integer_keys_as_a_data_frame_makes_them_of_integers_with_gaps() -> None:
-    assert checks.check_keys(pa.array([7.0, 9.0])).array.type == pa.int64()
+    assert names.check_keys(pa.array([7.0, 9.0])).array.type == pa.int64()
 
 
 @pytest.mark.parametrize(
@@ -88,25 +88,25 @@ def test_whole_floats_become_integer_keys_as_a_data_frame_makes_them_of_integers
     ids=["floats", "text", "dictionary", "null among the names"],
 )
 def test_a_missing_key_is_told_with_its_row(values: object) -> None:
-    assert told(checks.check_keys(values if isinstance(values, pa.Array) else pa.array(values))) == (2, "null", 0)
+    assert told(names.check_keys(values if isinstance(values, pa.Array) else pa.array(values))) == (2, "null", 0)
 
 
 @pytest.mark.parametrize("values", [[1.5, 2.0], [True], [b"a"], [datetime.date(2025, 1, 1)]], ids=str)
 def test_a_type_that_is_no_key_is_told(values: list[object]) -> None:
-    assert told(checks.check_keys(pa.array(values)))[1].startswith("type ")
+    assert told(names.check_keys(pa.array(values)))[1].startswith("type ")
 
 
 @pytest.mark.parametrize("empty", [[], None])
 def test_a_row_without_skills_is_told(empty: list[str] | None) -> None:
-    assert told(checks.check_skills(pa.array([["a"], empty, ["b"], empty])))[::2] == (2, 1)
+    assert told(names.check_skills(pa.array([["a"], empty, ["b"], empty])))[::2] == (2, 1)
 
 
 def test_a_null_inside_a_list_of_skills_is_told_with_the_row_of_the_list() -> None:
-    assert told(checks.check_skills(pa.array([["a", "b"], ["c"], ["d", None]]))) == (3, "null", 0)
+    assert told(names.check_skills(pa.array([["a", "b"], ["c"], ["d", None]]))) == (3, "null", 0)
 
 
 def test_a_sliced_list_of_skills_starts_at_its_own_first_row() -> None:
-    array = checks.check_skills(pa.array([["x", "y"], ["a"], ["b", "c"]]).slice(1)).array
+    array = names.check_skills(pa.array([["x", "y"], ["a"], ["b", "c"]]).slice(1)).array
     assert array.to_pylist() == [["a"], ["b", "c"]]
     assert array.offsets[0].as_py() == 0
 
@@ -115,7 +115,7 @@ def test_a_sliced_list_of_skills_starts_at_its_own_first_row() -> None:
 
 
 def test_nanoseconds_are_cut_to_microseconds() -> None:
-    array = checks.check_time(pa.array([1_999], pa.timestamp("ns"))).array
+    array = times.check_time(pa.array([1_999], pa.timestamp("ns"))).array
     assert array.cast(pa.int64()).to_pylist() == [1]
 
 
@@ -130,7 +130,7 @@ def test_nanoseconds_are_cut_to_microseconds() -> None:
     ids=str,
 )
 def test_what_is_no_time_is_told(values: list[object], problem: tuple[int | None, str, int]) -> None:
-    assert told(checks.check_time(pa.array(values))) == problem
+    assert told(times.check_time(pa.array(values))) == problem
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_a_label_is_text_or_unknown() -> None:
 @pytest.mark.parametrize(
     ("check", "kind"),
     [
-        (checks.check_keys, pa.null()),
-        (checks.check_skills, pa.null()),
+        (names.check_keys, pa.null()),
+        (names.check_skills, pa.null()),
         (checks.check_correct, pa.null()),
-        (checks.check_time, pa.null()),
+        (times.check_time, pa.null()),
         (checks.check_order, pa.null()),
         (checks.check_amount, pa.null()),
         (checks.check_label, pa.null()),

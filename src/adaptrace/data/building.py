@@ -36,7 +36,7 @@ def build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: boo
         The table of a log, and the row of ``checked`` that each of its rows came from.
     """
     columns = {name: array for name, array in checked.items() if name not in ("student", "item", "skill", "skills")}
-    columns |= extra
+    columns |= {name: array for name, array in extra.items() if name not in checked}
     several = "skills" in checked
     names = checked["skills"].values if several else checked["skill"]
     student, item, skill = parallel.run(encode, [(checked["student"],), (checked["item"],), (names,)])

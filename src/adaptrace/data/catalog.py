@@ -19,9 +19,11 @@ import pyarrow as pa
 
 from adaptrace.data import schema
 from adaptrace.data.catalog_tables import Prerequisites, item_rows, prerequisites_of, read_json
+from adaptrace.data.names import is_name, name_of
 from adaptrace.errors import DataError, Problem, UnknownItemError
 from adaptrace.io.arrow_check import imported
 from adaptrace.io.files import read_table
+from adaptrace.io.text_table import counted
 
 Edges = Mapping[str, tuple[str, ...]]  # skill -> the skills before it
 TEXT_NAMES = schema.names_of(*schema.CATALOG_ITEMS, *schema.CATALOG_SKILLS) - schema.names_of(schema.MINUTES)
@@ -146,7 +148,7 @@ class Catalog:
         return len(self.items)
 
     def __repr__(self) -> str:
-        return f"Catalog({len(self.items):,} items, {len(self.skills):,} skills)"
+        return f"Catalog({counted(len(self.items), 'item')}, {counted(len(self.skills), 'skill')})"
 
     @cached_property
     def skills(self) -> tuple[str, ...]:
@@ -166,10 +168,11 @@ class Catalog:
         return {item.item: item for item in self.items}
 
     def item(self, name: object) -> Item:
-        """The item of that name; raises :class:`UnknownItemError` that names the nearest."""
-        if str(name) in self.by_name:
-            return self.by_name[str(name)]
-        near = self._nearest(str(name))
+        """The item of that name; raises :class:`UnknownItemError` that names the nearest, or DataError if it is no name."""
+        text = name_of(name, "item")
+        if text in self.by_name:
+            return self.by_name[text]
+        near = self._nearest(text)
         hint = f"; did you mean '{near}'?" if near else ""
         raise UnknownItemError(f"item '{name}' is not in the catalog of {len(self):,} items{hint}")
 
@@ -218,17 +221,17 @@ def _wrong_types(items: Any, edges: Mapping[str, Any]) -> Iterator[Problem]:
             continue
         for skill, needs in before.items():
             if not _is_name(skill) or not _are_names(needs):
-                got, remedy = f"{skill!r}: {needs!r}", 'e.g. {"quarters": ("halves",)}'
+                got, remedy = f"{skill!a}: {needs!a}", 'e.g. {"quarters": ("halves",)}'
                 yield Problem(got, "the name of a skill, and a tuple of names", remedy, name)
 
 
 def _wrong_fields(item: Item, row: int) -> Iterator[Problem]:
     """The fields of an item that are of a wrong type."""
     if not _is_name(item.item):
-        yield Problem(repr(item.item), "a name: text that is not empty", "give the item a name", "item", row)
+        yield Problem(ascii(item.item), "a name: text that is not blank", "give the item a name", "item", row)
     if not _are_names(item.skills) or not item.skills or len({*item.skills}) < len(item.skills):
         remedy = "name at least one skill, and each once"
-        yield Problem(repr(item.skills), "a tuple of names of skills", remedy, "skills", row)
+        yield Problem(ascii(item.skills), "a tuple of names of skills", remedy, "skills", row)
     for name in ("title", "kind", "provider", "pathway"):
         value = getattr(item, name)
         if value is not None and not isinstance(value, str):
@@ -239,7 +242,7 @@ def _wrong_fields(item: Item, row: int) -> Iterator[Problem]:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and is_name(value)
 
 
 def _are_names(values: object) -> bool:

@@ -32,12 +32,12 @@ def read_json(path: str | os.PathLike[str]) -> tuple[pa.Table, pa.Table | None]:
         document = json.loads(Path(path).read_bytes())  # UTF-8, -16 or -32, with a byte order mark or without
         if not isinstance(document, dict) or not document.get("items"):
             raise ValueError("no list of items")
-        items, skills = _table_of(document["items"]), document.get("skills")
-        return items, _table_of(skills) if skills else None
     except UnicodeDecodeError as error:
         raise DataError(os.fspath(path), [not_utf_8(Path(path))]) from error
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(os.fspath(path), [Problem(str(error), EXPECTED_JSON, "check the path and the file")]) from error
+    items, skills = imported(document["items"], os.fspath(path)), document.get("skills")
+    return items, imported(skills, os.fspath(path)) if skills else None
 
 
 def item_rows(table: pa.Table, source: str) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def prerequisites_of(skills: Any, source: str) -> Prerequisites:
     """The prerequisites in a table or in rows of skills."""
     if skills is None:
         return Prerequisites()
-    table = _table_of(skills) if isinstance(skills, (list, tuple)) else imported(skills, source)
+    table = imported(skills, source)
     if not table.num_columns:
         return Prerequisites()
     found = schema.resolve(table.column_names, schema.CATALOG_SKILLS, None)
@@ -61,18 +61,6 @@ def prerequisites_of(skills: Any, source: str) -> Prerequisites:
     checked = schema.conform(table, schema.CATALOG_SKILLS, None, ("skill", *edges), source)
     names = [str(name) for name in checked["skill"].to_pylist()]
     return Prerequisites(**{edge: _edges(names, checked[edge].to_pylist()) for edge in edges})
-
-
-def _table_of(rows: Any) -> pa.Table:
-    """Mappings as a table; names may be numbers, and a key may be missing from some rows."""
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return pa.Table.from_pylist([{key: _with_text(row.get(key)) for key in keys} for row in rows])
-
-
-def _with_text(value: Any) -> Any:
-    if isinstance(value, list):
-        return [str(each) for each in value]
-    return value
 
 
 def _item_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from adaptrace.data.joining import check_parts, kept_columns
 from adaptrace.data.reading import Reading, extra_columns
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.files import joined, read_parts
+from adaptrace.io.text_table import counted
 from adaptrace.io.together import together
 from adaptrace.kernels import parallel
 from adaptrace.kernels import rows as kernels
@@ -98,7 +99,8 @@ class Log:
         with source.located():
             log = log_from_checked(source.table, reading, catalog=catalog, ordered=ordered, keep=keep, checked=checked)
         rows = log.source_row if source.rows is None else source.rows[log.source_row]
-        return cls(log.table, rows, (*source.notes, *notes, *log.notes))
+        seeming = dict.fromkeys(note for part in parts for note in reading.notes(part.table)) if format is None else ()
+        return cls(log.table, rows, (*source.notes, *notes, *seeming))
 
     @classmethod
     def from_arrow(
@@ -118,13 +120,14 @@ class Log:
         Parameters
         ----------
         data
-            Anything :func:`pyarrow.table` takes, with ``__arrow_c_stream__`` or ``__arrow_c_array__``. Not changed.
+            Arrow data, anything with ``__arrow_c_stream__`` or ``__arrow_c_array__``, a dict of columns, or a list of dicts.
+            Not changed.
         columns
             Canonical name -> name in the data, for columns whose name is neither canonical nor a known alias.
         catalog
             Gives the skills of each item if the data has no skill column.
         time_unit
-            Makes an integer time column a clock: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970. Without it
+            Makes a time column of numbers a clock: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970. Without it
             integers are an order.
         ordered
             Promise that the rows are grouped by student and in time order; it is an error if they are not.
@@ -150,14 +153,16 @@ class Log:
         (2, ['fractions'])
         """
         reading = Reading(columns, time_unit, levels or {}, source)
-        return log_from_checked(reading.imported(data, keep), reading, catalog=catalog, ordered=ordered, keep=keep)
+        table = reading.imported(data, keep)
+        log = log_from_checked(table, reading, catalog=catalog, ordered=ordered, keep=keep)
+        return cls(log.table, log.source_row, reading.notes(table))
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __repr__(self) -> str:
-        counts = f"{len(self.students):,} students, {len(self.items):,} items, {len(self.skills):,} skills"
-        return f"Log({len(self):,} responses, {counts})"
+        counts = {"response": len(self), "student": len(self.students), "item": len(self.items), "skill": len(self.skills)}
+        return f"Log({', '.join(counted(number, noun) for noun, number in counts.items())})"
 
     @property
     def students(self) -> pa.Array:
@@ -249,6 +254,11 @@ class Log:
             remedy = "map it, and say time_unit= if it counts in integers"
             raise DataError("log", [Problem(got, "a clock in column 'time'", remedy, "time")])
         return np.asarray(schema.combined(self.table["time"]).cast(pa.int64()))
+
+    @property
+    def moments(self) -> NDArray[np.int64]:
+        """:attr:`timestamps_us`, by its name of before."""
+        return self.timestamps_us
 
     @cached_property
     def gap_days(self) -> NDArray[np.float64]:

@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adaptrace.data import schema
-from adaptrace.data.checks import as_int64, check_label, check_level
+from adaptrace.data.checks import check_label, check_level
+from adaptrace.data.times import UNITS, clock
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import content
 from adaptrace.io.arrow_check import imported
-
-TIME_UNITS = ("s", "ms", "us", "ns")
 
 
 class Reading(NamedTuple):
@@ -28,16 +27,18 @@ class Reading(NamedTuple):
     source: str
 
     def imported(self, data: Any, keep: Sequence[str] = ()) -> pa.Table:
-        """Any Arrow data as a table, once the memory of the columns that are used is checked.
+        """Any table in memory as an Arrow table, once the memory of the columns that are used is checked.
 
         Raises
         ------
         DataError
-            Listing every column that is damaged.
+            Saying what makes no table, or listing every column that is damaged.
         """
-        table = imported(data, self.source, ())
-        used = schema.resolve(table.column_names, schema.RESPONSES, self.columns).values()
-        return imported(table, self.source, {*used, *keep})
+
+        def wanted(names: list[str]) -> set[str]:
+            return {*schema.resolve(names, schema.RESPONSES, self.columns).values(), *keep}
+
+        return imported(data, self.source, wanted)
 
     def check(self, table: pa.Table, *, with_skills: bool = True) -> dict[str, pa.Array]:
         """The canonical columns of a table, checked and cast; ``with_skills`` says that skills must be among them.
@@ -47,7 +48,7 @@ class Reading(NamedTuple):
         DataError
             Listing every problem found.
         """
-        table, columns = _clock_or_order(table, self.columns, self.time_unit, self.source)
+        table, columns = _clock_or_order(self._without_others(table), self.columns, self.time_unit, self.source)
         table, columns = _levels_as_correct(table, columns, self.levels, self.source)
         found = schema.resolve(table.column_names, schema.RESPONSES, columns)
         skill = "skills" if "skills" in found else "skill"
@@ -55,6 +56,18 @@ class Reading(NamedTuple):
         checked = schema.conform(table, schema.RESPONSES, columns, need, self.source)
         checked.pop("level", None)
         return checked
+
+    def notes(self, table: pa.Table) -> tuple[str, ...]:
+        """Which columns were read for what, and which were not though their names may mean the same."""
+        found = schema.resolve(self._without_others(table).column_names, schema.RESPONSES, self.columns)
+        return schema.unread(table.column_names, schema.RESPONSES, found)
+
+    def _without_others(self, table: pa.Table) -> pa.Table:
+        """The table without columns that only seem to be what their names say (:func:`~adaptrace.data.schema.seeming`)."""
+        asked = {*(self.columns or {}), *(["level"] if self.levels else [])}
+        return table.drop_columns(
+            schema.seeming(table, schema.resolve(table.column_names, schema.RESPONSES, self.columns), asked)
+        )
 
 
 def extra_columns(table: pa.Table, keep: Sequence[str], source: str) -> dict[str, pa.Array]:
@@ -78,20 +91,26 @@ def _clock_or_order(
     table: pa.Table, columns: Mapping[str, str] | None, unit: str | None, source: str
 ) -> tuple[pa.Table, Mapping[str, str] | None]:
     """Integers in the time column are an order, unless a unit makes them times."""
-    if unit not in (None, *TIME_UNITS):
-        raise DataError(source, [Problem(f"time unit '{unit}'", f"one of {', '.join(TIME_UNITS)}", "correct time_unit")])
+    if unit not in (None, *UNITS):
+        raise DataError(source, [Problem(f"time unit '{unit}'", f"one of {', '.join(UNITS)}", "correct time_unit")])
     name = schema.resolve(table.column_names, schema.RESPONSES, columns).get("time")
-    if name is None or table.column_names.count(name) != 1 or not pa.types.is_integer(table[name].type):
+    if name is None or table.column_names.count(name) != 1:
         return table, columns
-    if unit is None and "order" in (columns or {}):
+    if unit is not None:
+        return _with_clock(table, name, unit, source), columns
+    if not pa.types.is_integer(schema.value_type(table[name])):
+        return table, columns
+    if "order" in (columns or {}):
         return table.drop_columns([name]), columns
-    if unit is None:
-        return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
-    number = as_int64(schema.combined(table[name]), f"whole {unit} since 1970", "correct these rows or time_unit")
-    if number.array is None:
-        raise DataError(source, [replace(problem, column=name) for problem in number.problems])
-    clock = number.array.cast(pa.timestamp(unit))
-    return table.set_column(table.column_names.index(name), name, clock), columns
+    return table, {**{key: value for key, value in (columns or {}).items() if key != "time"}, "order": name}
+
+
+def _with_clock(table: pa.Table, name: str, unit: str, source: str) -> pa.Table:
+    """The table with the numbers of a column as times."""
+    times = clock(schema.plain(schema.combined(table[name])), unit)
+    if times.array is None:
+        raise DataError(source, [replace(problem, column=name) for problem in times.problems])
+    return table.set_column(table.column_names.index(name), name, times.array)
 
 
 def _levels_as_correct(

@@ -7,8 +7,7 @@ columns, or raises one :class:`~adaptrace.errors.DataError` that lists every pro
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,38 +15,37 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adaptrace.data.checks import (
-    TIME as TIME,
-)
-from adaptrace.data.checks import (
-    Checked,
-    check_amount,
-    check_correct,
-    check_keys,
-    check_label,
-    check_level,
-    check_order,
-    check_prerequisites,
-    check_skills,
-    check_time,
-)
+from adaptrace.data.checks import Checked, check_amount, check_correct, check_label, check_level, check_order
+from adaptrace.data.names import as_text as as_text
+from adaptrace.data.names import check_keys, check_prerequisites, check_skills
+from adaptrace.data.times import EPOCH as EPOCH
+from adaptrace.data.times import MICROSECOND as MICROSECOND
+from adaptrace.data.times import TIME as TIME
+from adaptrace.data.times import check_time
+from adaptrace.data.values import combined as combined
+from adaptrace.data.values import is_number
+from adaptrace.data.values import plain as plain
 from adaptrace.errors import DataError, Problem
-from adaptrace.io import arrow_check
+from adaptrace.io import arrow_check, tables
+from adaptrace.io.tables import brief
+from adaptrace.kernels import parallel
 
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-MICROSECOND = datetime.timedelta(microseconds=1)
 PRACTICE = "practice"  # the kind of a response that names none
 DECISION = ("propensity", "candidates", "propensities")  # columns that say how the items of a log were chosen
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its name, what it holds, how it is checked, and its other names."""
+    """One column of a table: its name, what it holds, how it is checked, and its other names.
+
+    A column of a ``doubtful`` name is often something else: it is read only if the caller says so, and a note tells.
+    """
 
     name: str
     doc: str
     check: Callable[[pa.Array], Checked]
     aliases: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
 
 
 # ---- the tables -------------------------------------------------------------
@@ -56,14 +54,14 @@ STUDENT = Column("student", "who answered", check_keys, ("student_id", "user_id"
 ITEM = Column("item", "what was answered", check_keys, ("item_id", "problem", "problem_id", "question", "question_id"))
 SKILL = Column("skill", "what is mastered; one a row", check_keys, ("skill_id", "skill_name", "kc", "concept"))
 SKILLS = Column("skills", "what is mastered; a list a row", check_skills, ("skill_ids", "kcs", "concepts"))
-CORRECT = Column("correct", "0, 1 or a fraction: partial credit", check_correct, ("outcome", "score", "is_correct"))
+CORRECT = Column("correct", "0, 1 or a fraction: partial credit", check_correct, ("is_correct", "outcome", "score"))
 TIMES = Column("time", "when it was answered (UTC)", check_time, ("timestamp", "start_time", "answered_at", "datetime"))
 ORDER = Column("order", "whole numbers that grow with time", check_order, ("order_id", "sequence", "position"))
 KIND = Column("kind", "sort of evidence: practice, project, ...", check_label, ("evidence_kind",))
 LEVEL = Column("level", "ordered outcome of a kind, from 0; instead of correct", check_level)
 GROUP = Column("group", "the student's class, school, ...", check_label, ("group_id", "cohort"))
 RESPONSE_MS = Column("response_ms", "time taken (ms)", check_amount, ("response_time_ms", "ms_first_response"))
-EVENT_ID = Column("event_id", "same in all rows of one event", check_keys, ("event", "uuid"))
+EVENT_ID = Column("event_id", "same in all rows of one event", check_keys, doubtful=("event", "uuid"))
 MINUTES = Column("minutes", "time an item is expected to take (min)", check_amount, ("duration_minutes",))
 PROVIDER = Column("provider", "who offers the item", check_label, ("source",))
 PATHWAY = Column("pathway", "the sequence, course or route an item belongs to", check_label, ("course", "track"))
@@ -98,6 +96,48 @@ def resolve(names: list[str], columns: tuple[Column, ...], given: Mapping[str, s
     return found
 
 
+def seeming(table: pa.Table, found: Mapping[str, str], asked: Collection[str]) -> list[str]:
+    """The columns of a log that have a name for what they do not hold, as far as nobody ``asked`` for them.
+
+    They are a ``level`` where ``correct`` says every outcome already, and an order by another name that holds no numbers.
+    """
+    there = {name: source for name, source in found.items() if source in table.column_names and name not in asked}
+    foreign = []
+    correct = found.get("correct")
+    if "level" in there and correct in table.column_names and not table[correct].null_count:
+        foreign.append(there["level"])
+    order = there.get("order", "order")
+    if order.strip().lower() != "order" and not is_number(value_type(table[order])):
+        foreign.append(order)
+    return foreign
+
+
+def value_type(column: pa.ChunkedArray) -> pa.DataType:
+    """The type of a column's values, however they are kept."""
+    kind = column.type
+    while pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        kind = kind.value_type
+    return kind
+
+
+def unread(names: list[str], columns: tuple[Column, ...], found: Mapping[str, str]) -> tuple[str, ...]:
+    """What was read for what, and what was not though it may be the same: a note for each column that was left out."""
+    owner = {name: column.name for column in columns for name in (column.name, *column.aliases, *column.doubtful)}
+    taken, notes = found.values(), []
+    for name in dict.fromkeys(names):
+        known = owner.get(name.strip().lower())
+        if known is not None and name not in taken:
+            read = f"'{found[known]}' was read as {known}, and " if known in found else ""
+            notes.append(f"{read}'{name}' was not read as {known}: pass {mapping_of(known, name)} if it is that")
+    return tuple(notes)
+
+
+def mapping_of(name: str, source: str = "its name here") -> str:
+    """How a caller says which column is which, in Python and on the command line."""
+    option = "NAME" if source == "its name here" else source
+    return f"columns={{'{name}': '{source}'}}, on the command line --column {name}={option}"
+
+
 def missing(names: list[str], columns: tuple[Column, ...], found: Mapping[str, str], need: tuple[str, ...]) -> list[Problem]:
     """The problems of columns that are needed, or were named by the caller, and are absent."""
     known = {column.name: column for column in columns}
@@ -112,8 +152,8 @@ def missing(names: list[str], columns: tuple[Column, ...], found: Mapping[str, s
             problems.append(Problem(f"{names.count(source)} columns of this name", expected, "rename all but one", source))
         elif source not in names:
             aliases = ", ".join(known[name].aliases)
-            remedy = f"rename a column, or pass columns={{'{name}': 'its name here'}}, on the command line --column {name}=NAME"
-            remedy += f" (also known as: {aliases})"
+            remedy = f"rename a column, or pass {mapping_of(name)}"
+            remedy += f" (also known as: {aliases})" if aliases else ""
             problems.append(Problem(f"the columns {', '.join(names)}", f"column '{source}'", remedy, name))
     return problems
 
@@ -147,53 +187,39 @@ def conform(
     """
     found = resolve(table.column_names, columns, given)
     problems = missing(table.column_names, columns, found, need)
-    checked: dict[str, pa.Array] = {}
-    for column in columns:
-        name = found.get(column.name)
-        if name is None or table.column_names.count(name) != 1:
-            continue
-        result = column.check(plain(combined(table[name])))
-        problems += [replace(problem, column=name) for problem in result.problems]
-        checked[column.name] = result.array
+    present = [column for column in columns if table.column_names.count(found.get(column.name)) == 1]
+    pieces = [(column, table[found[column.name]]) for column in present]
+    results = [check(*piece) for piece in pieces] if len(table) < parallel.SMALL else parallel.run(check, pieces)
+    for column, result in zip(present, results, strict=True):
+        problems += [replace(problem, column=found[column.name]) for problem in result.problems]
     if problems:
         raise DataError(source, problems)
-    return checked
+    return {column.name: result.array for column, result in zip(present, results, strict=True)}
 
 
-def plain(array: pa.Array) -> pa.Array:
-    """String views and large lists (polars) as the types that every Arrow function accepts."""
-    if pa.types.is_string_view(array.type):
-        return array.cast(pa.string())
-    if pa.types.is_large_list(array.type) or pa.types.is_fixed_size_list(array.type) or pa.types.is_list(array.type):
-        item = pa.string() if pa.types.is_string_view(array.type.value_type) else array.type.value_type
-        return array.cast(pa.list_(item))
-    if pa.types.is_dictionary(array.type) and pa.types.is_string_view(array.type.value_type):
-        return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), array.dictionary.cast(pa.string()))
-    return array
+def check(column: Column, values: pa.ChunkedArray) -> Checked:
+    """The canonical array of a column's values, or their problems; what Arrow cannot do with a type is one too."""
+    try:
+        return column.check(plain(combined(values)))
+    except (pa.ArrowException, OverflowError) as error:
+        return Checked(problems=(Problem(f"type {values.type}: {brief(error)}", column.doc, tables.CAST),))
 
 
 def as_array(values: Any) -> pa.Array:
-    """Any array-like or Arrow data as one array."""
-    if not isinstance(values, pa.ChunkedArray):
-        stream = hasattr(values, "__arrow_c_stream__")
-        values = pa.chunked_array(values if stream else [values if isinstance(values, pa.Array) else pa.array(values)])
-    return combined(arrow_check.checked(pa.table([values], ["values"]), "values")["values"])
+    """Any array-like or Arrow data as one array.
 
-
-def combined(column: pa.ChunkedArray) -> pa.Array:
-    """One array from a column of any number of chunks, none included; not copied if there is one."""
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    array = column.combine_chunks()
-    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+    Raises
+    ------
+    DataError
+        If the values make no array, or are damaged.
+    """
+    column = values if isinstance(values, pa.ChunkedArray) else tables.array_of(values, "values")
+    if isinstance(column, Problem):
+        raise DataError("values", [column])
+    return combined(arrow_check.checked(pa.table([column], ["values"]), "values")["values"])
 
 
 # ---- names ------------------------------------------------------------------
-
-
-def as_text(names: pa.Array) -> pa.StringArray:
-    """Names as strings. Names are the same if their texts are: 7 in a Parquet file is ``7`` in a CSV."""
-    return names.cast(pa.string())
 
 
 def find(names: pa.Array, among: pa.Array) -> Any:

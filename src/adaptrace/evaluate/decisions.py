@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from adaptrace.data import checks, schema
 from adaptrace.data.checks import Checked
 from adaptrace.data.log import Log
+from adaptrace.data.names import check_keys
 from adaptrace.data.schema import Column
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import arrow_check
@@ -109,7 +110,7 @@ class DecisionReader:
         for column in DECISIONS:
             name = self.found.get(column.name)
             if table.column_names.count(name) == 1:
-                checked = column.check(schema.plain(schema.combined(table[name])))
+                checked = schema.check(column, table[name])
                 self.problems += [replace(each, column=name) for each in checked.problems]
                 self.arrays |= {} if checked.array is None else {column.name: checked.array}
 
@@ -130,7 +131,7 @@ class DecisionReader:
         absent = names.total(pc.is_null(names.values).to_numpy(zero_copy_only=False)) > 0
         if self.flag("candidates", absent, names.text, "a name for every candidate", "drop the nameless, with their propensity"):
             return names
-        keys = checks.check_keys(names.values)
+        keys = check_keys(names.values)
         self.problems += [replace(each, column="candidates", row=None) for each in keys.problems]
         return None if keys.array is None else names._replace(values=schema.as_text(keys.array))
 
@@ -230,11 +231,10 @@ class DecisionReader:
                 return _array(given)
             if given in self.table.column_names:
                 return schema.plain(schema.combined(self.table[given]))
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            problem = Problem(f"values of several sorts ({error})", "numbers, or lists of numbers", "make them alike", name)
-        except TypeError:
+        except DataError as error:
+            got = error.problems[0].got if isinstance(given, Iterable) else repr(given)
             remedy = "pass its chance of every candidate, row by row, or a function of the row"
-            problem = Problem(f"{given!r}", "numbers, or lists of numbers", remedy, name)
+            problem = Problem(got, "numbers, or lists of numbers", remedy, name)
         self.problems.append(problem)
         return None
 

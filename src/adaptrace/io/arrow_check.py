@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adaptrace.errors import DataError, Problem
+from adaptrace.io.tables import Wanted, as_table, brief
 from adaptrace.kernels import parallel
 
 BYTES = {pa.string(): (pa.binary(), np.int32), pa.large_string(): (pa.large_binary(), np.int64)}  # and of what their offsets are
@@ -19,30 +20,16 @@ REMEDY = "the data are damaged, or what wrote them is at fault: export or copy t
 BROKEN = (pa.ArrowException, MemoryError, UnicodeDecodeError)  # what Arrow raises where it meets a wrong length, offset or code
 
 
-def imported(data: Any, source: str, names: Collection[str] | None = None) -> pa.Table:
-    """Any Arrow data, as a table that was checked; ``names``: only these columns of it, as far as they are there.
+def imported(data: Any, source: str, wanted: Wanted | None = None) -> pa.Table:
+    """Any table in memory (:func:`~adaptrace.io.tables.as_table`), once its columns, or the ``wanted`` ones, are checked.
 
     Raises
     ------
     DataError
-        Listing every column that is damaged.
+        Saying what makes no table, or listing every column that makes none or is damaged.
     """
-    try:
-        table = _as_table(data)
-    except (*BROKEN, OSError, TypeError, ValueError, OverflowError) as error:
-        if hasattr(data, "__arrow_c_stream__"):
-            raise DataError(source, [_problem(error)]) from error
-        raise DataError(source, [replace(_problem(error), expected="a table", remedy="give every column one type")]) from error
-    return checked(table, source, names)
-
-
-def _as_table(data: Any) -> pa.Table:
-    """Any Arrow data, as a table; by the C interface, which does not say how long a buffer is, only if need be."""
-    if isinstance(data, pa.Table):
-        return data
-    if isinstance(data, pa.RecordBatch):
-        return pa.Table.from_batches([data])
-    return data.read_all() if isinstance(data, pa.RecordBatchReader) else pa.table(data)
+    table = as_table(data, source, wanted)
+    return checked(table, source, None if wanted is None else wanted(table.column_names))
 
 
 def checked(table: pa.Table, source: str, names: Collection[str] | None = None) -> pa.Table:
@@ -80,7 +67,7 @@ def _fault(name: str, column: pa.ChunkedArray) -> Problem | None:
 
 
 def _problem(error: BaseException) -> Problem:
-    return Problem(str(error).split("\n")[0].strip().rstrip("."), EXPECTED, REMEDY)
+    return Problem(brief(error), EXPECTED, REMEDY)
 
 
 def _check_column(column: pa.ChunkedArray) -> None:

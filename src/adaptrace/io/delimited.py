@@ -91,7 +91,7 @@ def dialect_of(path: Path, usual: str, ending: str) -> Dialect:
         dialect = _dialect(text, usual, encoding, cut=len(head) == size)
         if dialect is not None:
             return _checked(dialect, path)
-        if size > LONGEST_HEADER:
+        if size >= LONGEST_HEADER:
             raise DataError(str(path), [replace(NO_HEADER, got=f"no end of the header in {size >> 20} MiB")])
         size *= 16  # a header that is longer
 

@@ -250,7 +250,8 @@ def reading_errors(path: Path) -> Iterator[None]:
     """Turn any error of Arrow or of the system, while a file is read, into a DataError that says what is wrong with the file."""
     try:
         if path.stat().st_size == 0:
-            raise DataError(str(path), [Problem("an empty file", "at least a header", "export the file again")])
+            expected = "at least a header" if ending_of(path) in DELIMITED else f"a whole {ending_of(path)[1:]} file"
+            raise DataError(str(path), [Problem("an empty file", expected, "export the file again")])
         yield
     except (pa.ArrowException, MemoryError, UnicodeError, OSError) as error:  # a wrong length asks for more memory than there is
         raise DataError(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
 from adaptrace.errors import ModelError
+from adaptrace.io.text_table import counted
 from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
 from adaptrace.models.half_life.fit import first_rates
@@ -118,7 +119,7 @@ class FSRS(SavedModel):
             object.__setattr__(self, "parameters", tuple(map(float, self.parameters)))
 
     def __repr__(self) -> str:
-        fitted = [] if self.rates is None else [f"{len(self.rates.items):,} items"]
+        fitted = [] if self.rates is None else [counted(len(self.rates.items), "item")]
         return f"FSRS({', '.join(fitted + (['optimise=True'] if self.optimise else []))})"
 
     def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> FSRS:

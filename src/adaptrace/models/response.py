@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterable
 
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
+from adaptrace.data.names import name_of, names_of
+from adaptrace.data.times import moment_of as moment_of
 from adaptrace.models.base import Model, Response, levels_of
-
-
-def moment_of(time: datetime.datetime | None) -> int | None:
-    """Microseconds since 1970 of a time (UTC if without a zone)."""
-    if time is None:
-        return None
-    if not isinstance(time, datetime.datetime):
-        raise ValueError(f"time: got {time!r}; expected a datetime.datetime")
-    return ((time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) - schema.EPOCH) // schema.MICROSECOND
 
 
 class ResponseChecker:
@@ -53,20 +47,25 @@ class ResponseChecker:
         skills: Iterable[object] | None = None,
     ) -> Response:
         """A checked response; the parameters and the errors are those of :meth:`adaptrace.Student.observe`."""
-        kind = self.kind(item, kind)
-        return Response(str(item), self.skills(item, skills), kind, self._outcome(correct, level, kind), moment_of(time))
+        name = name_of(item, "item")
+        kind = self.kind(name, kind)
+        return Response(name, self.skills(name, skills), kind, self._outcome(correct, level, kind), moment_of(time))
 
-    def kind(self, item: object, kind: str | None) -> str:
+    def kind(self, item: str, kind: str | None) -> str:
         """The kind that is given, else the catalog's, else practice."""
-        known = self.catalog.by_name.get(str(item)) if self.catalog is not None else None
-        return kind or (known and known.kind) or schema.PRACTICE
+        if kind:
+            return name_of(kind, "kind")
+        known = self.catalog.by_name.get(item) if self.catalog is not None else None
+        return (known and known.kind) or schema.PRACTICE
 
-    def skills(self, item: object, skills: Iterable[object] | None) -> tuple[str, ...]:
+    def skills(self, item: str, skills: Iterable[object] | None) -> tuple[str, ...]:
         """The skills that are given, else the catalog's: as text, sorted, each once."""
         if isinstance(skills, str):
-            raise ValueError(f"the skills of item '{item}': got the text '{skills}'; expected a list, e.g. skills=['{skills}']")
+            raise ValueError(f"the skills of item '{item}': got the text {skills!a}; expected a list, e.g. skills=[{skills!a}]")
+        if skills is not None and not isinstance(skills, Iterable):
+            raise ValueError(f"the skills of item '{item}': got a {type(skills).__name__}; expected a list of names")
         if skills is not None:
-            names = tuple(sorted({str(skill) for skill in skills}))
+            names = tuple(sorted({*names_of(skills, "skill")}))
             if not names:
                 raise ValueError(f"the skills of item '{item}': got an empty list; expected at least one")
             return names
@@ -83,10 +82,10 @@ class ResponseChecker:
             raise ValueError(
                 f"got no outcome; expected correct=0 or 1, a fraction, or level= for a kind with levels (kind '{kind}')"
             )
-        correct = float(correct)
-        if not 0.0 <= correct <= 1.0:
-            raise ValueError(f"correct: got {correct}; expected 0, 1 or a fraction between; divide points by the most possible")
-        return correct
+        number = _number(correct)
+        if not 0.0 <= number <= 1.0:
+            raise ValueError(f"correct: got {correct!a}; expected 0, 1 or a fraction between; divide points by the most possible")
+        return number
 
     def _share(self, level: int, kind: str) -> float:
         """A level as a share of the highest one of its kind."""
@@ -95,6 +94,15 @@ class ResponseChecker:
         if highest < 1:
             known = ", ".join(levels) or "none"
             raise ValueError(f"level: got {level} of kind '{kind}'; the model knows levels of {known}: give correct instead")
-        if level != int(level) or not 0 <= level <= highest:
-            raise ValueError(f"level: got {level} of kind '{kind}'; expected a whole number, 0 to {highest}")
-        return int(level) / highest
+        number = _number(level)
+        if not (0.0 <= number <= highest and number.is_integer()):
+            raise ValueError(f"level: got {level!a} of kind '{kind}'; expected a whole number, 0 to {highest}")
+        return int(number) / highest
+
+
+def _number(value: object) -> float:
+    """A value as a number; NaN, which lies in no range, where it is none."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # whatever a caller gave
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

@@ -14,8 +14,10 @@ import pyarrow as pa
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
+from adaptrace.data.names import name_of
 from adaptrace.errors import ModelError
 from adaptrace.io.envelope import SCHEMA
+from adaptrace.io.text_table import counted
 from adaptrace.models import content as read
 from adaptrace.models.base import KnowsMastery, Model, Response, ScoresMastery, State
 from adaptrace.models.registry import require
@@ -48,7 +50,7 @@ class Student:
     catalog
         Where the skills and the kind of an item are looked up.
     name, group
-        Who it is, where the model's parameters vary by student or group.
+        Who it is, where the model's parameters vary by student or group; "" for nobody in particular.
 
     Attributes
     ----------
@@ -74,9 +76,9 @@ class Student:
     """
 
     def __init__(self, model: Model, catalog: Catalog | None = None, name: str = "", *, group: str = "") -> None:
-        self.model, self.catalog, self.name, self._group = model, catalog, name, group
-        self._checker = ResponseChecker(model, catalog)
-        self.state: State = model.start(name, group)
+        self.model, self.catalog, self._checker = model, catalog, ResponseChecker(model, catalog)
+        self.name, self._group = _name_or_none(name, "student"), _name_or_none(group, "group")
+        self.state: State = model.start(self.name, self._group)
         self.answered: dict[str, int] = {}
         self.opportunities: dict[str, int] = {}
         self.responses = 0
@@ -101,6 +103,7 @@ class Student:
 
     @group.setter
     def group(self, group: str) -> None:
+        group = _name_or_none(group, "group")
         if group != self._group:
             self._group, self.state = group, self.model.resume(self.state.to_dict(), self.name, group)
 
@@ -110,7 +113,7 @@ class Student:
     __hash__ = None  # type: ignore[assignment]  # it changes with every response
 
     def __repr__(self) -> str:
-        return f"Student({self.name!r}, {self.model!r}, {self.responses:,} responses)"
+        return f"Student({self.name!r}, {self.model!r}, {counted(self.responses, 'response')})"
 
     def observe(
         self,
@@ -167,7 +170,7 @@ class Student:
     @classmethod
     def from_log(cls, model: Model, log: Log, *, student: object, catalog: Catalog | None = None) -> Student:
         """A student after all their responses in a log; a student the log does not hold has not answered yet."""
-        state = cls(model, catalog, name=str(student))
+        state = cls(model, catalog, name=name_of(student, "student"))
         code = int(schema.find(pa.array([state.name]), log.students)[0])
         if code < 0:
             return state
@@ -190,8 +193,9 @@ class Student:
         skills: Iterable[object] | None = None,
     ) -> float:
         """P(correct) if the student answered this item now, or at a time. Changes nothing."""
-        names, kind = self._checker.skills(item, skills), self._checker.kind(item, kind)
-        return self.state.predict(Response(str(item), names, kind, math.nan, self._moment(time)))
+        name = name_of(item, "item")
+        names, kind = self._checker.skills(name, skills), self._checker.kind(name, kind)
+        return self.state.predict(Response(name, names, kind, math.nan, self._moment(time)))
 
     def mastery(self, skill: object, *, time: datetime.datetime | None = None) -> float:
         """P(known), right after the last response or at a time; the prior for a skill not met yet.
@@ -201,7 +205,7 @@ class Student:
         ModelError
             If the model does not know mastery, saying which families do.
         """
-        return self.mastery_at(str(skill), self._moment(time))
+        return self.mastery_at(name_of(skill, "skill"), self._moment(time))
 
     def mastery_at(self, skill: str, moment: int | None) -> float:
         """:meth:`mastery` at microseconds since 1970 (UTC); None: right after the last response."""
@@ -296,6 +300,11 @@ class Student:
         student.latest = None if content["latest"] is None else read.whole(content, "latest", read.FIRST, read.LAST)
         student.state = model.resume(content["state"], student.name, student.group)
         return student
+
+
+def _name_or_none(value: object, what: str) -> str:
+    """A name as text; "" stays, as it says that there is none."""
+    return "" if isinstance(value, str) and not value else name_of(value, what)
 
 
 @cache

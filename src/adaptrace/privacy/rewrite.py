@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet
 
-from adaptrace.data import checks, schema
+from adaptrace.data import schema
+from adaptrace.data.names import check_keys
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import arrow_check, delimited, folders
 from adaptrace.io.files import ARROW, PARQUET, codec_by_name, dialect_of, ending_of, is_stream, reading_errors, written
@@ -233,7 +234,7 @@ def texts_of(names: pa.Array, file: Path, column: str) -> pa.StringArray:
     DataError
         If they are of a type that no names have.
     """
-    checked = checks.check_keys(names)
+    checked = check_keys(names)
     if checked.array is None:
         raise DataError(str(file), [replace(problem, column=column) for problem in checked.problems])
     return schema.as_text(checked.array)
@@ -242,5 +243,5 @@ def texts_of(names: pa.Array, file: Path, column: str) -> pa.StringArray:
 def problem_of(kind: pa.DataType) -> Problem | None:
     """What keeps a column of a type from holding names."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    problems = () if pa.types.is_floating(kind) else checks.check_keys(schema.plain(pa.array([], kind))).problems
+    problems = () if pa.types.is_floating(kind) else check_keys(schema.plain(pa.array([], kind))).problems
     return problems[0] if problems else None

@@ -47,7 +47,7 @@ class SimulationPlan:
         if self.stop and self.target is None:
             raise ValueError("stop: got True without a target; expected target= as well, at which to stop")
         try:
-            Student(self.belief).mastery("")
+            Student(self.belief).mastery("any skill")
         except ModelError as error:
             raise ModelError(f"{error}; a policy asks for mastery: pass belief= a model that knows it, e.g. a BKT") from error
 

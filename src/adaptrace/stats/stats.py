@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
+from adaptrace.io.text_table import counted
 from adaptrace.kernels import parallel
 from adaptrace.kernels.bkt import Credit
 from adaptrace.kernels.trie import Trie
@@ -171,7 +172,8 @@ class Stats:
     def __repr__(self) -> str:
         apart = f", by {listed(self.factors)}" if self.factors else ""
         return (
-            f"Stats({len(self.skills):,} skills, {self.responses.sum():,} responses in {len(self.trie.parent):,} prefixes{apart})"
+            f"Stats({counted(len(self.skills), 'skill')}, {counted(int(self.responses.sum()), 'response')} "
+            f"in {len(self.trie.parent):,} prefix{'es' * (len(self.trie.parent) != 1)}{apart})"
         )
 
     @property

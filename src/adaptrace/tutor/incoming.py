@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
+from adaptrace.data.names import name_of
 from adaptrace.errors import ConflictError, DataError
 from adaptrace.models.base import Model, Response, levels_of
 from adaptrace.models.response import ResponseChecker, moment_of
@@ -72,7 +73,7 @@ class Incoming:
         UnknownItemError, ValueError, ConflictError, StoreError
             See :meth:`adaptrace.Tutor.observe`.
         """
-        name, moment = name_of(given.student), self.moment(given.time)
+        name, moment = student_name(given.student), self.moment(given.time)
         if given.time is not None:
             self._check_future(moment)
         event_id = _new_id() if given.event_id is None else id_of("event_id", given.event_id)
@@ -81,13 +82,13 @@ class Incoming:
             first = self._replaced(id_of("replaces", given.replaces), name, event_id)
             replaced, given = (first.event_id,), _completed(given, first)
             moment = first.moment if given.time is None else moment
-        kind = given.kind and str(given.kind)
+        kind = given.kind
         item, skills, kind, correct, _ = self._checker.response(
             given.item, given.correct, level=given.level, kind=kind, skills=given.skills
         )
         if given.decision_id:
             self._check_decision(str(given.decision_id), name)
-        group = AS_BEFORE if given.group is None else str(given.group)
+        group = AS_BEFORE if given.group is None else given.group and name_of(given.group, "group")
         return Event(event_id, name, item, skills, kind, correct, moment, group, str(given.decision_id)), replaced
 
     def events(self, data: Any, columns: Mapping[str, str] | None, levels: Mapping[str, int] | None) -> dict[str, list[Event]]:
@@ -178,30 +179,28 @@ class Incoming:
 def _completed(given: Observation, first: Event) -> Observation:
     """A correction with the decision and, for the same item, the kind and the skills of the event that it replaces."""
     given = given._replace(decision_id=given.decision_id or first.decision)
-    if str(given.item) != first.item:
+    if name_of(given.item, "item") != first.item:
         return given
     return given._replace(kind=given.kind or first.kind, skills=first.skills if given.skills is None else given.skills)
 
 
-def name_of(student: object) -> str:
+def student_name(student: object) -> str:
     """A student's name as text."""
-    if student is None or student == "":
-        raise ValueError(f"student: got {student!r}; expected a name")
-    return str(student)
+    return name_of(student, "student")
 
 
 def names_of(students: Iterable[object] | None) -> list[str] | None:
     """The names of a list of students; None stands for all."""
     if isinstance(students, str):
         raise ValueError(f"students: got the text '{students}'; expected a list, e.g. ['{students}']")
-    return None if students is None else [name_of(student) for student in students]
+    return None if students is None else [student_name(student) for student in students]
 
 
 def id_of(option: str, given: object) -> str:
     """An id as text."""
-    if given is None or given == "":
+    if given is None or (isinstance(given, str) and not given):
         raise ValueError(f"{option}: got {given!r}; expected an id; leave it out if there is none")
-    return str(given)
+    return name_of(given, option)
 
 
 def _new_id() -> str:

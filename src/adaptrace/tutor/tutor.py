@@ -18,6 +18,7 @@ import pyarrow as pa
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
+from adaptrace.data.names import name_of
 from adaptrace.errors import ConflictError, ModelError
 from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model, Progress
@@ -30,7 +31,7 @@ from adaptrace.recommendation.policy import Policy
 from adaptrace.recommendation.recommender import Recommender, check_kinds
 from adaptrace.recommendation.stopping import Stop, when_to_stop
 from adaptrace.tutor.decisions import DecisionRecorder, Request, refuse_cap
-from adaptrace.tutor.incoming import Incoming, Observation, id_of, name_of, names_of
+from adaptrace.tutor.incoming import Incoming, Observation, id_of, names_of, student_name
 from adaptrace.tutor.replay import Replay
 from adaptrace.tutor.store import open_store
 from adaptrace.tutor.store.base import Store
@@ -115,7 +116,7 @@ class Tutor(AbstractContextManager["Tutor"]):
             If the store cannot be opened, or is of a newer version; if the model knows no mastery, or lacks a skill.
         """
         recommender = Recommender(model, catalog, policy=policy, constraints=constraints, criterion=criterion)
-        Student(model).mastery("")
+        Student(model).mastery("any skill")
         _check_skills(model, catalog, unknown_skills)
         store = open_store(url, durability=durability)
         return cls(store, recommender, Incoming(model, catalog, store, clock=clock or _now, tolerance=tolerance), cache=cache)
@@ -223,7 +224,7 @@ class Tutor(AbstractContextManager["Tutor"]):
 
     def forget_student(self, student: object) -> int:
         """Remove all that is stored of a student; how many events that were. The model does not change."""
-        return self._students.forget(name_of(student))
+        return self._students.forget(student_name(student))
 
     # ---- what comes next ----------------------------------------------------
 
@@ -256,7 +257,7 @@ class Tutor(AbstractContextManager["Tutor"]):
             Record the decision under this id: candidates, utilities, the chance of each to be answered (if of the k shown each
             is taken equally often), seed, policy, model. Pass it to :meth:`observe` with the answer.
         """
-        name, decision_id = name_of(student), None if decision_id is None else id_of("decision_id", decision_id)
+        name, decision_id = student_name(student), None if decision_id is None else id_of("decision_id", decision_id)
         request = Request(self._incoming.moment(time), k, policy, constraints, seed, explore, decision_id)
         with self._students.lock(name):
             return self._decisions.recommend(self._students.get(name), request)
@@ -285,7 +286,7 @@ class Tutor(AbstractContextManager["Tutor"]):
 
     def when_to_stop(self, student: object, item: object, *, time: datetime.datetime | None = None) -> Stop:
         """Whether the student should go on practising an item's first skill; see :func:`when_to_stop`."""
-        name, moment = name_of(student), self._incoming.model_moment(time)
+        name, moment = student_name(student), self._incoming.model_moment(time)
         asked = self._incoming.question(item)._replace(moment=moment)
         known, history = self._students.with_history(name, self.criterion)
         return when_to_stop(known, asked, criterion=self.criterion, ever=asked.skills[0] in history.reached)
@@ -294,9 +295,9 @@ class Tutor(AbstractContextManager["Tutor"]):
 
     def mastery(self, student: object, skill: object, *, time: datetime.datetime | None = None) -> float:
         """P(known) of a skill, now or at a time; an unknown student, or a skill not met yet, is at the prior."""
-        name, moment = name_of(student), self._incoming.model_moment(time)
+        name, moment = student_name(student), self._incoming.model_moment(time)
         with self._students.lock(name):
-            return self._students.get(name).mastery_at(str(skill), moment)
+            return self._students.get(name).mastery_at(name_of(skill, "skill"), moment)
 
     def mastery_table(self, student: object, *, time: datetime.datetime | None = None) -> pa.Table:
         """Mastery of every skill that a student met, now or at a time; no rows for an unknown student.
@@ -306,7 +307,7 @@ class Tutor(AbstractContextManager["Tutor"]):
         ``wheel_spinning`` (ten opportunities and never mastered), and ``evidence``: per kind its number ``n`` and by how much it
         ``moved`` the log-odds of mastery.
         """
-        name, moment = name_of(student), self._incoming.model_moment(time)
+        name, moment = student_name(student), self._incoming.model_moment(time)
         return mastery_of(*self._students.with_history(name, self.criterion), self.criterion, moment)
 
     def history(self, student: object) -> pa.Table:
@@ -314,7 +315,7 @@ class Tutor(AbstractContextManager["Tutor"]):
 
         ``event_id``, ``time``, ``item``, ``skills``, ``kind``, ``correct``, ``group``, ``decision_id``.
         """
-        return table_of(self.store.events(name_of(student))).drop_columns("student")
+        return table_of(self.store.events(student_name(student))).drop_columns("student")
 
     def log(self, *, decided: bool = False) -> Log:
         """All events that are not retracted, as a log: to fit a model to, or to compare policies.

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from adaptrace.data import schema
 from adaptrace.data.formats import Foreign
+from adaptrace.data.values import is_number
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.delimited import NULLS, with_nulls
 from adaptrace.io.files import read_table
@@ -53,7 +54,22 @@ def read(path: str | os.PathLike[str]) -> Foreign:
         if repeats:
             notes.append(f"{repeats:,} rows repeat an order_id for a further skill and were merged into one event each")
         table = table.append_column("event_id", table["order_id"])
+    table, unknown = _with_times_taken(table)
+    if unknown:
+        notes.append(f"{unknown:,} rows have a negative ms_first_response, which is no time taken: it was read as unknown")
     return Foreign(replace(source, table=table), _present(table), tuple(notes))
+
+
+def _with_times_taken(table: pa.Table) -> tuple[pa.Table, int]:
+    """The table without negative times taken, which the published file has, and how many they were."""
+    if "ms_first_response" not in table.column_names or not is_number(table["ms_first_response"].type):
+        return table, 0
+    taken = table["ms_first_response"]
+    negative = pc.fill_null(pc.less(taken, 0), False)
+    known = pc.if_else(negative, pa.scalar(None, taken.type), taken)
+    return table.set_column(table.column_names.index("ms_first_response"), "ms_first_response", known), pc.sum(
+        negative
+    ).as_py() or 0
 
 
 def _present(table: pa.Table) -> dict[str, str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
+from adaptrace.io.text_table import counted
 from adaptrace.kernels.bkt import Parameters
 from adaptrace.models import content as read
 from adaptrace.models.base import Progress
@@ -314,7 +315,7 @@ class BKT(BKTOptions, SavedModel):
         return offsets_table(self.effects, factor)
 
     def __repr__(self) -> str:
-        skills = "" if self.table is None else f"{len(self.table):,} skill{'s' * (len(self.table) != 1)}, "
+        skills = "" if self.table is None else f"{counted(len(self.table), 'skill')}, "
         return f"BKT({skills}{self.described()})"
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
+from adaptrace.io.text_table import counted
 from adaptrace.kernels import half_life as kernels
 from adaptrace.kernels import parallel
 from adaptrace.models import content as read
@@ -68,7 +69,7 @@ class HalfLife(SavedModel):
     ...                          "correct": [0, 1, 1, 0, 1, 1, 1, 0], "time": days * 2})
     >>> model = HalfLife(guess_and_slip=False).fit(log)
     >>> model
-    HalfLife(1 skills, guess_and_slip=False)
+    HalfLife(1 skill, guess_and_slip=False)
     >>> [recent, old] = model.predict(log)[2:4]
     >>> bool(recent > old)
     True
@@ -90,7 +91,7 @@ class HalfLife(SavedModel):
             raise ModelError(f"l2: got {self.l2!r}; expected a number that is not negative")
 
     def __repr__(self) -> str:
-        fitted = [] if self.fading is None else [f"{len(self.fading.skills):,} skills"]
+        fitted = [] if self.fading is None else [counted(len(self.fading.skills), "skill")]
         return f"HalfLife({', '.join(fitted + ([] if self.guess_and_slip else ['guess_and_slip=False']))})"
 
     def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> HalfLife:

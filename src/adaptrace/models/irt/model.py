@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
+from adaptrace.io.text_table import counted
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.irt import AbilityPath, Dynamics
@@ -62,7 +63,7 @@ class IRT(SavedModel):
 
     def __repr__(self) -> str:
         options = [f"{name}=False" for name in ("drift", "skills") if not getattr(self, name)]
-        fitted = [] if self.bank is None else [f"{len(self.bank.items):,} items"]
+        fitted = [] if self.bank is None else [counted(len(self.bank.items), "item")]
         return f"{'TwoPL' if self.discrimination else 'Rasch'}({', '.join(fitted + options)})"
 
     def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> IRT:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
+from adaptrace.io.text_table import counted
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space
@@ -86,7 +87,7 @@ class Logistic(SavedModel):
             raise ModelError("; ".join(problems))
 
     def __repr__(self) -> str:
-        return f"{self.name}()" if self.weights is None else f"{self.name}({len(self.weights.values):,} weights)"
+        return f"{self.name}()" if self.weights is None else f"{self.name}({counted(len(self.weights.values), 'weight')})"
 
     @property
     def needs(self) -> tuple[str, ...]:
