@@ -39,6 +39,7 @@ MANIFESTS: dict[str, Callable[[Content], object]] = {
     "a file that is no text": lambda content: content["parts"][0].__setitem__(0, 7),
     "a count that is none": lambda content: content["parts"][0].__setitem__(2, -1),
     "a night that is no number": lambda content: content.update(night=[2]),
+    "a part twice": lambda content: content["parts"].append(content["parts"][0]),
     "a night before that of a file": lambda content: content.update(night=1),
     "a column that no state has": lambda content: content.update(texts=["student", "odds"]),
     "a model that is no text": lambda content: content.update(model=7),

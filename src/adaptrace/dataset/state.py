@@ -41,6 +41,7 @@ NUMBERS: dict[str, tuple[pa.DataType, float, float]] = {  # columns of a part, a
     **dict.fromkeys(GRADIENT, (pa.float32(), -_FARTHEST, _FARTHEST)),
     "opportunities": (pa.int32(), 0, 2**31 - 1),
 }
+LONGEST_NAME = 200  # of a file
 LASTS = {"last_time": "times", "last_order": "whole numbers"}  # of which a part has one, or both
 
 IntArray = NDArray[np.int64]
@@ -102,7 +103,10 @@ class Manifest:
         """What :meth:`to_dict` described."""
         seen = tuple(_seen_file(*each) for each in content["seen"])
         parts = tuple(_state_part(*each) for each in content["parts"])
-        latest = max((int(name.split("-")[0]) for part in parts for name in part.files), default=0)
+        files = [name for part in parts for name in part.files]
+        if len(set(files)) < len(files) or max(map(len, files), default=0) > LONGEST_NAME:
+            raise ValueError("parts: a file twice, or with a name that no system has")
+        latest = max((int(name.split("-")[0]) for name in files), default=0)
         if latest > read.count(content, "night"):  # the next run would write over a file
             raise ValueError(f"night: got {content['night']}; expected at least {latest}, as its files say")
         texts = tuple(content["texts"])

@@ -210,10 +210,14 @@ def _groups(file: Path, column: str, student: str) -> list[int] | None:
 def _may_hold(statistics: Any, student: str) -> bool:
     if statistics is None or not statistics.has_min_max:
         return True
-    if isinstance(statistics.min, str):
-        return bool(statistics.min <= student <= statistics.max)
+    try:
+        lowest, highest = statistics.min, statistics.max
+    except UnicodeDecodeError:  # damaged: the rows will tell
+        return True
+    if isinstance(lowest, str):
+        return bool(lowest <= student <= highest)
     number = student.removeprefix("-")
-    return number.isdecimal() and bool(statistics.min <= int(student) <= statistics.max)
+    return number.isdecimal() and bool(lowest <= int(student) <= highest)
 
 
 # ---- forgetting -------------------------------------------------------------

@@ -115,8 +115,8 @@ class LogisticState:
         self.place, self.entry, self.now = 0, 0, 0.0
         if content is not None:
             self.place, self.entry, self.now = (
-                read.count(content, "place"),
-                read.count(content, "entry"),
+                read.whole(content, "place", 0, int(read.MOST)),
+                read.whole(content, "entry", 0, int(read.MOST)),
                 read.number(content, "now"),
             )
             for part, slots in self.memory._asdict().items():
