@@ -27,6 +27,7 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
     "models.student": ("Student",),
     "privacy.forget": ("forget_student",),
     "privacy.pseudonyms": ("pseudonymize",),
+    "privacy.rotation": ("rotate_key",),
     "recommendation.constraints": ("Constraints",),
     "recommendation.explaining": ("Recommendation",),
     "recommendation.policies": (

@@ -40,6 +40,7 @@ from adaptrace.models.criterion import Criterion as Criterion
 from adaptrace.models.student import Student as Student
 from adaptrace.privacy.forget import forget_student as forget_student
 from adaptrace.privacy.pseudonyms import pseudonymize as pseudonymize
+from adaptrace.privacy.rotation import rotate_key as rotate_key
 from adaptrace.recommendation.constraints import Constraints as Constraints
 from adaptrace.recommendation.explaining import Recommendation as Recommendation
 from adaptrace.recommendation.policies import (

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,8 +25,31 @@ FEW = 3  # files that are named where many have the same problem
 SHOWN = 5  # problems of one kind that are written out where there are more
 
 
+def printable(text: str) -> str:
+    r"""A text as one line that is safe on a terminal and in a log.
+
+    Names come from outside: one may hold a new line that looks like another message, codes that colour or move what a terminal
+    shows, or signs that hide text or turn its direction round. All these become escapes: what is no letter, mark, figure, sign
+    or space (Unicode's categories C, Zl and Zp).
+
+    Examples
+    --------
+    >>> printable("Ada\n\x1b[31mroot\u202e")
+    'Ada\\n\\x1b[31mroot\\u202e'
+    """
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    safe = character.isprintable() or unicodedata.category(character) == "Zs"  # spaces, e.g. between Japanese names
+    return character if safe else character.encode("unicode_escape").decode()
+
+
 class AdaptraceError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """Base of all errors that this package raises on purpose; each argument is a line of the message."""
+
+    def __str__(self) -> str:
+        return "\n".join(printable(str(line)) for line in self.args)
 
 
 @dataclass(frozen=True)
@@ -63,11 +87,11 @@ class DataError(AdaptraceError, ValueError):
         self.source = source
         self.problems = tuple(problems)
         if len(self.problems) == 1:
-            text = f"{source}: {self.problems[0]}"
+            lines = [f"{source}: {self.problems[0]}"]
         else:
             told = [f"  - {each}" for each in _few_of_each(_together(self.problems))]
-            text = "\n".join([f"{source}: {len(self.problems):,} problems", *told])
-        super().__init__(text)
+            lines = [f"{source}: {len(self.problems):,} problems", *told]
+        super().__init__(*lines)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What makes the error again in another process."""
@@ -106,9 +130,6 @@ class ModelError(AdaptraceError):
 class UnknownItemError(AdaptraceError, KeyError):
     """An item that the catalog does not hold."""
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class ConstraintError(AdaptraceError):
     """Constraints leave no item to recommend; says which one emptied the choice."""
@@ -134,7 +155,7 @@ class UnreadableEventError(StoreError):
         self.place, self.event_id = place, event_id
 
     def __str__(self) -> str:
-        return f"{self.place}: event_id '{self.event_id}': cannot be read: its row is damaged; restore a snapshot"
+        return printable(f"{self.place}: event_id '{self.event_id}': cannot be read: its row is damaged; restore a snapshot")
 
 
 class ConflictError(AdaptraceError):

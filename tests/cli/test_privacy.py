@@ -13,7 +13,7 @@ import pytest
 import adaptrace as at
 from adaptrace.data.sample import sample_path
 from adaptrace.io import envelope, files, identity
-from adaptrace.privacy.pseudonyms import pseudonym_of, read_key
+from adaptrace.privacy.keys import pseudonym_of, read_key
 
 NAME = "student-007"
 
@@ -104,7 +104,7 @@ def test_forget_student_forgets_and_shows_the_files_and_the_models(here: Path) -
     models = ["--models", here / "*.json"]
     done = command("forget-student", NAME, "--log", here / "log", "--mastery", here / "mastery.csv", *models)
     assert done.returncode == 0
-    assert done.stderr == f"forgot '{NAME}': 99 rows in 2 of 3 files\n"
+    assert done.stderr == "forgot the student: 99 rows in 2 of 3 files\n"
     shown = [line.split() for line in done.stdout.splitlines()]
     assert shown[0] == ["file", "rows", "before", "after"]
     assert [line[:2] for line in shown[1:3]] == [[str(here / "log" / "a.parquet"), "82"], [str(here / "mastery.csv"), "17"]]
@@ -115,11 +115,14 @@ def test_forget_student_forgets_and_shows_the_files_and_the_models(here: Path) -
     assert (here / "log" / "b.parquet").read_bytes() == before
 
 
-def test_a_dry_run_says_the_same_and_changes_nothing(run, here: Path) -> None:
+def test_a_dry_run_says_the_same_and_changes_nothing(
+    run, here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("ADAPTRACE_AUDIT", str(tmp_path_factory.mktemp("audit") / "audit.jsonl"))
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     arguments = ["forget-student", NAME, "--log", here / "log", "--models", here / "*.json", "-o", here / "models.csv"]
     dry = run(*arguments, "--dry-run")
-    assert dry.stderr.startswith(f"would forget '{NAME}': 82 rows in 1 of 2 files\n")
+    assert dry.stderr.startswith("would forget the student: 82 rows in 1 of 2 files\n")
     said = (here / "models.csv").read_text()
     assert said.splitlines()[0] == '"model","used","because","remedy"'
     (here / "models.csv").unlink()
@@ -131,7 +134,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(run, here: Path) -> None:
 def test_a_student_who_is_nowhere_ends_with_an_error(run, here: Path) -> None:
     outcome = run("forget-student", "nobody", "--log", here / "log")
     assert (outcome.code, outcome.stdout) == (1, "")
-    assert outcome.stderr.startswith(f"error: {here / 'log'}: got no row of 'nobody' in 2 files; ")
+    assert outcome.stderr.startswith(f"error: {here / 'log'}: got no row of this student in 2 files; ")
 
 
 def test_what_cannot_be_meant_is_a_matter_of_usage(run, here: Path) -> None:

@@ -342,7 +342,7 @@ def with_column(values: list[Any]) -> at.Log:
     [
         (["x", "x", "x"], r"column 'school': got 'x' for every student; expected at least two groups"),
         ([None] * 3, r"got no value at all"),
-        (["x", "y", "x"], r"got student 'Ada' in 'x' and 'y'; expected one group a student; keep one"),
+        (["x", "y", "x"], r"row 2: got 'y' of a student who is in 'x' too; expected one group a student; keep one"),
         ([["x"], ["x"], ["y"]], r"got list<.*>; expected one name a student"),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.io import delimited, envelope, inflate
-from adaptrace.privacy.pseudonyms import new_key, pseudonym_of, read_key
+from adaptrace.privacy.keys import new_key, pseudonym_of, read_key
 
 HEADER = "student,item,skill,correct"
 ROW = "Zoë,q1,s,1"
@@ -251,7 +251,8 @@ def test_pseudonyms_are_written_of_all_that_is_read(tmp_path: Path, kind: str) -
     log = tmp_path / "log" / name
     log.write_bytes(content if isinstance(content, bytes) else content.encode())
     new_key(tmp_path / "key")
-    at.pseudonymize(log, tmp_path / name, key_file=tmp_path / "key")
+    texts = [each for each in at.io.files.dialect_of(log).names if each == "x"]  # 9 MB of text might tell someone
+    at.pseudonymize(log, tmp_path / name, key_file=tmp_path / "key", keep=texts)
     assert inflate.codec_of(tmp_path / name) == inflate.codec_of(log)
     make = pseudonym_of(read_key(tmp_path / "key"), "student")
     assert at.Log.read(tmp_path / name).table.to_pylist() == [EXPECTED[0] | {"student": make("Zoë".encode())}]

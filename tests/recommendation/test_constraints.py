@@ -217,7 +217,7 @@ def test_a_soft_prerequisite_that_no_item_practises_holds_nothing_up() -> None:
 def test_the_error_names_the_constraint_that_left_none(catalog: at.Catalog, options: dict[str, Any], story: str) -> None:
     with pytest.raises(at.ConstraintError) as caught:
         given(student_at(answers=["d1"], catalog=catalog), catalog, **options)
-    assert str(caught.value).startswith("no item is left for '': 6 items in the catalog, ")
+    assert str(caught.value).startswith("no item is left for the student: 6 items in the catalog, ")
     assert str(caught.value).endswith(f"{story}; loosen one of these")
 
 

@@ -160,7 +160,7 @@ def test_logs_with_and_without_times_share_the_other_columns(model: at.BKT) -> N
 def test_a_student_in_two_logs_is_refused(model: at.BKT) -> None:
     logs = [log_of(1, several=False), log_of(2, several=False, first=11)]
     for call in (pace, stuck):
-        with pytest.raises(at.DataError, match="student '11' in a second log; expected every student in one log; partition"):
+        with pytest.raises(at.DataError, match="column 'student', row 16: got a student of an earlier log; expected every"):
             call(logs, model)
 
 

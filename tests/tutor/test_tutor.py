@@ -261,7 +261,7 @@ def test_an_item_over_its_exposure_gives_way_to_the_next_best(tutor: at.Tutor) -
     assert set(given) == {"a1", "a2", "ac"}
     assert max(counts.values()) <= 0.4 * 20 + 1
     scarce = at.Constraints(exposure_cap=0.01)
-    with pytest.raises(at.ConstraintError, match=r"'s': 6 items in the catalog, 3 after zone, 0 after exposure_cap"):
+    with pytest.raises(at.ConstraintError, match=r"the student: 6 items in the catalog, 3 after zone, 0 after exposure_cap"):
         tutor.recommend("s", 3, constraints=scarce)
     with pytest.raises(ValueError, match="exposure_cap, which is counted one student at a time"):
         tutor.recommend_all(constraints=capped)
@@ -548,7 +548,7 @@ def test_names_and_ids_may_be_numbers_but_not_nothing(tutor: at.Tutor) -> None:
             tutor.observe(nothing, "a1", 1)
     with pytest.raises(ValueError, match=r"event_id: got ''; expected an id"):
         tutor.observe("ana", "a1", 1, event_id="")
-    with pytest.raises(ValueError, match=r"students: got the text 'ana'; expected a list, e\.g\. \['ana'\]"):
+    with pytest.raises(ValueError, match="students: got a text; expected a list of names"):
         tutor.recommend_all("ana")
 
 

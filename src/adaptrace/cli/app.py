@@ -21,13 +21,14 @@ from adaptrace.cli.options import (
     Output,
     Policies,
     PolicyName,
+    RawCells,
     SkillsPath,
     Target,
     Time,
     load,
     policy_of,
 )
-from adaptrace.cli.terminal import fitting, say, write
+from adaptrace.cli.terminal import WrongUsage, fitting, say, write
 
 if TYPE_CHECKING:
     from adaptrace.data.log import Log
@@ -128,7 +129,7 @@ def fit(
     """Fit a model to a response log, or to counts."""
     blank = with_options(model, bkt.chosen, reading.counts)
     if base is not None and blank.family != "bkt":
-        raise typer.BadParameter(f"--base: no option of '{model}'; expected with a bkt")
+        raise WrongUsage(f"--base: no option of '{model}'; expected with a bkt")
     data, sources = _evidence(log, stats, blank, reading)
     extra, sources = _with_base(base, sources)
     with fitting() as progress:
@@ -137,12 +138,12 @@ def fit(
     say(f"{output}: {fitted} fitted to {data}")
 
 
-def summary(model: ModelPath, output: Output = None) -> None:
+def summary(model: ModelPath, output: Output = None, raw_cells: RawCells = False) -> None:
     """What a fit found: of a BKT every skill, its parameters with intervals and notes; of others every parameter."""
-    write(load(model).summary(), output)
+    write(load(model).summary(), output, raw_cells=raw_cells)
 
 
-def predict(log: LogPath, model: ModelPath, output: Output = None, *, reading: LogOptions) -> None:
+def predict(log: LogPath, model: ModelPath, output: Output = None, raw_cells: RawCells = False, *, reading: LogOptions) -> None:
     """P(correct) before each response, from the student's responses before it."""
     import pyarrow as pa
 
@@ -153,7 +154,7 @@ def predict(log: LogPath, model: ModelPath, output: Output = None, *, reading: L
     table = responses.table.append_column("prediction", pa.array(fitted.predict(responses)))
     if isinstance(fitted, FlagsUnseen):
         table = table.append_column("fitted", pa.array(fitted.seen(responses)))
-    write(table.append_column("source_row", pa.array(responses.source_row)), output)
+    write(table.append_column("source_row", pa.array(responses.source_row)), output, raw_cells=raw_cells)
 
 
 def recommend(
@@ -167,6 +168,7 @@ def recommend(
     target: Target = 0.75,
     time: Time = None,
     output: Output = None,
+    raw_cells: RawCells = False,
     *,
     reading: LogOptions,
 ) -> None:
@@ -181,12 +183,12 @@ def recommend(
     fitted, items = require(load(model), ScoresMastery, "recommend"), Catalog.read(catalog, skills=skills)
     state = Student.from_log(fitted, reading.read(log, model=fitted, catalog=items), student=student, catalog=items)
     if not state.answered:
-        say(f"note: the log holds no response of '{student}'; this is what a new student would get")
+        say("note: the log holds no response of the student; this is what a new student would get")
     rows = [
         {"item": choice.item.item, "title": choice.item.label, "utility": choice.utility, "reason": str(choice.reason)}
         for choice in recommender.recommend(state, items, k=k, policy=policy_of(policy, target), time=time)
     ]
-    write(pa.Table.from_pylist(rows), output)
+    write(pa.Table.from_pylist(rows), output, raw_cells=raw_cells)
 
 
 COMMANDS = (demo, fit, summary, predict, recommend)
@@ -208,7 +210,7 @@ def _evidence(log: str | None, counts: Path | None, blank: Any, reading: LogOpti
     if log is None and counts is not None:
         require(blank, Countable, "fit --stats")
         return stats.load_stats(counts)
-    raise typer.BadParameter(f"got {'neither' if log is None else 'both'}; expected either a LOG or --stats")
+    raise WrongUsage(f"got {'neither' if log is None else 'both'}; expected either a LOG or --stats")
 
 
 def _with_base(base: Path | None, sources: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

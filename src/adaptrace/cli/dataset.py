@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from adaptrace.cli.option_groups import LogOptions
-from adaptrace.cli.options import LogPath, ModelPath, Time, load
-from adaptrace.cli.terminal import fitting, say, usage, write
+from adaptrace.cli.options import LogPath, ModelPath, RawCells, Time, load
+from adaptrace.cli.terminal import WrongUsage, fitting, say, usage, write
 
 GOES_WITH = {
     **dict.fromkeys(("before", "changed", "skip_bad"), "a folder as output (-o FOLDER) or --state"),
-    **dict.fromkeys(("format", "ordered", "levels"), "a file as output (-o mastery.parquet)"),
+    **dict.fromkeys(("format", "ordered", "levels", "raw_cells"), "a file as output (-o mastery.parquet)"),
 }
 FOLDER_ONLY = "With a folder as output, or --state"  # a heading in --help
 
@@ -55,6 +55,7 @@ def score(
         typer.Option("--state", help="A folder with the state of every student: later runs read only new files of the log."),
     ] = None,
     time: Time = None,
+    raw_cells: RawCells = False,
     *,
     folder: FolderOptions,
     reading: LogOptions,
@@ -69,8 +70,8 @@ def score(
     fitted, moment = require(load(model), ScoresMastery, "score"), {} if time is None else {"time": time}
     if not _wants_folder(output, state, folder):
         _refuse(before=folder.before, changed=folder.changed, skip_bad=folder.skip_bad)
-        return write(fitted.score(reading.read(log, model=fitted), **moment), output)
-    _refuse(format=reading.format, ordered=reading.ordered, levels=reading.levels)
+        return write(fitted.score(reading.read(log, model=fitted), **moment), output, raw_cells=raw_cells)
+    _refuse(format=reading.format, ordered=reading.ordered, levels=reading.levels, raw_cells=raw_cells)
     return _score_folder(
         log,
         output or Path("mastery"),
@@ -103,9 +104,9 @@ def _wants_folder(output: Path | None, state: Path | None, folder: FolderOptions
     """Whether a folder is scored, and not a log in memory."""
     is_folder = output is not None and _is_folder(output)
     if state is not None and output is not None and not is_folder:
-        raise typer.BadParameter(f"got the output '{output}' with --state; expected a folder: a name without an ending")
+        raise WrongUsage(f"got the output '{output}' with --state; expected a folder: a name without an ending")
     if folder.changed and state is None:
-        raise typer.BadParameter("got --changed, which goes with --state: the state says what there was before")
+        raise WrongUsage("got --changed, which goes with --state: the state says what there was before")
     return state is not None or is_folder
 
 
@@ -121,4 +122,4 @@ def _refuse(**options: object) -> None:
     for name, value in options.items():
         if value:
             flag = f"--{name.replace('_', '-')}"
-            raise typer.BadParameter(f"got {flag}, which goes with {GOES_WITH[name]}; leave it out or change -o")
+            raise WrongUsage(f"got {flag}, which goes with {GOES_WITH[name]}; leave it out or change -o")

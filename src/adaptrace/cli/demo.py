@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from adaptrace.cli.terminal import fitting, say
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.data.sample import sample_catalog, sample_log
+from adaptrace.errors import printable
 from adaptrace.io.files import write_table
 from adaptrace.models import BKT
 from adaptrace.models.student import Student
@@ -42,7 +44,7 @@ def show(console: Console, log: Log, catalog: Catalog, model: BKT, output: Path)
     console.print(class_table(log, mastery, len(catalog.skills)))
     for student in example_students(log, mastery):
         console.print(next_table(student, Student.from_log(model, log, student=student, catalog=catalog), catalog))
-    console.print(f"\nMastery of every student on every skill: [bold]{output}[/] ({len(mastery):,} rows)")
+    console.print(f"\nMastery of every student on every skill: [bold]{_name(output)}[/] ({len(mastery):,} rows)")
     console.print("\nNow your own log (columns student, item, skill, correct; and time, if the rows are not in order):")
     console.print("  [bold green]adaptrace fit responses.csv -o model.json[/]", soft_wrap=True)
 
@@ -67,8 +69,13 @@ def class_table(log: Log, mastery: pa.Table, n_skills: int) -> Table:
         filled = round(BAR * mastered / n_skills)
         bar = f"{mastered:4.1f} [green]{'━' * filled}[/][dim]{'┄' * (BAR - filled)}[/]"
         stuck = np.bincount(skill[own & (known < MASTERED)], minlength=len(names))
-        table.add_row(str(name), str(students), bar, f"{names[int(stuck.argmax())]} ({stuck.max()})")
+        table.add_row(_name(name), str(students), bar, f"{_name(names[int(stuck.argmax())])} ({stuck.max()})")
     return table
+
+
+def _name(name: object) -> str:
+    """A name as it is printed: what stands in brackets is no markup of rich."""
+    return escape(printable(str(name)))
 
 
 def classes_of(log: Log) -> np.ndarray:
@@ -87,10 +94,10 @@ def example_students(log: Log, mastery: pa.Table) -> list[str]:
 def next_table(name: str, student: Student, catalog: Catalog) -> Table:
     """The next three items of one student."""
     mastered = sum(student.mastered(skill, threshold=MASTERED) for skill in catalog.skills)
-    title = f"\n{name}: {mastered} of {len(catalog.skills)} skills mastered; next, one of"
+    title = f"\n{_name(name)}: {mastered} of {len(catalog.skills)} skills mastered; next, one of"
     table = Table(title=title, title_justify="left", box=None, show_header=False, title_style="bold")
     table.add_column("item", style="cyan", width=ITEM_WIDTH)
     table.add_column("because", style="dim")
     for choice in recommend(student, catalog, k=3):
-        table.add_row(choice.item.label, str(choice.reason))
+        table.add_row(_name(choice.item.label), _name(choice.reason))
     return table

@@ -20,22 +20,14 @@ from adaptrace.cli.options import (
     Output,
     Policies,
     PolicyName,
+    RawCells,
     Report,
     SkillsPath,
     Target,
     load,
     policy_of,
 )
-from adaptrace.cli.terminal import (
-    check_outputs,
-    counted,
-    draw,
-    fitting,
-    usage,
-    waiting,
-    write,
-    write_or_show,
-)
+from adaptrace.cli.terminal import WrongUsage, check_outputs, counted, draw, fitting, usage, waiting, write, write_or_show
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +56,7 @@ def compare(
         str | None, typer.Option("--slices", help="Also metrics by skill, group, opportunity, kind or another column.")
     ] = None,
     output: Report = None,
+    raw_cells: RawCells = False,
     differences: Annotated[Path | None, typer.Option("--differences", help="Where to write the paired differences.")] = None,
     predictions: Predictions = None,
     plot: Plot = None,
@@ -82,11 +75,11 @@ def compare(
     with usage(), fitting("comparing") as progress:
         result = comparison.compare(chosen, responses, folds=folds, by=by, progress=progress, **asdict(drawing))
         sliced = result.slices(slices, **asdict(drawing)) if slices else None
-    _show_comparison(result, sliced, output)
+    _show_comparison(result, sliced, output, raw_cells)
     if differences:
-        write(result.differences, differences)
+        write(result.differences, differences, raw_cells=raw_cells)
     if predictions:
-        write(result.predictions, predictions)
+        write(result.predictions, predictions, raw_cells=raw_cells)
     draw(plots.comparison, result.table, plot)
 
 
@@ -96,6 +89,7 @@ def replay(
     every: Annotated[str | None, typer.Option("--every", help="How long a period is: 4w, 30d, 12h or 90m.")] = None,
     marks: Annotated[str | None, typer.Option("--marks", help="Refit at these times (UTC): 2024-01-01,2024-02-01.")] = None,
     output: Report = None,
+    raw_cells: RawCells = False,
     predictions: Predictions = None,
     plot: Plot = None,
     *,
@@ -113,9 +107,9 @@ def replay(
         result = validation.replay(blank, responses, **calendar, progress=progress)
     table = _periods(result, drawing)
     head = f"{model}, refitted before each of {counted(len(table), 'period')}"
-    write_or_show(table, output, head, text.metrics_text(table, ("start", "n", "students")))
+    write_or_show(table, output, head, text.metrics_text(table, ("start", "n", "students")), raw_cells=raw_cells)
     if predictions:
-        write(comparison.Comparison(responses, {model: result}, {}).predictions, predictions)
+        write(comparison.Comparison(responses, {model: result}, {}).predictions, predictions, raw_cells=raw_cells)
     draw(plots.periods, table, plot)
 
 
@@ -134,6 +128,7 @@ def simulate(
     ] = 0.0,
     skills: SkillsPath = None,
     output: Output = None,
+    raw_cells: RawCells = False,
 ) -> None:
     """A log of students who follow a model and are taught by a policy."""
     check_outputs(output)
@@ -145,7 +140,7 @@ def simulate(
     model, items = load(student_model), Catalog.read(catalog, skills=skills)
     with usage(), waiting(f"simulating {counted(students, 'student')}"):
         log = teaching.simulate(model, items, students=students, responses=responses, seed=seed, **options)
-    write(log.table, output)
+    write(log.table, output, raw_cells=raw_cells)
 
 
 def fairness(
@@ -156,6 +151,7 @@ def fairness(
         float, typer.Option("--threshold", min=0.0, max=1.0, help="The mastery that counts as mastered.")
     ] = 0.95,
     output: Report = None,
+    raw_cells: RawCells = False,
     plot: Plot = None,
     *,
     drawing: DrawOptions,
@@ -170,7 +166,7 @@ def fairness(
     responses = reading.read(log, model=fitted, keep=_kept(by))
     with usage(), waiting("comparing groups"):
         result = fairness.fairness(fitted, responses, by=by, threshold=threshold, **asdict(drawing))
-    write_or_show(result.gaps, output, str(result))
+    write_or_show(result.gaps, output, str(result), raw_cells=raw_cells)
     draw(plots.fairness, result.gaps, plot)
 
 
@@ -191,25 +187,25 @@ def _kept(*names: str | None) -> list[str]:
 def _calendar(every: str | None, marks: str | None) -> dict[str, Any]:
     """When a replay refits."""
     if (every is None) == (marks is None):
-        raise typer.BadParameter(f"got {'neither' if every is None else 'both'} of --every and --marks; expected one of them")
+        raise WrongUsage(f"got {'neither' if every is None else 'both'} of --every and --marks; expected one of them")
     return {"every": _distance(every)} if every is not None else {"marks": [_moment(text) for text in (marks or "").split(",")]}
 
 
 def _distance(text: str) -> datetime.timedelta:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([wdhm])", text.strip())
     if not found or not float(found[1]):
-        raise typer.BadParameter(f"--every: got '{text}'; expected a number with w, d, h or m, e.g. 30d")
+        raise WrongUsage(f"--every: got '{text}'; expected a number with w, d, h or m, e.g. 30d")
     try:
         return datetime.timedelta(**{UNITS[found[2]]: float(found[1])})
     except OverflowError as error:
-        raise typer.BadParameter(f"--every: got '{text}'; expected a shorter time") from error
+        raise WrongUsage(f"--every: got '{text}'; expected a shorter time") from error
 
 
 def _moment(text: str) -> datetime.datetime:
     try:
         return datetime.datetime.fromisoformat(text.strip())
     except ValueError as error:
-        raise typer.BadParameter(f"--marks: got '{text}'; expected dates with commas between, e.g. 2024-01-01") from error
+        raise WrongUsage(f"--marks: got '{text}'; expected dates with commas between, e.g. 2024-01-01") from error
 
 
 def _periods(result: Validation, drawing: DrawOptions) -> pa.Table:
@@ -227,10 +223,11 @@ def _periods(result: Validation, drawing: DrawOptions) -> pa.Table:
     return table
 
 
-def _show_comparison(result: Comparison, sliced: pa.Table | None, output: Path | None) -> None:
+def _show_comparison(result: Comparison, sliced: pa.Table | None, output: Path | None, raw_cells: bool) -> None:
     """Write or print the models, or their slices where these were asked for."""
     from adaptrace.evaluate import text
 
     if sliced is None:
-        return write_or_show(result.table, output, str(result))
-    return write_or_show(sliced, output, str(result), text.metrics_text(sliced, ("model", "by", "n", "students")))
+        return write_or_show(result.table, output, str(result), raw_cells=raw_cells)
+    metrics = text.metrics_text(sliced, ("model", "by", "n", "students"))
+    return write_or_show(sliced, output, str(result), metrics, raw_cells=raw_cells)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import typer
+from adaptrace.cli.terminal import WrongUsage
 
 NAMES = (
     "constant, bkt, bkt-classic, bkt-items, pfa, afm, best-lr, das3h, recency, rasch, 2pl, half-life, fsrs, blend"  # for --help
@@ -22,7 +22,7 @@ def named(names: str, levels: Mapping[str, int] | None = None) -> dict[str, Any]
     unknown = [name for name in wanted if name not in MODELS]
     if unknown or not wanted:
         got = f"'{unknown[0]}'{_nearest(unknown[0], MODELS)}" if unknown else "no name"
-        raise typer.BadParameter(f"got {got}; expected one of {', '.join(MODELS)}")
+        raise WrongUsage(f"got {got}; expected one of {', '.join(MODELS)}")
     models: dict[str, Any] = {name: MODELS[name]() for name in wanted}
     return {name: _with_levels(model, levels) for name, model in models.items()}
 
@@ -38,11 +38,11 @@ def with_options(name: str, options: Mapping[str, Any], levels: Mapping[str, int
     """One model by its name; only `bkt` takes options."""
     models = named(name, levels)
     if len(models) > 1:
-        raise typer.BadParameter(f"got {len(models)} names; expected one")
+        raise WrongUsage(f"got {len(models)} names; expected one")
     (model,) = models.values()
     if options and name.strip() != "bkt":
         given = ", ".join("--no-forget" if option == "forget" else f"--{option}" for option in options)
-        raise typer.BadParameter(f"{given}: no option of '{name}'; expected with --model bkt only")
+        raise WrongUsage(f"{given}: no option of '{name}'; expected with --model bkt only")
     return replace(model, **options) if options else model
 
 

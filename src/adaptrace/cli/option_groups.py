@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from adaptrace.cli.terminal import say, waiting
+from adaptrace.cli.terminal import WrongUsage, say, waiting
 
 if TYPE_CHECKING:  # at run time these are imported where they are used: --help must not wait for a compiler
     from adaptrace.data.log import Log
@@ -168,12 +168,12 @@ def names_in(text: str) -> list[str]:
 def _pair(text: str) -> tuple[str, str]:
     ours, equals, theirs = text.partition("=")
     if not equals or not ours or not theirs:
-        raise typer.BadParameter(f"got '{text}'; expected OURS=THEIRS, e.g. --column student=pupil")
+        raise WrongUsage(f"got '{text}'; expected OURS=THEIRS, e.g. --column student=pupil")
     return ours, theirs
 
 
 def _count(text: str) -> tuple[str, int]:
     kind, equals, number = text.partition("=")
     if not equals or not kind or not number.strip().isdigit():
-        raise typer.BadParameter(f"got '{text}'; expected KIND=NUMBER, e.g. --levels project=5 for levels 0 to 4")
+        raise WrongUsage(f"got '{text}'; expected KIND=NUMBER, e.g. --levels project=5 for levels 0 to 4")
     return kind, int(number)

@@ -36,6 +36,9 @@ ModelPath = Annotated[Path, typer.Option("--model", "-m", help="A model that `ad
 ModelName = Annotated[str, typer.Option("--model", "-m", help=f"One of {NAMES}.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; by default CSV to stdout.")]
 Report = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; by default a table to read, to stdout.")]
+RawCells = Annotated[
+    bool, typer.Option("--raw-cells", help="In CSV and TSV, leave text that a spreadsheet would run as a formula as it is.")
+]
 Time = Annotated[
     datetime.datetime | None, typer.Option("--time", help="The moment asked about (UTC), if mastery fades with time.")
 ]

@@ -1,15 +1,16 @@
-"""Commands for privacy: pseudonyms for names, and forgetting a student."""
+"""Commands for privacy: pseudonyms for names, other keys for pseudonyms, and forgetting a student."""
 
 from __future__ import annotations
 
 import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adaptrace.cli.options import Report
-from adaptrace.cli.terminal import check_outputs, counted, say, waiting, write_or_show
+from adaptrace.cli.audit import AuditPath, audited
+from adaptrace.cli.options import RawCells, Report
+from adaptrace.cli.terminal import WrongUsage, check_outputs, counted, say, waiting, write_or_show
 
 if TYPE_CHECKING:
     from adaptrace.privacy.forget import Forgotten
@@ -22,6 +23,11 @@ Named = Annotated[
     list[str] | None,
     typer.Option("--column", "-c", help="A further column that names people, e.g. teacher, or OURS=THEIRS. May be repeated."),
 ]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option("--keep", help="A column that looks as if it told who someone is, and is to stay. May be repeated."),
+]
+Drop = Annotated[list[str] | None, typer.Option("--drop", help="A column that is to be left out. May be repeated.")]
 Logs = Annotated[
     list[str], typer.Option("--log", "-l", help="A log or roster: a file, a folder or a quoted glob. May be repeated.")
 ]
@@ -37,22 +43,53 @@ def pseudonymize(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: a new folder, or a new file.")],
     key_file: KeyFile,
     column: Named = None,
+    keep: Keep = None,
+    drop: Drop = None,
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Make the key file first. An existing one is never replaced.")
     ] = False,
+    audit: AuditPath = None,
 ) -> None:
-    """Replace names by pseudonyms. A name gets the same pseudonym in every file and run; nobody can undo it without the key."""
-    from adaptrace.privacy import pseudonyms
+    """Replace names by pseudonyms. A name gets the same pseudonym in every file and run; nobody can undo it without the key.
 
-    pairs = [text.partition("=") for text in column or []]
-    mapping = {ours: theirs for ours, _, theirs in pairs if theirs}
-    if new_key:
-        pseudonyms.new_key(key_file)
-        say(f"{key_file}: a new key; without this file the same pseudonyms can never be made again")
-    columns = tuple(dict.fromkeys(["student", *(ours for ours, _, _ in pairs)]))
-    with waiting(f"writing {output}"):
-        done = pseudonyms.pseudonymize(source, output, key_file=key_file, columns=columns, mapping=mapping)
+    A table is refused that has further columns which look as if they told who someone is, until each is under --keep or --drop.
+    """
+    from adaptrace.privacy import keys, pseudonyms
+
+    columns, mapping = _named(column)
+    with audited("pseudonymize", [source, output], audit or _beside(output)) as run:
+        if new_key:
+            keys.new_key(key_file)
+            say(f"{key_file}: a new key; without this file the same pseudonyms can never be made again")
+        run["key"] = keys.read_key(key_file).fingerprint
+        options: dict[str, Any] = {"columns": columns, "mapping": mapping, "keep": keep or (), "drop": drop or ()}
+        with waiting(f"writing {output}"):
+            done = pseudonyms.pseudonymize(source, output, key_file=key_file, **options)
+        run |= {"rows": done.rows, "students": done.students}
     say(f"{output}: {counted(done.rows, 'row')}, pseudonyms in {', '.join(columns)}")
+
+
+def rotate_key(
+    source: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write: a new folder, or a new file.")],
+    key_file: Annotated[Path, typer.Option("--key-file", "-k", help="The key of the pseudonyms.")],
+    new_key_file: Annotated[
+        Path, typer.Option("--new-key-file", help="Where to write the new key; further tables are given the same file.")
+    ],
+    column: Named = None,
+    audit: AuditPath = None,
+) -> None:
+    """Write tables of pseudonyms again under a new key. No real name is needed; the new key file then replaces the old one."""
+    from adaptrace.privacy import keys, rotation
+
+    columns, mapping = _named(column)
+    with audited("rotate-key", [source, output], audit or _beside(output)) as run:
+        run["key"] = keys.read_key(key_file).fingerprint
+        files = {"key_file": key_file, "new_key_file": new_key_file}
+        with waiting(f"writing {output}"):
+            done = rotation.rotate_key(source, output, columns=columns, mapping=mapping, **files)
+        run |= {"rows": done.rows, "students": done.students, "key": keys.read_key(new_key_file).fingerprint}
+    say(f"{output}: {counted(done.rows, 'row')}, pseudonyms of the new key {new_key_file} in {', '.join(columns)}")
 
 
 def forget_student(
@@ -66,26 +103,47 @@ def forget_student(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; only say what would be done.")] = False,
     output: Report = None,
+    raw_cells: RawCells = False,
+    audit: AuditPath = None,
 ) -> None:
     """Remove a student's rows from logs, mastery tables and a state, and say which models were fitted to them."""
     from adaptrace.privacy import forget
 
     check_outputs(output)
     datasets, theirs, checked = [*log, *(mastery or [])], _theirs(column), _files(models or [])
-    with waiting(f"looking for {student}"):
+    command = "forget-student" + " --dry-run" * dry_run
+    places: list[str | Path] = [*datasets, *([state] if state else [])]
+    with audited(command, places, audit or _beside(Path(log[0]))) as run, waiting("looking for the student"):
         if dry_run:
-            found = forget.find_student(student, [*datasets, *([state] if state else [])], column=theirs, models=checked)
+            found = forget.find_student(student, places, column=theirs, models=checked)
         else:
             found = forget.forget_student(student, datasets, column=theirs, models=checked, state=state)
+        run |= {"rows": found.rows, "students": 1}
     done = "would forget" if dry_run else "forgot"
-    say(f"{done} '{student}': {counted(found.rows, 'row')} in {len(found.files):,} of {counted(found.searched, 'file')}")
-    write_or_show(found.models, output, *_shown(found))
+    say(f"{done} the student: {counted(found.rows, 'row')} in {len(found.files):,} of {counted(found.searched, 'file')}")
+    write_or_show(found.models, output, *_shown(found), raw_cells=raw_cells)
 
 
-COMMANDS = (pseudonymize, forget_student)
+COMMANDS = (pseudonymize, rotate_key, forget_student)
 
 
 # ---- columns and files ------------------------------------------------------
+
+
+def _named(column: list[str] | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The columns that get pseudonyms, and what some are called in the files."""
+    pairs = [text.partition("=") for text in column or []]
+    columns = tuple(dict.fromkeys(["student", *(ours for ours, _, _ in pairs)]))
+    return columns, {ours: theirs for ours, _, theirs in pairs if theirs}
+
+
+def _beside(place: Path) -> Path:
+    """The audit in the folder where a file, a folder or a glob stands."""
+    from adaptrace.privacy import audit
+
+    while glob.has_magic(str(place)):
+        place = place.parent
+    return place.absolute().parent / audit.NAME
 
 
 def _theirs(column: str | None) -> str | None:
@@ -93,7 +151,7 @@ def _theirs(column: str | None) -> str | None:
         return None
     ours, _, theirs = column.partition("=")
     if ours != "student" or not theirs:
-        raise typer.BadParameter(f"got '{column}'; expected student=THEIRS, e.g. --column student=pupil")
+        raise WrongUsage(f"got '{column}'; expected student=THEIRS, e.g. --column student=pupil")
     return theirs
 
 
@@ -102,7 +160,7 @@ def _files(patterns: list[str]) -> list[str]:
     found = {pattern: sorted(glob.glob(pattern, recursive=True)) for pattern in patterns}
     for pattern, paths in found.items():
         if not paths:
-            raise typer.BadParameter(f"--models: no file '{pattern}'; check the path, and quote a glob")
+            raise WrongUsage(f"--models: no file '{pattern}'; check the path, and quote a glob")
     return list(dict.fromkeys(path for paths in found.values() for path in paths if Path(path).is_file()))
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adaptrace.cli.option_groups import CellOptions, LogOptions, names_in, with_groups
-from adaptrace.cli.options import LogPath, ModelPath, Report, SkillsPath, load
-from adaptrace.cli.terminal import check_outputs, say, usage, waiting, write_or_show
+from adaptrace.cli.options import LogPath, ModelPath, RawCells, Report, SkillsPath, load
+from adaptrace.cli.terminal import WrongUsage, check_outputs, say, usage, waiting, write_or_show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,14 +33,16 @@ NOBODY = "not in the roster"
 # ---- commands ---------------------------------------------------------------
 
 
-def mastery(mastery: MasteryPath, by: By = "class,skill", output: Report = None, *, cells: CellOptions) -> None:
+def mastery(
+    mastery: MasteryPath, by: By = "class,skill", output: Report = None, raw_cells: RawCells = False, *, cells: CellOptions
+) -> None:
     """Mean mastery, and the shares who have mastered a skill, by class, school or skill."""
     check_outputs(output)
     from adaptrace import report
 
     with usage(), waiting(f"reading {mastery}"):
         table = report.mastery_by(mastery, names_in(by), **asdict(cells))
-    _show_cells(table, output, cells.min_students)
+    _show_cells(table, output, cells.min_students, raw_cells)
 
 
 def growth(
@@ -48,6 +50,7 @@ def growth(
     after: Annotated[str, typer.Argument(metavar="AFTER", help="The same at a later date.")],
     by: By = "class,skill",
     output: Report = None,
+    raw_cells: RawCells = False,
     *,
     cells: CellOptions,
 ) -> None:
@@ -57,11 +60,18 @@ def growth(
 
     with usage(), waiting(f"reading {before} and {after}"):
         table = report.growth(before, after, by=names_in(by), **asdict(cells))
-    _show_cells(table, output, cells.min_students)
+    _show_cells(table, output, cells.min_students, raw_cells)
 
 
 def pace(
-    log: LogPath, model: ModelPath, by: By = "skill", output: Report = None, *, cells: CellOptions, reading: LogOptions
+    log: LogPath,
+    model: ModelPath,
+    by: By = "skill",
+    output: Report = None,
+    raw_cells: RawCells = False,
+    *,
+    cells: CellOptions,
+    reading: LogOptions,
 ) -> None:
     """Responses and days until mastery, who reached it, and who is stuck."""
     check_outputs(output)
@@ -72,7 +82,7 @@ def pace(
     responses = _logs(log, fitted, reading)
     with usage(), waiting("tracing mastery"):
         table = report.pace(responses, fitted, by=names_in(by), **asdict(cells))
-    _show_cells(table, output, cells.min_students)
+    _show_cells(table, output, cells.min_students, raw_cells)
 
 
 def stuck(
@@ -83,6 +93,7 @@ def stuck(
     ] = 10,
     threshold: Threshold = 0.95,
     output: Report = None,
+    raw_cells: RawCells = False,
     *,
     reading: LogOptions,
 ) -> None:
@@ -96,7 +107,7 @@ def stuck(
     responses = _logs(log, fitted, reading)
     with usage(), waiting("tracing mastery"):
         table = report.stuck(responses, fitted, opportunities=opportunities, threshold=threshold)
-    write_or_show(table, output, as_text(table) if len(table) else "nobody is stuck")
+    write_or_show(table, output, as_text(table) if len(table) else "nobody is stuck", raw_cells=raw_cells)
 
 
 def groups(
@@ -110,6 +121,7 @@ def groups(
     size: Annotated[str, typer.Option("--size", help="FEWEST-MOST students of a group, helpers not counted.")] = "2-5",
     threshold: Threshold = 0.95,
     output: Report = None,
+    raw_cells: RawCells = False,
 ) -> None:
     """Small groups who need the same skill next, each with peers who can help. It names students."""
     check_outputs(output)
@@ -121,7 +133,7 @@ def groups(
     items = Catalog.read(catalog, skills=skills) if catalog else None
     with usage(), waiting(f"reading {mastery}"):
         table = report.small_groups(mastery, roster, catalog=items, by=by, size=sizes, threshold=threshold)
-    write_or_show(table, output, as_text(table) if len(table) else "nobody needs a group")
+    write_or_show(table, output, as_text(table) if len(table) else "nobody needs a group", raw_cells=raw_cells)
 
 
 for command in (mastery, growth, pace, stuck, groups):
@@ -144,11 +156,11 @@ def _logs(log: str, model: Any, reading: LogOptions) -> Log | Iterator[Log]:
 def _sizes(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())
     if not found:
-        raise typer.BadParameter(f"--size: got '{text}'; expected FEWEST-MOST, e.g. 2-5")
+        raise WrongUsage(f"--size: got '{text}'; expected FEWEST-MOST, e.g. 2-5")
     return int(found[1]), int(found[2] or found[1])
 
 
-def _show_cells(table: pa.Table, output: Path | None, min_students: int) -> None:
+def _show_cells(table: pa.Table, output: Path | None, min_students: int, raw_cells: bool) -> None:
     """Write or print cells, and say how many were withheld."""
     import pyarrow.compute as pc
 
@@ -156,7 +168,7 @@ def _show_cells(table: pa.Table, output: Path | None, min_students: int) -> None
 
     withheld = pc.sum(table["withheld"]).as_py() or 0
     shown = _named_nobody(table.drop_columns(["withheld"]))
-    write_or_show(table, output, as_text(shown, cell=lambda name, row: _cell(name, row, min_students)))
+    write_or_show(table, output, as_text(shown, cell=lambda name, row: _cell(name, row, min_students)), raw_cells=raw_cells)
     if withheld:
         why = f"of fewer than {min_students} students, or withheld to protect another cell"
         say(f"note: {withheld:,} of {len(table):,} cells withheld: {why}; --min-students changes that")

@@ -107,5 +107,6 @@ def _suppressed(found: Stats, min_students: int, log: str) -> Stats:
     if not len(found.skills):
         remedy = "lower --min-students, or pool the rows with another school's first"
         raise DataError(log, [Problem("too few students on every skill", f"{min_students} of each first outcome", remedy)])
-    say(f"note: {loss}")
+    for line in f"note: {loss}".split("\n"):
+        say(line)
     return found

@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from adaptrace.errors import printable
+
 if TYPE_CHECKING:  # at run time these are imported where they are used: --help must not wait for a compiler
     import pyarrow as pa
     from matplotlib.figure import Figure
+
+
+class WrongUsage(typer.BadParameter):
+    """An option or argument that cannot be understood; exit 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 # ---- tables and pictures ----------------------------------------------------
@@ -33,7 +42,7 @@ def check_outputs(*tables: Path | None, plot: Path | None = None) -> None:
         plots.check(plot)
         wanted.append(plot)
     if len({path.resolve() for path in wanted}) < len(wanted):
-        raise typer.BadParameter(f"got one file for two outputs: {', '.join(map(str, wanted))}; expected a file for each")
+        raise WrongUsage(f"got one file for two outputs: {', '.join(map(str, wanted))}; expected a file for each")
     for path in wanted:
         with contextlib.suppress(_TrialOver), atomic.replacing(path):
             raise _TrialOver
@@ -43,24 +52,33 @@ class _TrialOver(Exception):  # noqa: N818  (no error: it ends a trial, and noth
     """The file can be written."""
 
 
-def write(table: pa.Table, output: Path | None) -> None:
-    """Write a table to its file, or as CSV to stdout."""
+def write(table: pa.Table, output: Path | None, *, raw_cells: bool) -> None:
+    """Write a table to its file, or as CSV to stdout; on a terminal no text may move or colour other text."""
     import pyarrow.csv
 
-    from adaptrace.io.files import plain_columns, write_table
+    from adaptrace.io import cells
+    from adaptrace.io.files import text_cells, write_table
 
     if output is None:
+        shown = text_cells(table, raw_cells=raw_cells)
+        shown = cells.with_text(shown, _printable) if sys.stdout.isatty() else shown
         with to_stdout():
-            pyarrow.csv.write_csv(plain_columns(table), sys.stdout.buffer)
+            pyarrow.csv.write_csv(shown, sys.stdout.buffer)
     else:
-        write_table(table, output)
+        write_table(table, output, raw_cells=raw_cells)
         say(f"{output}: {len(table):,} rows")
 
 
-def write_or_show(table: pa.Table, output: Path | None, *texts: str) -> None:
+def _printable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    return pa.chunked_array([[None if text is None else printable(text) for text in column.to_pylist()]], column.type)
+
+
+def write_or_show(table: pa.Table, output: Path | None, *texts: str, raw_cells: bool) -> None:
     """Write a table to its file, or print these texts of it to stdout."""
     if output is not None:
-        return write(table, output)
+        return write(table, output, raw_cells=raw_cells)
     with to_stdout():
         print("\n\n".join(texts))
     return None
@@ -90,7 +108,7 @@ def to_stdout() -> Iterator[None]:
 
 def say(message: str) -> None:
     """A line on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    print(printable(message), file=sys.stderr, flush=True)
 
 
 def counted(number: int, what: str) -> str:
@@ -106,7 +124,7 @@ def usage() -> Iterator[None]:
     except ValueError as error:
         if type(error) is not ValueError:  # one of ours, or Arrow's
             raise
-        raise typer.BadParameter(str(error)) from error
+        raise WrongUsage(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -116,8 +134,9 @@ def waiting(what: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(what):
+    with Console(stderr=True).status(Text(printable(what))):  # as Text: of a plain one, rich runs [what is in brackets]
         yield
 
 

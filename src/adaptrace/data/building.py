@@ -96,7 +96,10 @@ def _clashes(events: pa.DictionaryArray, leader: NDArray[np.int64], name: str, c
     clash = np.flatnonzero(values != values[leader])
     if not len(clash):
         return []
-    row = int(clash[0])
-    got = f"{column[row].as_py()!r} for event_id {events[row].as_py()!r}"
-    expected = f"{column[int(leader[row])].as_py()!r} as in row {leader[row] + 1} of the same event"
+    row, first = int(clash[0]), int(leader[clash[0]])
+    value, other = (repr(column[each].as_py()) for each in (row, first))
+    if name == "student":
+        value, other = "another one", "the one"
+    got = f"{value} for event_id {events[row].as_py()!r}"
+    expected = f"{other} as in row {first + 1} of the same event"
     return [Problem(got, expected, "give different events different ids", name, row + 1, len(clash) - 1)]

@@ -122,15 +122,15 @@ def _not_blank(array: pa.Array) -> Checked:
 
 
 def _may_be_blank(names: pa.Array) -> bool:
-    """Whether any name may be blank: a name is empty, or there is a space anywhere, or a character that is not ASCII."""
-    if not (pc.min(pc.binary_length(names)).as_py() or 0):
-        return bool(len(names))
-    _, offsets, data = names.buffers()
-    first, last = np.frombuffer(offsets, np.int64 if pa.types.is_large_string(names.type) else np.int32)[
-        [names.offset, names.offset + len(names)]
-    ]
-    octets = np.frombuffer(data, np.uint8)[first:last]
-    return bool(octets.min() <= ord(" ") or octets.max() >= 128)
+    """Whether any name may be blank: a name is empty, or begins with a space or a character that is not ASCII."""
+    _, buffer, data = names.buffers()
+    width = np.int64 if pa.types.is_large_string(names.type) else np.int32
+    offsets = np.frombuffer(buffer, width)[names.offset : names.offset + len(names) + 1] if len(names) else np.zeros(1, width)
+    start = offsets[:-1]
+    if not len(start) or int(np.diff(offsets).min()) == 0:
+        return bool(len(start))
+    begins = np.frombuffer(data, np.uint8)[start]
+    return bool(begins.min() <= ord(" ") or begins.max() >= 128)
 
 
 def check_skills(array: pa.Array) -> Checked:

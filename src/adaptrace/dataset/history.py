@@ -36,7 +36,7 @@ def read_students(dataset: Dataset, names: pa.Array, *, state: Manifest, new: Da
     there = {(file.name, file.identity) for file in dataset.files}
     gone = [each.name for each in state.seen if (each.name, each.identity) not in there]
     if gone:
-        got = f"rows of {len(names):,} students that are no later than what the state knows of them, e.g. of '{names[0]}'"
+        got = f"rows of {len(names):,} students that are no later than what the state knows of them"
         expected = f"only later ones, or the whole log: {len(gone):,} files are not there, e.g. {gone[0]}"
         raise DataError(dataset.source, [Problem(got, expected, "give the whole log: these students are scored anew from it")])
     index = StudentIndex(names)

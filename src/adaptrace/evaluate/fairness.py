@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from adaptrace.data.log import Log
+from adaptrace.errors import printable
 from adaptrace.evaluate.checks import checked
 from adaptrace.evaluate.draws import Slices, all_metrics
 from adaptrace.evaluate.gaps import FEWEST_STUDENTS, gap_table
@@ -222,7 +223,7 @@ def _verdict(fairness: Fairness) -> list[str]:
     gaps = _listed_gaps(fairness)
     sizes = dict(zip(*(fairness.metrics[name].to_pylist() for name in ("group", "students")), strict=True))
     flagged = [gap for gap in gaps if gap["flagged"]]
-    head = f"{len(sizes)} groups by '{fairness.by}', {sum(sizes.values()):,} students"
+    head = f"{len(sizes)} groups by '{printable(fairness.by)}', {sum(sizes.values()):,} students"
     lines = [f"{head}: {len(flagged)} of {len(gaps)} gaps to the other students are more than chance explains"]
     rows = [(f"  {_group_word(gap['group'])}", gap["measure"], *_difference(gap)) for gap in flagged]
     lines += text_table.aligned(rows, "<<>><")
@@ -252,4 +253,4 @@ def _cell(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _group_word(group: object) -> str:
-    return "missing" if group is None else str(group)
+    return "missing" if group is None else printable(str(group))

@@ -74,8 +74,9 @@ class Fold:
             between = time.perf_counter()
             values = np.asarray(fitted.predict(self.history), np.float64)
         except Exception as error:
-            message = str(error) if isinstance(error, AdaptraceError) else f"{type(error).__name__}: {error}"
-            raise ModelError(f"{name}, {self.name}: {message}") from error
+            own = isinstance(error, AdaptraceError)
+            first, *more = str(error).split("\n") if own else [f"{type(error).__name__}: {error}"]
+            raise ModelError(f"{name}, {self.name}: {first}", *more) from error
         ended = time.perf_counter()
         self._check(name, values)
         return values[self.wanted], (between - began, ended - between)

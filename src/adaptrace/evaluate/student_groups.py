@@ -43,8 +43,9 @@ class StudentGroups:
         most = np.maximum.reduceat(np.where(given, code, -1), start)
         clash = np.flatnonzero((most >= 0) & (least < most))
         if len(clash):
-            student, (first, second) = clash[0], (names[int(each[clash[0]])].as_py() for each in (least, most))
-            raise DataError("log", [_two_groups(by, log.students[int(student)].as_py(), first, second, len(clash) - 1)])
+            first, second = (int(each[clash[0]]) for each in (least, most))
+            row = start[clash[0]] + np.argmax(code[start[clash[0]] :] == second)
+            raise DataError("log", [_two_groups(by, int(log.source_row[row]), names.take([first, second]), len(clash) - 1)])
         student = np.where(most >= 0, most, nowhere - 1)  # null, if there, is last
         present, student = np.unique(student, return_inverse=True)
         if not 2 <= len(present) <= MOST_GROUPS:
@@ -69,10 +70,11 @@ def _column(log: Log, by: str) -> pa.ChunkedArray:
     return log.table[by]
 
 
-def _two_groups(by: str, student: object, first: object, second: object, more: int) -> Problem:
+def _two_groups(by: str, row: int, groups: pa.Array, more: int) -> Problem:
+    first, second = groups.to_pylist()
     also = f" (and {more:,} more {'student' if more == 1 else 'students'} in several)" if more else ""
     remedy = f"keep one for each student, e.g. the latest, or compare rows with metrics.report(..., by=log.table['{by}'])"
-    return Problem(f"student {student!r} in {first!r} and {second!r}{also}", "one group a student", remedy, by)
+    return Problem(f"{second!r} of a student who is in {first!r} too{also}", "one group a student", remedy, by, row + 1)
 
 
 def _no_groups(by: str, names: pa.Array) -> Problem:

@@ -25,6 +25,7 @@ KINDS = {  # start of a file that is no text -> what it is
 }
 TEXTS = {b"%PDF-": "a PDF", b"version https://git-lfs": "a Git LFS pointer: the file itself was not fetched"}
 PAGES = ("<!doctype", "<html", "<head", "<body", "<script")
+SHOWN_CELL = re.compile(r"(invalid value|parse string|parse value|got \d+(?=:)).*")  # in Arrow's messages; it may name someone
 CELLS = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 
 
@@ -48,7 +49,7 @@ def seems(head: bytes) -> str | None:
 
 def problem_of(path: Path, error: BaseException, ending: str, *, text: bool) -> Problem:
     """What is wrong with a file whose reading raised an error; ``ending`` says what its name promises, text or not."""
-    said = str(error).split("\n")[0].strip().rstrip(".")
+    said = SHOWN_CELL.sub(r"\1", str(error).split("\n")[0]).strip().rstrip(".")
     if text and (isinstance(error, UnicodeError) or "UTF8" in said):
         return not_utf_8(path)
     if isinstance(error, OSError) and error.errno is not None:

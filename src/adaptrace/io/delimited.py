@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from adaptrace.errors import DataError, Problem
+from adaptrace.io.cells import restored
 from adaptrace.io.content import HEAD, mismatch, not_utf_8, seems
 from adaptrace.io.inflate import opened
 
@@ -175,7 +176,7 @@ def read(path: Path, dialect: Dialect, names: frozenset[str]) -> tuple[pa.Table,
         numbers = [column if name in kept else _numbers(column) for name, column in zip(table.column_names, columns, strict=True)]
         changed = any(new is not old for new, old in zip(numbers, columns, strict=True))
         columns, notes = numbers, (*notes, *("numbers with a decimal comma",) * changed)
-    return pa.Table.from_arrays(columns, table.column_names), notes
+    return restored(pa.Table.from_arrays(columns, table.column_names)), notes
 
 
 def batches(path: Path, dialect: Dialect, block: int) -> Iterator[pa.RecordBatch]:
@@ -275,7 +276,7 @@ class _Broken:
         """One for each number of cells."""
         return [
             Problem(
-                f"{cells} cells: {row.text[:60]!r}",
+                f"{cells} cells",
                 f"{row.expected_columns} as in the header",
                 ENDED if row.text.rstrip().endswith(self._delimiter) and cells == row.expected_columns + 1 else UNQUOTED,
                 row=None if row.number is None else row.number - self._before,

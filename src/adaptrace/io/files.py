@@ -20,7 +20,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from adaptrace.errors import DataError, OutputError, Problem
-from adaptrace.io import arrow_check, content, delimited, folders
+from adaptrace.io import arrow_check, cells, content, delimited, folders
 from adaptrace.io.atomic import replacing
 from adaptrace.io.delimited import Dialect
 from adaptrace.io.inflate import codec_of
@@ -283,8 +283,11 @@ def is_stream(path: Path) -> bool:
 # ---- writing ----------------------------------------------------------------
 
 
-def write_table(table: pa.Table, path: PathLike) -> None:
+def write_table(table: pa.Table, path: PathLike, *, raw_cells: bool = False) -> None:
     """Write Parquet, Arrow/Feather, CSV, TSV or JSON (a list of rows), by the ending; whole or not at all.
+
+    In CSV and TSV, text that a spreadsheet would run as a formula has a ``'`` before it (:mod:`adaptrace.io.cells`);
+    ``raw_cells`` writes it as it is.
 
     Raises
     ------
@@ -304,7 +307,7 @@ def write_table(table: pa.Table, path: PathLike) -> None:
         else:
             options = pyarrow.csv.WriteOptions(delimiter=DELIMITED[ending])
             with written(temporary, codec) as stream:
-                pyarrow.csv.write_csv(plain_columns(table), stream, options)
+                pyarrow.csv.write_csv(text_cells(table, raw_cells=raw_cells), stream, options)
 
 
 def written(path: Path, codec: str | None) -> pa.NativeFile:
@@ -312,8 +315,13 @@ def written(path: Path, codec: str | None) -> pa.NativeFile:
     return pa.CompressedOutputStream(str(path), codec) if codec else pa.OSFile(str(path), "wb")
 
 
-def plain_columns(table: pa.Table) -> pa.Table:
-    """Decode dictionaries and join lists: what a text file can hold."""
+def text_cells(table: pa.Table, *, raw_cells: bool = False) -> pa.Table:
+    """A table as a text file holds it: dictionaries decoded, lists joined and, unless ``raw_cells``, no formulas."""
+    plain = _plain_columns(table)
+    return plain if raw_cells else cells.neutral(plain)
+
+
+def _plain_columns(table: pa.Table) -> pa.Table:
     columns = []
     for column in table.columns:
         if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):

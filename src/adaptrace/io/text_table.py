@@ -9,10 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from adaptrace.errors import printable
+
 
 def aligned(rows: Iterable[Sequence[str]], sides: str) -> list[str]:
-    """Lines of a table, each column flush left (``<``) or right (``>``)."""
-    rows = list(rows)
+    """Lines of a table that are safe on a terminal, each column flush left (``<``) or right (``>``)."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = [[f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)] for row in rows]
     return ["  ".join(row).rstrip() for row in cells]

@@ -61,16 +61,17 @@ class ResponseChecker:
     def skills(self, item: str, skills: Iterable[object] | None) -> tuple[str, ...]:
         """The skills that are given, else the catalog's: as text, sorted, each once."""
         if isinstance(skills, str):
-            raise ValueError(f"the skills of item '{item}': got the text {skills!a}; expected a list, e.g. skills=[{skills!a}]")
+            expected = f"expected a list, e.g. skills=[{skills!a}]"
+            raise ValueError(f"the skills of item {item!r}: got the text {skills!a}; {expected}")
         if skills is not None and not isinstance(skills, Iterable):
-            raise ValueError(f"the skills of item '{item}': got a {type(skills).__name__}; expected a list of names")
+            raise ValueError(f"the skills of item {item!r}: got a {type(skills).__name__}; expected a list of names")
         if skills is not None:
             names = tuple(sorted({*names_of(skills, "skill")}))
             if not names:
-                raise ValueError(f"the skills of item '{item}': got an empty list; expected at least one")
+                raise ValueError(f"the skills of item {item!r}: got an empty list; expected at least one")
             return names
         if self.catalog is None:
-            raise ValueError(f"the skills of item '{item}': got none; pass skills=[...], or make Student(model, catalog)")
+            raise ValueError(f"the skills of item {item!r}: got none; pass skills=[...], or make Student(model, catalog)")
         return tuple(sorted(self.catalog.item(item).skills))
 
     def _outcome(self, correct: float | None, level: int | None, kind: str) -> float:
@@ -80,7 +81,7 @@ class ResponseChecker:
             return self._share(level, kind)
         if correct is None:
             raise ValueError(
-                f"got no outcome; expected correct=0 or 1, a fraction, or level= for a kind with levels (kind '{kind}')"
+                f"got no outcome; expected correct=0 or 1, a fraction, or level= for a kind with levels (kind {kind!r})"
             )
         number = _number(correct)
         if not 0.0 <= number <= 1.0:
@@ -93,10 +94,10 @@ class ResponseChecker:
         highest = levels.get(kind, 0) - 1
         if highest < 1:
             known = ", ".join(levels) or "none"
-            raise ValueError(f"level: got {level} of kind '{kind}'; the model knows levels of {known}: give correct instead")
+            raise ValueError(f"level: got {level} of kind {kind!r}; the model knows levels of {known}: give correct instead")
         number = _number(level)
         if not (0.0 <= number <= highest and number.is_integer()):
-            raise ValueError(f"level: got {level!a} of kind '{kind}'; expected a whole number, 0 to {highest}")
+            raise ValueError(f"level: got {level!a} of kind {kind!r}; expected a whole number, 0 to {highest}")
         return int(number) / highest
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from adaptrace.errors import AdaptraceError
+from adaptrace.errors import AdaptraceError, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,12 +43,17 @@ def figure_above_bars(width: float, height: float) -> tuple[Figure, Axes, Axes]:
     return figure, axes, below
 
 
+def plain(name: object) -> str:
+    """A name as it is drawn: in one line, without the mathematics that matplotlib makes of dollar signs."""
+    return printable(str(name)).replace("$", r"\$")
+
+
 def set_title(figure: Figure, text: str, note: str = "") -> None:
     """The finding as title, and at the bottom what the numbers are."""
     wide = int(11.5 * figure.get_figwidth())
-    figure.suptitle(textwrap.fill(text, wide), x=0.012, ha="left", fontsize=11, color=INK)
+    figure.suptitle(textwrap.fill(plain(text), wide), x=0.012, ha="left", fontsize=11, color=INK)
     if note:
-        figure.supxlabel(textwrap.fill(note, int(1.5 * wide)), x=0.012, ha="left", fontsize=8, color=GREY)
+        figure.supxlabel(textwrap.fill(plain(note), int(1.5 * wide)), x=0.012, ha="left", fontsize=8, color=GREY)
 
 
 def label_axes(axes: Axes, x: str, y: str) -> None:
@@ -95,7 +100,7 @@ def line_style(number: int, marker: str) -> dict[str, Any]:
 def name_rows(panels: Sequence[Axes], labels: Sequence[str]) -> None:
     """Names of the rows, top down, at the first panel of every row of panels."""
     for axes in panels:
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_yticks(range(len(labels)), list(map(plain, labels)))
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)

@@ -16,6 +16,7 @@ from adaptrace.plots.drawing import (
     label_axes,
     name_rows,
     new_figure,
+    plain,
     set_title,
 )
 from adaptrace.plots.tables import Columns, group_word, read_columns, take_rows
@@ -98,8 +99,8 @@ def matrix(table: pa.Table) -> Figure:
     for row, column, *numbers in zip(*place, *(columns[name] for name in ("post_test", "low", "high", "regret")), strict=True):
         _draw_cell(axes, row, column, numbers, numbers[-1] > 0.75 * top)
     axes.axvline(0.5, color="white", linewidth=6.0)
-    axes.set_xticks(range(len(models)), ["worst case" if name == "worst" else name for name in models])
-    axes.set_yticks(range(len(policies)), policies)
+    axes.set_xticks(range(len(models)), ["worst case" if name == "worst" else plain(name) for name in models])
+    axes.set_yticks(range(len(policies)), list(map(plain, policies)))
     axes.xaxis.tick_top()
     bare_axes(axes)
     worst = float(columns["regret"][columns["policy"] == policies[0]].max())

@@ -21,6 +21,7 @@ from adaptrace.plots.drawing import (
     marker_of,
     name_rows,
     new_figure,
+    plain,
     set_title,
     spaced,
 )
@@ -73,7 +74,7 @@ def learning_curve(table: pa.Table) -> Figure:
         axes.plot(
             curve["opportunity"],
             curve["predicted"],
-            label=", ".join(filter(None, ("predicted", name))),
+            label=plain(", ".join(filter(None, ("predicted", name)))),
             **line_style(number, "."),
         )
     below.bar(x, seen["n"], color=PALE, width=0.8)
@@ -105,7 +106,7 @@ def calibration(table: pa.Table) -> Figure:
         axes.plot(
             curve["predicted"],
             curve["observed"],
-            label=name or "observed, 95 % interval",
+            label=plain(name) or "observed, 95 % interval",
             **line_style(number, marker_of(number)),
         )
         below.bar(curve["low"] + (number + 0.5) * width, curve["n"], width=0.9 * width, color=colour)

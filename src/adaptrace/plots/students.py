@@ -18,6 +18,7 @@ from adaptrace.plots.drawing import (
     label_axes,
     marker_of,
     new_figure,
+    plain,
     set_title,
     spaced,
 )
@@ -74,11 +75,10 @@ def mastery(table: pa.Table, student: object = None) -> Figure:
 
 def _of_student(columns: Columns, student: object) -> tuple[Columns, str]:
     """The rows of one student, and the name."""
-    names, first, rows = np.unique(columns["student"].astype(str), return_index=True, return_counts=True)
+    names, rows = np.unique(columns["student"].astype(str), return_counts=True)
     name = str(names[np.argmax(rows)] if student is None else student)
     if name not in names:
-        known = names[np.argsort(first)][:3].tolist()
-        raise ValueError(f"student: got {student!r}; expected one of the table's {len(names):,}, e.g. {', '.join(known)}")
+        raise ValueError(f"student: got a name that the table does not have; expected one of its {len(names):,} students")
     return take_rows(columns, columns["student"].astype(str) == name), name
 
 
@@ -107,7 +107,7 @@ def _draw_skill(axes: Axes, number: int, skill: str, x: IntArray, mine: Columns)
     chosen, colour, marker = mine["skill"].astype(str) == skill, colour_of(number), marker_of(number)
     x, y, right = x[chosen], mine["mastery"][chosen], mine["correct"][chosen] > 0.5
     marks: dict[str, Any] = {"marker": marker, "markersize": 5.0, "markevery": np.flatnonzero(right).tolist()}
-    axes.step(x, y, where="post", color=colour, linewidth=1.4, label=skill, **marks)
+    axes.step(x, y, where="post", color=colour, linewidth=1.4, label=plain(skill), **marks)
     axes.scatter(x[~right], y[~right], marker=marker, facecolor="white", edgecolor=colour, s=24.0, zorder=3)
 
 

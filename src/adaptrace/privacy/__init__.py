@@ -1,1 +1,1 @@
-"""Privacy: pseudonyms at ingest, and forgetting a student wherever they were."""
+"""Privacy: pseudonyms at ingest, their keys, an audit, and forgetting a student wherever they were."""

@@ -55,7 +55,7 @@ class Forgotten:
         return pc.sum(self.files["rows"]).as_py() or 0
 
     def __repr__(self) -> str:
-        return f"Forgotten({self.student!r}: {self.rows:,} rows in {len(self.files):,} of {self.searched:,} files)"
+        return f"Forgotten({self.rows:,} rows in {len(self.files):,} of {self.searched:,} files)"
 
 
 def find_student(
@@ -83,7 +83,7 @@ def find_student(
     --------
     >>> from adaptrace.data.sample import sample_path
     >>> find_student("student-001", [sample_path("responses.parquet")])
-    Forgotten('student-001': 40 rows in 1 of 1 files)
+    Forgotten(40 rows in 1 of 1 files)
     """
     return _report(student, _search(student, list(datasets), column), models)
 
@@ -275,7 +275,7 @@ def _report(
     held = [each for each in searched if each.held]
     used = lineage.uses(models, student, searched)
     if not held and lineage.HOLDS not in used["used"].to_pylist():
-        raise _nowhere(student, searched, used)
+        raise _nowhere(searched, used)
     columns = {
         "file": pa.array([str(each.path) for each in held], pa.string()),
         "rows": pa.array([each.rows for each in held], pa.int64()),
@@ -285,11 +285,11 @@ def _report(
     return Forgotten(student, len(searched), pa.table(columns), used)
 
 
-def _nowhere(student: str, searched: Sequence[Searched], used: pa.Table) -> DataError:
+def _nowhere(searched: Sequence[Searched], used: pa.Table) -> DataError:
     places = sorted({str(each.path).removesuffix(each.name).rstrip("/") or str(each.path) for each in searched})
     remedy = "names are compared as text ('007' is not '7'): check the spelling; nothing was changed"
     stale = used.filter(pc.equal(used["used"], lineage.POSSIBLE))
     if len(stale):
         remedy += f"; made of these files before rows were forgotten there: {', '.join(stale['model'].to_pylist())}"
-    got = f"no row of '{student}' in {len(searched):,} {'file' if len(searched) == 1 else 'files'}"
+    got = f"no row of this student in {len(searched):,} {'file' if len(searched) == 1 else 'files'}"
     return DataError(", ".join(places), [Problem(got, "a student of these", remedy)])

@@ -8,34 +8,33 @@ collision is not looked for. As the column is part of it, a teacher and a studen
 
 from __future__ import annotations
 
-import hmac
+import json
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from adaptrace.errors import DataError, OutputError, Problem
 from adaptrace.io import atomic, files
-from adaptrace.privacy import rewrite
+from adaptrace.privacy import identifying, rewrite
+from adaptrace.privacy.keys import Key, pseudonym_of, read_key
 
-BYTES = 32  # of a key: as many as SHA-256 gives
-DIGITS = 32  # of a pseudonym, hexadecimal: 128 bits
-REMEMBERED = 1 << 17  # names of a column: a bound of the memory, no more
-Pseudonym = Callable[[bytes], str]
+NOTE = b"adaptrace_pseudonyms"  # in the metadata of a Parquet or Arrow file: column -> fingerprint of the key
 PathLike = str | os.PathLike[str]
+Renamed = Callable[[Sequence[bytes], Path, str], Sequence[str]]  # names, their file and column -> pseudonyms
 
 
 @dataclass(frozen=True)
 class Pseudonymized:
-    """What was written."""
+    """What was written: files, their rows, and how many students they hold."""
 
     files: int
     rows: int
+    students: int
 
 
 def pseudonymize(
@@ -45,6 +44,8 @@ def pseudonymize(
     key_file: PathLike,
     columns: Sequence[str] = ("student",),
     mapping: Mapping[str, str] | None = None,
+    keep: Sequence[str] = (),
+    drop: Sequence[str] = (),
 ) -> Pseudonymized:
     """Write a table file, or a folder of them, with pseudonyms for names: file by file, in the same formats.
 
@@ -59,18 +60,23 @@ def pseudonymize(
     out
         Where to write; appears whole or not at all.
     key_file
-        What :func:`new_key` wrote. Who has it can tell the pseudonym of any name: keep it apart from what is written.
+        What :func:`adaptrace.privacy.keys.new_key` wrote. Who has it can tell the pseudonym of any name: keep it apart from
+        what is written.
     columns
         What to replace: ``student``, and whatever else names people, e.g. ``teacher``.
     mapping
         Of these, column -> its name in the files, where it differs and no alias fits. A roster's ``pupil`` that is mapped to
         ``student`` gets the pseudonyms of the log's ``student``.
+    keep, drop
+        Further columns, by their names in the files, that look as if they told who someone is
+        (:mod:`adaptrace.privacy.identifying`) and are to stay, or to be left out.
 
     Raises
     ------
     DataError
-        Listing every file that lacks a column, or could name people in another one, or is in a folder named by a name; or if the
-        key file is missing, no key, or open to others.
+        Listing every file that lacks a column, has pseudonyms already, or is in a folder named by a name, and every column that
+        looks as if it told who someone is and is neither kept nor dropped; or if the key file is missing, no key, or open to
+        others. No value of a cell is shown.
     OutputError
         If ``out`` is there already, is inside ``source``, or cannot be written.
 
@@ -79,23 +85,93 @@ def pseudonymize(
     >>> import os, tempfile
     >>> from adaptrace.data.sample import sample_path
     >>> here = tempfile.mkdtemp()
+    >>> from adaptrace.privacy.keys import new_key
     >>> new_key(f"{here}/key")
     >>> pseudonymize(sample_path("responses.parquet"), f"{here}/log.parquet", key_file=f"{here}/key")
-    Pseudonymized(files=1, rows=23550)
+    Pseudonymized(files=1, rows=23550, students=80)
     """
     key, place, target = read_key(key_file), Path(source), Path(out)
-    _check_target(place, target)
-    wanted = _wanted(place, columns, mapping or {})
-    makers = {column: pseudonym_of(key, column) for column in columns}
-    changes = [_Change(file, names, makers) for file, names in wanted.items()]
+    check_target(place, target)
+    wanted = wanted_of(place, columns, mapping or {})
+    problems = [_again(file, column) for file, names in wanted.items() for column in noted(file) if column in names]
+    dropped, undecided = _decide(wanted, keep, drop)
+    if problems or undecided:
+        raise DataError(str(place), [*problems, *undecided])
+    makers = {column: _made_by(key, column) for column in columns}
+    return write_all(place, target, [Renaming(file, names, makers, key, dropped[file]) for file, names in wanted.items()])
+
+
+def _made_by(key: Key, column: str) -> Renamed:
+    make = pseudonym_of(key, column)
+    return lambda names, file, place: list(map(make, names))
+
+
+def write_all(place: Path, target: Path, changes: Sequence[Renaming]) -> Pseudonymized:
+    """Write the files of a place changed, whole or not at all."""
     if place.is_dir():
-        return _folder(place, target, changes)
-    (change,) = changes
-    with atomic.replacing(target) as temporary:
-        return Pseudonymized(1, rewrite.rewrite(change.file, temporary, change))
+        rows = _folder(place, target, changes)
+    else:
+        (change,) = changes
+        with atomic.replacing(target) as temporary:
+            rows = rewrite.rewrite(change.file, temporary, change, change.notes)
+    return Pseudonymized(len(changes), rows, len(np.unique(np.concatenate([np.empty(0, np.uint64), *(c.seen for c in changes)]))))
 
 
-def _check_target(place: Path, target: Path) -> None:
+# ---- columns that may tell who someone is -----------------------------------
+
+
+def _decide(
+    wanted: Mapping[Path, Mapping[str, str]], keep: Sequence[str], drop: Sequence[str]
+) -> tuple[dict[Path, tuple[str, ...]], list[Problem]]:
+    """The columns of each file that are left out, and the problems: columns that nobody decided on, and decisions on none."""
+    kept, dropped = ({name.strip().lower() for name in names} for names in (keep, drop))
+    out, problems, there = dict[Path, tuple[str, ...]](), list[Problem](), set[str]()
+    for file, names in wanted.items():
+        own, columns = set(names.values()), rewrite.schema_of(file).names
+        plain = {name: name.strip().lower() for name in columns if name not in own}
+        there |= set(plain.values())
+        out[file] = tuple(name for name, lower in plain.items() if lower in dropped)
+        looks = identifying.looks(file, names)
+        there |= {name.lower() for name in looks}
+        problems += [
+            _undecided(file, name, look, name in plain)
+            for name, look in looks.items()
+            if name.strip().lower() not in (kept | dropped if name in plain else kept)
+        ]
+    problems += [_decided(name, "kept and dropped", "decide for one") for name in sorted(kept & dropped)]
+    problems += [_decided(name, "not there, or gets pseudonyms", "correct the name") for name in sorted((kept | dropped) - there)]
+    return out, problems
+
+
+def _undecided(file: Path, name: str, look: str, is_column: bool) -> Problem:
+    if not is_column:
+        got, remedy = f"a folder that looks like {look}", "write the log again, partitioned by something else"
+    else:
+        got = f"a column that looks like {look}"
+        remedy = f"leave it out: drop=['{name}'] (--drop {name}); or replace it: columns= (--column)"
+    remedy += f"; or let it stay: keep=['{name}'] (--keep {name})"
+    return Problem(got, "columns that do not tell who someone is", remedy, name, file=str(file))
+
+
+def _decided(name: str, got: str, remedy: str) -> Problem:
+    return Problem(f"a column that is {got}", "a further column of the files under keep or drop", remedy, name)
+
+
+def noted(file: Path) -> dict[str, str]:
+    """The columns of a file that hold pseudonyms -> the fingerprint of their key, as a Parquet or Arrow file says."""
+    note = (rewrite.schema_of(file).metadata or {}).get(NOTE)
+    return dict(json.loads(note)) if note else {}
+
+
+def _again(file: Path, column: str) -> Problem:
+    remedy = "to change the key, run rotate_key (adaptrace rotate-key)"
+    return Problem("pseudonyms already", "names", remedy, column, file=str(file))
+
+
+# ---- files ------------------------------------------------------------------
+
+
+def check_target(place: Path, target: Path) -> None:
     """Refuse a place to write to that is there, inside the source, or of another format."""
     if target.exists():
         raise OutputError(f"{target}: is there already; choose a new name, or remove it first")
@@ -105,7 +181,7 @@ def _check_target(place: Path, target: Path) -> None:
         raise OutputError(f"{target}: got the ending '{target.suffix}'; expected '{place.suffix}' as of {place}")
 
 
-def _wanted(place: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> dict[Path, dict[str, str]]:
+def wanted_of(place: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> dict[Path, dict[str, str]]:
     """Of every file: column -> its name there."""
     if not place.is_dir() and not place.is_file():
         raise DataError(str(place), [Problem("no such file or folder", f"a table file ({files.FORMATS})", "check the path")])
@@ -123,11 +199,11 @@ def _wanted(place: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> 
 
 
 def _doubt(file: Path, column: str, names: Sequence[str]) -> Problem:
-    remedy = f"say which it is, e.g. --column {column}=NAME, and drop the others: they stay as they are"
+    remedy = f"say which it is, e.g. --column {column}=NAME, and drop the others"
     return Problem(f"the columns {', '.join(names)}", f"one that names the {column}", remedy, column, file=str(file))
 
 
-def _folder(place: Path, target: Path, changes: Sequence[_Change]) -> Pseudonymized:
+def _folder(place: Path, target: Path, changes: Sequence[Renaming]) -> int:
     """Write every file into a hidden folder beside the target, which then becomes the target."""
     hidden, rows = target.with_name(f".{target.name}.partial"), 0
     try:
@@ -135,101 +211,45 @@ def _folder(place: Path, target: Path, changes: Sequence[_Change]) -> Pseudonymi
         for change in changes:
             written = hidden / change.file.relative_to(place)
             written.parent.mkdir(parents=True, exist_ok=True)
-            rows += rewrite.rewrite(change.file, written, change)
+            rows += rewrite.rewrite(change.file, written, change, change.notes)
         hidden.rename(target)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing is left of it") from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-    return Pseudonymized(len(changes), rows)
+    return rows
 
 
-@dataclass(frozen=True)
-class _Change:
-    """Replaces the names in pieces of a file; each name of a piece is looked at once."""
+@dataclass
+class Renaming:
+    """Replaces the names in pieces of a file, and leaves columns out; each name of a piece is looked at once."""
 
     file: Path
     names: Mapping[str, str]  # column -> its name in the file
-    makers: Mapping[str, Pseudonym]
+    makers: Mapping[str, Renamed]
+    key: Key
+    dropped: Sequence[str] = ()
+    seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))  # of each student a part of the pseudonym
+
+    @property
+    def notes(self) -> dict[bytes, bytes]:
+        """What the new file says of itself."""
+        return {NOTE: json.dumps({**noted(self.file), **dict.fromkeys(self.names, self.key.fingerprint)}).encode()}
+
+    def _count(self, pseudonyms: Iterable[str]) -> None:
+        self.seen = np.union1d(self.seen, np.array([int(each[:16], 16) for each in pseudonyms], np.uint64))
 
     def __call__(self, piece: pa.Table) -> pa.Table:
+        """A piece with pseudonyms."""
         text = files.ending_of(self.file) in files.DELIMITED
         for column, name in self.names.items():
             place = piece.column_names.index(name)
-            field, coded = piece.schema.field(place), rewrite.encoded(piece[name], text)
+            kind, coded = piece.schema.field(place), rewrite.encoded(piece[name], text)
             texts = rewrite.texts_of(coded.dictionary, self.file, name).cast(pa.binary()).to_pylist()
-            names = pa.array(map(self.makers[column], texts), pa.string())
-            array = pa.DictionaryArray.from_arrays(coded.indices, names)
-            array = array if pa.types.is_dictionary(field.type) else array.dictionary_decode()
-            piece = piece.set_column(place, field.with_type(array.type), array)
-        return piece
-
-
-# ---- the key ----------------------------------------------------------------
-
-
-def pseudonym_of(key: bytes, column: str) -> Pseudonym:
-    """What makes pseudonyms of the names (UTF-8) of a column.
-
-    Examples
-    --------
-    >>> student = pseudonym_of(bytes(32), "student")
-    >>> student(b"Ada")
-    '62a7f8999d0258c7958626ab4567af77'
-    >>> student(b"Ada") == pseudonym_of(bytes(32), "teacher")(b"Ada")
-    False
-    """
-    start = column.encode() + b"\0"
-
-    @lru_cache(REMEMBERED)
-    def make(name: bytes) -> str:
-        return hmac.digest(key, start + name, "sha256").hex()[:DIGITS]
-
-    return make
-
-
-def new_key(path: PathLike) -> None:
-    """Write a new random key that only its owner may read.
-
-    Raises
-    ------
-    OutputError
-        If there is a file of this name already, or it cannot be written.
-    """
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise OutputError(
-            f"{path}: is there already; a new key makes other pseudonyms: use this one, or name another file"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose a folder that exists and is writable") from error
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(BYTES) + "\n")
-
-
-def read_key(path: PathLike) -> bytes:
-    """The key that :func:`new_key` wrote.
-
-    Raises
-    ------
-    DataError
-        If there is none, it is no key, or others than its owner may read it.
-    """
-    try:
-        text, rights = Path(path).read_bytes().strip(), Path(path).stat().st_mode & 0o777
-    except OSError as error:
-        raise _no_key(path, error.strerror or str(error), "make one with --new-key, or check the path") from error
-    if os.name == "posix" and rights & 0o077:
-        raise _no_key(path, f"a key that others may read (mode {rights:03o})", f"run: chmod 600 {path}")
-    try:
-        key = bytes.fromhex(text.decode("ascii"))
-    except ValueError:
-        key = b""
-    if len(key) < BYTES:
-        raise _no_key(path, f"{len(text)} bytes that are no key", "make one with --new-key; a key cannot be thought up")
-    return key
-
-
-def _no_key(path: PathLike, got: str, remedy: str) -> DataError:
-    return DataError(os.fspath(path), [Problem(got, f"{2 * BYTES} or more hexadecimal digits, for its owner alone", remedy)])
+            made = self.makers[column](texts, self.file, name)
+            if column == "student":
+                self._count(made)
+            array = pa.DictionaryArray.from_arrays(coded.indices, pa.array(made, pa.string()))
+            array = array if pa.types.is_dictionary(kind.type) else array.dictionary_decode()
+            piece = piece.set_column(place, kind.with_type(array.type), array)
+        return piece.drop_columns(list(self.dropped))

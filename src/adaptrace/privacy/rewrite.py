@@ -19,8 +19,8 @@ import pyarrow.parquet
 from adaptrace.data import schema
 from adaptrace.data.names import check_keys
 from adaptrace.errors import DataError, Problem
-from adaptrace.io import arrow_check, delimited, folders
-from adaptrace.io.files import ARROW, PARQUET, codec_by_name, dialect_of, ending_of, is_stream, reading_errors, written
+from adaptrace.io import arrow_check, cells, delimited, folders
+from adaptrace.io.files import ARROW, DELIMITED, PARQUET, codec_by_name, dialect_of, ending_of, is_stream, reading_errors, written
 
 ROWS = 1 << 20  # of a piece, at most
 BLOCK = 1 << 24  # bytes of a piece of a text file
@@ -227,6 +227,7 @@ def encoded(column: pa.ChunkedArray, text: bool = False) -> pa.DictionaryArray:
 def texts_of(names: pa.Array, file: Path, column: str) -> pa.StringArray:
     """Names as text: they are the same if their texts are; whole floats are the same names as their integers.
 
+    In a text file a name may have the ``'`` that keeps a spreadsheet from running it (:mod:`adaptrace.io.cells`).
     ``file`` and ``column`` say where they are, for an error.
 
     Raises
@@ -237,7 +238,8 @@ def texts_of(names: pa.Array, file: Path, column: str) -> pa.StringArray:
     checked = check_keys(names)
     if checked.array is None:
         raise DataError(str(file), [replace(problem, column=column) for problem in checked.problems])
-    return schema.as_text(checked.array)
+    texts = schema.as_text(checked.array)
+    return cells.restored_text(texts) if ending_of(file) in DELIMITED else texts
 
 
 def problem_of(kind: pa.DataType) -> Problem | None:

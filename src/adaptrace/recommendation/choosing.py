@@ -41,8 +41,9 @@ class Chosen(NamedTuple):
         """
         positions: list[int] = self.positions[row].tolist()
         if positions[0] < 0:
-            name = self.context.students[row].name
-            raise ConstraintError(f"no item is left for '{name}': {_left_by_each_rule(self, row)}; loosen one of these")
+            n = len(self.positions)
+            which = f"student {row + 1} of {n}" if n > 1 else "the student"
+            raise ConstraintError(f"no item is left for {which}: {_left_by_each_rule(self, row)}; loosen one of these")
         return [position for position in positions if position >= 0]
 
     def column_of(self, position: int) -> int:

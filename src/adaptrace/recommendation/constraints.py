@@ -185,4 +185,4 @@ def _whole(value: Any, low: int, high: int) -> bool:
 
 def _unknown_name(option: str, name: str, value: str, catalog_index: CatalogIndex) -> str:
     near = catalog_index.nearest(name, value)
-    return f"{option}: the catalog has no {name} '{value}'" + (f"; did you mean '{near}'?" if near else "")
+    return f"{option}: the catalog has no {name} {value!r}" + (f"; did you mean {near!r}?" if near else "")

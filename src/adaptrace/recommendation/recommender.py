@@ -196,11 +196,10 @@ class Recommender:
 
     def _check_models(self, students: Sequence[Student]) -> None:
         """Refuse students of another model."""
-        for student in students:
+        for number, student in enumerate(students, 1):
             if student.model is not self.model and student.model.fingerprint != self.model.fingerprint:
-                raise ModelError(
-                    f"student '{student.name}': of the model {student.model!r}, not of this recommender's {self.model!r}"
-                )
+                which = f"student {number} of {len(students)}" if len(students) > 1 else "the student"
+                raise ModelError(f"{which}: of the model {student.model!r}, not of this recommender's {self.model!r}")
 
 
 def recommend(

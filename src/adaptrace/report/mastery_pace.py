@@ -145,9 +145,9 @@ class DistinctStudents:
         before = len(self._students.known)
         again = np.flatnonzero(self._students.codes(log.students) < before)
         if len(again):
-            got = f"student '{log.students[int(again[0])]}' in a second log"
-            remedy = "partition the responses by student"
-            raise DataError("logs", [Problem(got, "every student in one log", remedy, "student", more=len(again) - 1)])
+            got, remedy = "a student of an earlier log", "partition the responses by student"
+            row = int(log.source_row[log.rows.student_start[again[0]]]) + 1
+            raise DataError("logs", [Problem(got, "every student in one log", remedy, "student", row, len(again) - 1)])
 
 
 def _add_log(tally: Tally, values: dict[str, Sums], log: Log, found: Attainment) -> None:

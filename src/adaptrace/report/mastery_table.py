@@ -169,7 +169,7 @@ def read(
 
 
 def _repeated(checked: dict[str, pa.Array], row: int) -> Problem:
-    got = f"student '{checked['student'][row]}' with skill '{checked['skill'][row]}' again"
+    got = f"a student with skill '{checked['skill'][row]}' again"
     return Problem(got, "every skill of a student once", "leave out files that overlap, or score the log again", row=row + 1)
 
 

@@ -51,5 +51,5 @@ def _checked(paths: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
         counted |= dict.fromkeys(own, path)
         every += sources
     if problems:
-        raise ModelError("\n".join(problems))
+        raise ModelError(*problems)
     return every

@@ -160,7 +160,7 @@ class Incoming:
     def _replaced(self, event_id: str, name: str, by: str) -> Event:
         """The event that another event of the same student replaces."""
         if event_id == by:
-            raise ValueError(f"replaces: got '{by}', the event_id itself; give the correction an id of its own")
+            raise ValueError(f"replaces: got {by!r}, the event_id itself; give the correction an id of its own")
         event = self.stored(event_id)
         if event.student != name:
             raise ConflictError(f"replaces: got event_id '{event_id}' of another student; expected an event of the same student")
@@ -192,7 +192,7 @@ def student_name(student: object) -> str:
 def names_of(students: Iterable[object] | None) -> list[str] | None:
     """The names of a list of students; None stands for all."""
     if isinstance(students, str):
-        raise ValueError(f"students: got the text '{students}'; expected a list, e.g. ['{students}']")
+        raise ValueError("students: got a text; expected a list of names, e.g. ['ana']")
     return None if students is None else [student_name(student) for student in students]
 
 

@@ -351,7 +351,7 @@ def _now() -> datetime.datetime:
 def _check_skills(model: Model, catalog: Catalog, unknown_skills: str) -> None:
     """Refuse a model that lacks a skill of the catalog, unless such skills may start at the prior."""
     if unknown_skills not in ("error", "prior"):
-        raise ValueError(f"unknown_skills: got '{unknown_skills}'; expected 'error' or 'prior'")
+        raise ValueError(f"unknown_skills: got {unknown_skills!r}; expected 'error' or 'prior'")
     bkt = bkt_of(model)
     if bkt is None or unknown_skills == "prior":
         return

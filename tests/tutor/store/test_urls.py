@@ -72,6 +72,12 @@ NO_STORES = [
     "Server=db;Database=school;User Id=ada;Password=s3cret;",
     "Data Source=t.db;Pwd = s3cret",
     "t.db PASSWORD='s3cret'",
+    "mysql:ada:s3cret",
+    "jdbc:sqlite:s3cret",
+    "file:t.db?key=s3cret",
+    "sqlite:t.db",
+    "postgresql:s3cret",
+    "'pg:s3cret",
 ]
 
 
@@ -82,6 +88,25 @@ def test_a_url_of_another_kind_is_refused_without_its_password(here: Path, url: 
         message = refused(lambda: opened(Path(url) if as_path else url))  # noqa: B023
         assert re.search(r": unknown kind of store; expected a path, sqlite:///path, postgresql://\S+ or memory:$", message)
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["", " ", "sqlite:///", "sqlite:/// "])
+def test_no_name_is_refused(here: Path, url: str) -> None:
+    assert "unknown kind of store" in refused(lambda: open_store(url))
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "min_protocol_version=3 dbname=x",
+        "tcp_user_timeout=3 host = db",
+        "a='it\\'s host' password='x' dbname=y",
+        "\treplication= host=db",
+    ],
+)
+def test_words_of_libpq_in_any_order_are_a_server(text: str) -> None:
+    assert is_server(text)
 
 
 @pytest.mark.parametrize("url", ["mysql://ada:s3cret@db/school", "host=db password=s3cret"])
@@ -99,7 +124,18 @@ def school() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "path",
-    ["t.db", "a b=c.db", "year=2026/t.db", "my@mail.db", "passwords.db", "C:\\me@firm\\t.db", "C:/me@x/t.db", "./user=7/t.db"],
+    [
+        "t.db",
+        "a b=c.db",
+        "year=2026/t.db",
+        "my@mail.db",
+        "passwords.db",
+        "C:\\me@firm\\t.db",
+        "C:/me@x/t.db",
+        "./user=7/t.db",
+        "a=1 b=2.db",
+        "x/host=1.db",
+    ],
 )
 def test_a_path_stays_a_path(path: str) -> None:
     assert not is_server(path)
@@ -124,6 +160,7 @@ UNREACHED = [
     f"postgresql://{DEAD}/db?user=ada&password=s3cr%40t0ken",
     f"postgresql://ada:s3cret@{DEAD}/db?sslpassword=t0ken",
     "host=127.0.0.1 port=1 dbname=db user=ada password=s3cret",
+    "tcp_user_timeout=9 password=s3cret host=127.0.0.1 port=1 dbname=db user=ada",
     "password='s3cr t0ken' host=127.0.0.1 port=1 dbname=db",
     "password = s3cret host = 127.0.0.1 port = 1 dbname = db sslpassword = t0ken",
     "dbname=db hostaddr=127.0.0.1 host=127.0.0.1 port=1 password='s3cr\\'t0ken'",

@@ -11,13 +11,19 @@ from adaptrace.errors import AdaptraceError, StoreError
 EXPECTED = "a path, sqlite:///path, postgresql://server/name or memory:"
 
 _SERVER = re.compile(r"\s*postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)  # SQLAlchemy names a driver too
-_DSN = re.compile(
-    r"\s*(?:host|hostaddr|port|dbname|user|password|passfile|service|options|application_name|client_encoding|connect_timeout"
+_PAIR = re.compile(r"\s*\w+\s*=")
+_DSN = re.compile(  # a word of libpq; after others, which may be newer than this list
+    r"(?:^|\s)(?:host|hostaddr|port|dbname|user|password|passfile|service|options|application_name|client_encoding|connect_timeout"
     r"|fallback_application_name|target_session_attrs|channel_binding|require_auth|ssl\w+|gss\w+|krbsrvname|keepalives\w*)\s*="
 )
 _URL = r"\w[\w+.\-]+:/+"  # a drive has one letter
 _SECRET = r"\w*(?:password|passwd|pwd|secret|scram_\w+_key)\s*=\s*"
 _TO_THE_END = re.compile(rf"({_URL}|{_SECRET}).*", re.IGNORECASE | re.DOTALL)
+_SCHEME = re.compile(  # of a URL without slashes
+    r"\s*['\"]?(?:jdbc|odbc|file|sqlite3?|postgres(?:ql)?|pg|mysql|mariadb|mssql|oracle|mongodb|redis|duckdb|cockroachdb|https?)"
+    r"(?:\+\w+)?:(?!/)",
+    re.IGNORECASE,
+)
 _LOGIN = re.compile(r"\S*:\S*@\S*")  # user:password@server
 _NO_FILE = re.compile(rf".*{_URL}|.*://|.*{_SECRET}|(?://)?[^/\\\s:@]+:(?![/\\]).*@", re.IGNORECASE | re.DOTALL)
 
@@ -57,7 +63,7 @@ def hide(error: BaseException, secrets: Iterable[str] = ()) -> None:
 
 def is_server(url: str) -> bool:
     """Whether it is a PostgreSQL database: ``postgresql://...``, ``postgresql+driver://...``, or ``host=... dbname=...``."""
-    return bool(_SERVER.match(url) or _DSN.match(url))
+    return bool(_SERVER.match(url) or (_PAIR.match(url) and _DSN.search(url)))
 
 
 def libpq_url(url: str) -> str:
@@ -75,7 +81,8 @@ def file_of(url: str | os.PathLike[str], error: type[AdaptraceError] = StoreErro
     """
     given = os.fspath(url)
     path = given.removeprefix("sqlite:///")
-    if is_server(path) or _NO_FILE.match(path):
-        shown = redacted(given)
-        raise error(f"{'...' if '@' in shown else shown}: unknown kind of store; expected {EXPECTED}")
+    scheme = _SCHEME.match(path)
+    if not path.strip() or scheme or is_server(path) or _NO_FILE.match(path):
+        shown = f"{scheme[0]}..." if scheme else redacted(given).strip()  # what follows may be a password
+        raise error(f"{'...' if '@' in shown else shown or 'no name'}: unknown kind of store; expected {EXPECTED}")
     return path
