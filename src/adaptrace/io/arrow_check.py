@@ -29,7 +29,11 @@ def imported(data: Any, source: str, wanted: Wanted | None = None) -> pa.Table:
         Saying what makes no table, or listing every column that makes none or is damaged.
     """
     table = as_table(data, source, wanted)
-    return checked(table, source, None if wanted is None else wanted(table.column_names))
+    try:
+        names = None if wanted is None else wanted(table.column_names)
+    except UnicodeDecodeError as error:  # a name that is no text
+        raise DataError(source, [_problem(error)]) from error
+    return checked(table, source, names)
 
 
 def checked(table: pa.Table, source: str, names: Collection[str] | None = None) -> pa.Table:
