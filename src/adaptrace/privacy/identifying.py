@@ -201,7 +201,7 @@ def _date_of(cell: object) -> datetime.date | None:
 
 def _codes(column: pa.ChunkedArray) -> np.ndarray:
     """A number for each cell, the same where the cells are."""
-    return np.unique(np.array([str(value) for value in column.to_pylist()]), return_inverse=True)[1]
+    return np.unique(np.array([str(value) for value in _values(column)]), return_inverse=True)[1]
 
 
 def _depends(column: pa.ChunkedArray, on: pa.ChunkedArray) -> bool:
