@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import adaptrace as at
@@ -51,6 +52,28 @@ def test_a_file_says_what_it_is_and_in_which_schema(path: Path) -> None:
 def test_the_fingerprint_of_equal_content_is_equal_whatever_its_order() -> None:
     assert envelope.fingerprint({"a": 1, "b": 2.0}) == envelope.fingerprint({"b": 2.0, "a": 1})
     assert envelope.fingerprint({"a": 1}) != envelope.fingerprint({"a": 2})
+
+
+def test_lists_in_lists_without_end_are_no_json(path: Path) -> None:
+    path.write_text("[" * 20_000)
+    assert "not JSON" in refused(path)
+
+
+@pytest.mark.parametrize("sources", ["log.csv", [1], [{"file": 1}], {"file": "log.csv"}])
+def test_sources_that_are_no_files_are_told(path: Path, sources: object) -> None:
+    change(path, sources=sources)
+    with pytest.raises(at.ModelError, match="no list of files"):
+        envelope.sources(path)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 979_800.0), (0.6, 0.4), (0.0, 1.0)])
+def test_bounds_that_are_no_probabilities_are_told(path: Path, low: float, high: float) -> None:
+    rows = [{"student": f"s{n % 9}", "item": f"i{n % 4}", "skill": "a", "correct": n % 2} for n in range(60)]
+    model = at.BKT(items=("guess",)).fit(at.Log.from_arrow(pa.Table.from_pylist(rows)))
+    content = model.to_dict()
+    content["effects"]["low"][3], content["effects"]["high"][3] = low, high
+    envelope.write(path, "model", content)
+    refused(path)
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -174,6 +174,52 @@ def test_a_state_that_is_not_whole_is_refused(model) -> None:
         at.Student.from_dict({}, model)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("schema", "1"),
+        ("name", 7),
+        ("answered", {"q1": "many"}),
+        ("opportunities", {"halves": -1}),
+        ("turns", [1]),
+        ("recent", [["q1"], [1.0], []]),
+        ("recent", [["q1"], [2.0], [None]]),
+        ("latest", 10**30),
+        ("state", {}),
+        ("state", {"odds": {"halves": None}, "last_time": {}}),
+        ("state", {"odds": {"halves": float("nan"), "quarters": 1.0}, "last_time": {}}),
+        ("state", {"odds": {"quarters": 1.0, "halves": float("nan")}, "last_time": {}}),
+        ("state", {"odds": {"halves": -1.0}, "last_time": {}}),
+    ],
+)
+def test_a_state_that_says_what_no_student_did_is_refused(name: str, value: object, student: at.Student) -> None:
+    student.observe("h1", 1)
+    with pytest.raises(at.ModelError, match="not whole"):
+        at.Student.from_dict({**student.to_dict(), name: value}, student.model)
+
+
+def test_what_is_no_plain_data_is_no_state(model: at.BKT) -> None:
+    for content in (None, [], "state", 7):
+        with pytest.raises(at.ModelError, match="not whole"):
+            at.Student.from_dict(content, model)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("attempts", -3.0), ("pattern", 99), ("oldest", 5000), ("later", 0), ("window_attempts", 90.0), ("entry_correct", 2.0)],
+)
+def test_a_memory_that_no_responses_leave_is_refused(part: str, value: float) -> None:
+    """The steps of a logistic model follow the numbers of its memory."""
+    rows = [{"student": f"s{n % 5}", "item": "i", "skill": "a", "correct": n % 2, "time": n * 10**6} for n in range(40)]
+    log = at.Log.from_arrow(pa.Table.from_pylist(rows), time_unit="us")
+    model = at.DAS3H().fit(log)
+    content = at.Student.from_log(model, log, student="s1").to_dict()
+    assert at.Student.from_dict(content, model).to_dict() == content
+    content["state"]["memory"][part][0][1] = value
+    with pytest.raises(at.ModelError, match="not whole"):
+        at.Student.from_dict(content, model)
+
+
 def test_parameters_of_one_skill_twice_are_refused() -> None:
     with pytest.raises(at.ModelError, match="twice"):
         at.BKT.from_parameters(["a", "a"], prior=0.3, learn=0.1, guess=0.2, slip=0.1)

@@ -110,13 +110,15 @@ class Catalog:
         Raises
         ------
         DataError
-            Listing every problem: missing columns, repeated items, a prerequisite that no item
+            Listing every problem: missing columns, no items, repeated items, a prerequisite that no item
             or skill names, a circle of prerequisites.
         """
         if Path(path).suffix.lower() == ".json":
             items, rows = read_json(path)
             return cls.from_arrow(items, rows, source=os.fspath(path))
         read, before = read_table(path, TEXT_NAMES), Prerequisites()
+        if not len(read.table):
+            raise DataError(read.name, [Problem("no rows", "a row for every item", "export the file again")])
         if skills is not None:
             table = read_table(skills, TEXT_NAMES)
             with table.located():

@@ -96,7 +96,7 @@ class Staging:
     def recover(self) -> None:
         """Finish what a :meth:`finish` that was interrupted began."""
         ready = _read(self.folder / READY)
-        if ready is not None:
+        if isinstance(ready, dict) and "state" in ready:
             if self.state is not None and ready["state"] is not None:
                 self._move_state(self.state, states.manifest_of(ready["state"], self.folder / READY))
             if self.new_out.exists():
@@ -258,5 +258,5 @@ def _write(path: Path, content: Any) -> None:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

@@ -28,7 +28,8 @@ from adaptrace.errors import DataError, ModelError, Problem
 from adaptrace.io import arrow_check, envelope
 from adaptrace.io.atomic import replacing
 from adaptrace.io.files import reading_errors
-from adaptrace.models.bkt.state_table import GRADIENT
+from adaptrace.models import content as fields
+from adaptrace.models.bkt.state_table import GRADIENT, MOST_ODDS
 
 MANIFEST = "_manifest.json"
 DAMAGED = "the state is damaged: start a new one in another folder"
@@ -37,6 +38,15 @@ GROUP_ROWS = 1 << 17  # of a row group: what is looked through at once stays in 
 _NAME = re.compile(r"\d+-[\w-]+\.parquet", re.ASCII)  # of a file of a part: nothing that could lead out of the folder
 ROW = "row"  # of a later file: which row of the part it replaces, or adds
 
+
+_FARTHEST = float(np.finfo(np.float32).max)
+NUMBERS: dict[str, tuple[pa.DataType, float, float]] = {  # columns of a part, and the least and the largest that stands there
+    "odds": (pa.float64(), 0.0, MOST_ODDS),
+    **dict.fromkeys(GRADIENT, (pa.float32(), -_FARTHEST, _FARTHEST)),
+    "opportunities": (pa.int32(), 0, 2**31 - 1),
+}
+LONGEST_NAME = 200  # of a file
+LASTS = {"last_time": "times", "last_order": "whole numbers"}  # of which a part has one, or both
 
 IntArray = NDArray[np.int64]
 
@@ -95,12 +105,21 @@ class Manifest:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Manifest:
         """What :meth:`to_dict` described."""
-        seen = tuple(SeenFile(*each) for each in content["seen"])
-        parts = tuple(StatePart(base, tuple(later), rows) for base, later, rows in content["parts"])
-        strange = [name for part in parts for name in part.files if not _NAME.fullmatch(name)]
+        seen = tuple(_seen_file(*each) for each in content["seen"])
+        parts = tuple(_state_part(*each) for each in content["parts"])
+        files = [name for part in parts for name in part.files]
+        strange = [name for name in files if not _NAME.fullmatch(name)]
         if strange:
-            raise ValueError(f"a file named {strange[0]!r}")
-        return cls(content["model"], content["night"], seen, parts, tuple(content["texts"]))
+            raise ValueError(f"a file named {strange[0]!r:.60}")
+        if len(set(files)) < len(files) or max(map(len, files), default=0) > LONGEST_NAME:
+            raise ValueError("parts: a file twice, or with a name that no system has")
+        latest = max((int(name.split("-")[0]) for name in files), default=0)
+        if latest > fields.count(content, "night"):  # the next run would write over a file
+            raise ValueError(f"night: got {content['night']}; expected at least {latest}, as its files say")
+        texts = tuple(content["texts"])
+        if not {"student", "skill"}.issuperset(texts):
+            raise ValueError(f"texts: got {texts!r:.60}; expected some of student and skill")
+        return cls(fields.text(content, "model"), fields.count(content, "night"), seen, parts, texts)
 
     def new_files(self, dataset: Dataset) -> list[File]:
         """The files that it has not seen.
@@ -121,6 +140,16 @@ class Manifest:
                 dataset.source, [Problem("a file that changed", expected, remedy, file=file.name) for file in changed]
             )
         return new
+
+
+def _seen_file(name: str, identity: str, rows: int) -> SeenFile:
+    found = {"name": name, "identity": identity, "rows": rows}
+    return SeenFile(fields.text(found, "name"), fields.text(found, "identity"), fields.count(found, "rows"))
+
+
+def _state_part(base: str, later: Sequence[str], rows: int) -> StatePart:
+    found = {"base": base, "rows": rows, "later": list(later)}
+    return StatePart(fields.text(found, "base"), tuple(fields.texts(found, "later").to_pylist()), fields.count(found, "rows"))
 
 
 def seen(files: Iterable[File]) -> tuple[SeenFile, ...]:
@@ -223,7 +252,7 @@ def row_groups(folder: Path, state: Manifest, part: StatePart) -> Iterator[tuple
     """The row groups of a part, and which row of the part each of their rows is; what is in a later one counts more."""
     for name in part.files:
         first = 0
-        with reading_errors(folder / name), _open(folder / name, state.texts) as opened:
+        with reading_errors(folder / name), _open(folder / name, state.texts, part) as opened:
             for number in range(opened.num_row_groups):
                 table = _checked(opened.read_row_group(number, use_threads=False), folder / name, part)
                 if name == part.base:
@@ -249,27 +278,57 @@ def with_plain_numbers(table: pa.Table) -> pa.Table:
 
 
 def _read(path: Path, state: Manifest, part: StatePart) -> pa.Table:
-    with reading_errors(path), _open(path, state.texts) as opened:
+    with reading_errors(path), _open(path, state.texts, part) as opened:
         return _checked(opened.read(use_threads=False), path, part).combine_chunks()
 
 
-def _open(path: Path, texts: Sequence[str]) -> pyarrow.parquet.ParquetFile:
-    lacking = sorted({"student", "skill", "odds", *GRADIENT, "opportunities"} - set(pyarrow.parquet.read_schema(path).names))
+def _open(path: Path, texts: Sequence[str], part: StatePart) -> pyarrow.parquet.ParquetFile:
+    found = pyarrow.parquet.read_schema(path)
+    lacking = sorted({"student", "skill", *NUMBERS} - set(found.names))
+    if not LASTS.keys() & set(found.names):
+        lacking.append("last_time")
     if lacking:
         raise DataError(str(path), [Problem(f"no column '{name}'", "states of students", DAMAGED) for name in lacking])
+    sorts = {name: sort_of(found.field(name).type) for name in ("student", "skill", *LASTS) if name in found.names}
+    wrong = {name: LASTS[name] for name in sorts if name in LASTS and sorts[name] != LASTS[name]}
+    for name in ("student", "skill"):
+        if (sorts[name] == "text") != (name in texts):
+            wrong[name] = "text" if name in texts else "numbers, as the manifest says"
+    problems = [Problem(sorts[name], expected, DAMAGED, name) for name, expected in wrong.items()]
+    if problems:
+        raise DataError(str(path), problems)
+    base = pyarrow.parquet.read_schema(path.with_name(part.base)) if path.name in part.later else found
+    if [field for field in found if field.name != ROW] != list(base):
+        got, expected = f"the columns {', '.join(found.names)}", f"{', '.join(base.names)} as in {part.base}, and {ROW}"
+        raise DataError(str(path), [Problem(got, expected, DAMAGED)])
     return pyarrow.parquet.ParquetFile(path, read_dictionary=list(texts), memory_map=True)
 
 
 def _checked(table: pa.Table, path: Path, part: StatePart) -> pa.Table:
-    """What was read of a file of a part, if its memory is sound and the rows that it replaces are the part's."""
+    """What was read of a file of a part, if its memory is sound, its numbers those of states, and its rows those of the part."""
     arrow_check.checked(table, str(path))
+    problems = [_wrong_number(table, name, *found) for name, found in NUMBERS.items()]
     if path.name in part.later:
-        row = table[ROW].to_numpy()
-        wrong = np.flatnonzero((row < 0) | (row >= part.rows))
-        if len(wrong):
-            expected = f"a row of the part's {part.rows:,}"
-            raise DataError(str(path), [Problem(str(row[wrong[0]]), expected, DAMAGED, ROW, int(wrong[0]) + 1, len(wrong) - 1)])
+        problems.append(_wrong_number(table, ROW, pa.int64(), 0, part.rows - 1))
+    nulls = [name for name in table.column_names if table[name].null_count]
+    problems += [Problem("nulls", "a value in every row", DAMAGED, name) for name in nulls]
+    found = [problem for problem in problems if problem is not None]
+    if found:
+        raise DataError(str(path), found)
     return table
+
+
+def _wrong_number(table: pa.Table, name: str, kind: pa.DataType, low: float, high: float) -> Problem | None:
+    """What is wrong with a column of numbers."""
+    if name not in table.column_names or table[name].type != kind:
+        got = f"{table[name].type}" if name in table.column_names else f"no column '{name}'"
+        return Problem(got, str(kind), DAMAGED, name)
+    values = table[name].to_numpy()
+    if not len(values) or (values.min() >= low and values.max() <= high):  # nan is neither
+        return None
+    wrong = np.flatnonzero(~((values >= low) & (values <= high)))
+    expected = f"a row of the part's {high + 1:,}" if name == ROW else f"numbers from {low:g} to {high:g}"
+    return Problem(str(values[wrong[0]]), expected, DAMAGED, name, int(wrong[0]) + 1, len(wrong) - 1)
 
 
 def runs_of(names: pa.Array) -> tuple[pa.Array, IntArray]:

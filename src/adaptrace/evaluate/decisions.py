@@ -143,7 +143,7 @@ class DecisionReader:
         if not (pa.types.is_list(array.type) and _is_number(array.type.value_type)):
             self.problems.append(Problem(f"type {array.type}", "a list of numbers for every decision", WHOLE, name))
             return None
-        lists = _ragged(array.cast(pa.list_(pa.float64())))
+        lists = _ragged(array.cast(pa.list_(pa.float64()), safe=False))
         if self._wrong_length(name, len(lists.size)) or names is None:
             return None
         wrong = lists.size != names.size
@@ -202,7 +202,7 @@ class DecisionReader:
         if not _is_number(array.type):
             self.problems.append(Problem(f"type {array.type}", "a number for every decision", "cast it to numbers", "reward"))
             return np.empty(0)
-        values = np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), float)
+        values = np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), float)
         remedy = "drop decisions whose reward is not known, if that does not depend on what was chosen"
         self.flag("reward", ~np.isfinite(values), lambda row: str(values[row]), "a finite number", remedy)
         return values

@@ -29,7 +29,11 @@ def imported(data: Any, source: str, wanted: Wanted | None = None) -> pa.Table:
         Saying what makes no table, or listing every column that makes none or is damaged.
     """
     table = as_table(data, source, wanted)
-    return checked(table, source, None if wanted is None else wanted(table.column_names))
+    try:
+        names = None if wanted is None else wanted(table.column_names)
+    except UnicodeDecodeError as error:  # a name that is no text
+        raise DataError(source, [_problem(error)]) from error
+    return checked(table, source, names)
 
 
 def checked(table: pa.Table, source: str, names: Collection[str] | None = None) -> pa.Table:
@@ -72,6 +76,7 @@ def _problem(error: BaseException) -> Problem:
 
 def _check_column(column: pa.ChunkedArray) -> None:
     """Raise what :meth:`pyarrow.ChunkedArray.validate` of everything would raise, at a part of its time."""
+    _ = getattr(column.type, "tz", None)  # a time zone that is no text
     names = {}
     for chunk in column.chunks:
         chunk.validate()  # that its buffers are as long as it says
@@ -112,5 +117,5 @@ def _is_ascii(array: pa.Array, width: type[Any]) -> bool:
     _, offsets, data = array.buffers()
     if data is None:
         return True
-    first, last = np.frombuffer(offsets, width)[[array.offset, array.offset + len(array)]]
+    first, last = np.frombuffer(offsets, width, array.offset + len(array) + 1)[[array.offset, -1]]
     return bool(np.frombuffer(data, np.uint8)[first:last].max(initial=0) < 128)

@@ -6,11 +6,12 @@ spellings of "not available" (:data:`NULLS`) are missing too.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -221,20 +222,39 @@ def _parsed(path: Path, dialect: Dialect, kept: set[str], block: int) -> pa.Tabl
     broken = _Broken(dialect)
     # one thread: only then does the parser know the numbers of broken rows
     options = _options(dialect, block, threads=False)
-    options["parse_options"].invalid_row_handler = broken
     options["convert_options"] = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(kept, pa.string()), null_values=NULLS.to_pylist(), timestamp_parsers=[pyarrow.csv.ISO8601]
     )
     try:
-        with _as_utf_8(path, dialect) as stream:
-            table = pyarrow.csv.read_csv(stream, **options)
+        table = _table(path, dialect, options)
     except pa.ArrowInvalid as error:
-        if "Empty CSV" not in str(error):
+        if "columns, got" not in str(error):
             raise
-        table = pa.table([pa.nulls(0)] * len(dialect.names), list(dialect.names))  # a header without an end of line
+        _check_utf_8(path, dialect)  # else Arrow prints an error of its own for every row that it cannot show
+        options["parse_options"].invalid_row_handler = broken
+        table = _table(path, dialect, options)
     if broken.first:
         raise DataError(str(path), broken.problems())
     return table
+
+
+def _table(path: Path, dialect: Dialect, options: Mapping[str, Any]) -> pa.Table:
+    try:
+        with _as_utf_8(path, dialect) as stream:
+            return pyarrow.csv.read_csv(stream, **options)
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" not in str(error):
+            raise
+        return pa.table([pa.nulls(0)] * len(dialect.names), list(dialect.names))  # a header without an end of line
+
+
+def _check_utf_8(path: Path, dialect: Dialect) -> None:
+    """Raise a UnicodeDecodeError where a file is not in UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with _as_utf_8(path, dialect) as stream:
+        while block := stream.read(BLOCK):
+            decoder.decode(block)
+    decoder.decode(b"", final=True)
 
 
 class _Broken:

@@ -62,7 +62,15 @@ def sources(path: str | os.PathLike[str], what: str = "model") -> list[dict[str,
         As :func:`read` does.
     """
     found: list[dict[str, str]] = _document(path, what).get("sources", [])
+    if not are_sources(found):
+        raise ModelError(f"{path}: its sources are no list of files; it was edited or damaged: save it again")
     return found
+
+
+def are_sources(found: object) -> bool:
+    """Whether this is a list of files, each as ``file`` and ``identity``."""
+    rows = found if isinstance(found, list) else [None]
+    return all(isinstance(each, dict) and all(isinstance(text, str) for text in each.values()) for each in rows)
 
 
 def _document(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
@@ -70,7 +78,7 @@ def _document(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
         document = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}; expected a {what} written by adaptrace") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not JSON ({error}); expected a {what} written by adaptrace") from error
     if not isinstance(document, dict) or document.get("adaptrace") != what:
         raise ModelError(f"{path}: not a {what}; expected a file written by adaptrace's save()")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
+from adaptrace.errors import DataError, Problem
 from adaptrace.io.files import ARROW, PARQUET, ending_of, find_files, is_stream, reading_errors
 
 EARLIER = b"adaptrace.was"  # in a file's metadata: the identities it had before, a JSON list
@@ -42,7 +43,16 @@ def identity(path: str | os.PathLike[str]) -> str:
 
 def identities(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The identity of a file, then those it had before rows were taken out of it (latest first), as far as it can say."""
-    return (identity(path), *json.loads((_metadata(Path(path)) or {}).get(EARLIER, b"[]")))
+    try:
+        earlier = json.loads((_metadata(Path(path)) or {}).get(EARLIER, b"[]"))
+        if not isinstance(earlier, list) or not all(isinstance(each, str) for each in earlier):
+            raise ValueError("no list of texts")
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        problem = Problem(f"{error} in its metadata", f"a list of identities as {EARLIER.decode()}", "restore the file")
+        raise DataError(os.fspath(path), [problem]) from error
+    return (identity(path), *earlier)
 
 
 def _metadata(path: Path) -> dict[bytes, bytes] | None:

@@ -6,7 +6,7 @@ Each function takes the content and the name of an entry, and raises a ValueErro
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 Content = Mapping[str, Any]
+_TEXTS, _WHOLE, _NUMBERS = frozenset({str}), frozenset({int}), frozenset({int, float})
+FIRST, LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds since 1970: the years 1 to 9999
+ABOVE_0, BELOW_1 = 5e-324, 1.0 - 2.0**-53  # next to 0 and 1
 MOST = 1e9  # no fitted number is larger, and sums and products of smaller ones do not overflow
 
 
@@ -48,11 +51,49 @@ def number(content: Content, name: str, low: float = -MOST, high: float = MOST) 
     return found
 
 
+def by_name(content: Content, name: str, low: float = 0.0, high: float = MOST, *, whole: bool = False) -> dict[str, Any]:
+    """Numbers from ``low`` to ``high`` by name, as they stand there; ``whole``: integers alone."""
+    found = content[name]
+    if not isinstance(found, dict) or not _TEXTS.issuperset(map(type, found)):
+        raise ValueError(f"{name}: expected numbers by name")
+    check_all(found.values(), name, low, high, whole=whole)
+    return dict(found)
+
+
+def check_all(values: Collection[Any], name: str, low: float, high: float, *, whole: bool = False) -> None:
+    """Refuse values that are no numbers from ``low`` to ``high``."""
+    if not values:
+        return
+    are_numbers = (_WHOLE if whole else _NUMBERS).issuperset(map(type, values))
+    # a nan makes the sum one; not all(...) over each: that takes three times as long
+    if not are_numbers or not (min(values) >= low and max(values) <= high) or (not whole and math.isnan(sum(values))):
+        raise ValueError(f"{name}: expected {'whole ' * whole}numbers from {low:g} to {high:g}")
+
+
+def moments(content: Content, name: str) -> dict[str, int]:
+    """Microseconds since 1970 by name."""
+    return by_name(content, name, FIRST, LAST, whole=True)
+
+
+def whole(content: Content, name: str, low: int = 0, high: int | None = None) -> int:
+    """A whole number from ``low`` to ``high``."""
+    found: int = content[name]
+    if isinstance(found, bool) or not isinstance(found, int) or found < low or (high is not None and found > high):
+        upto = "" if high is None else f" to {high}"
+        raise ValueError(f"{name}: got {_brief(found)}; expected a whole number from {low}{upto}")
+    return found
+
+
 def count(content: Content, name: str) -> int:
     """A whole number from 0."""
-    found: int = content[name]
-    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise ValueError(f"{name}: got {_brief(found)}; expected a whole number from 0")
+    return whole(content, name)
+
+
+def text(content: Content, name: str) -> str:
+    """A text."""
+    found: str = content[name]
+    if not isinstance(found, str):
+        raise ValueError(f"{name}: got {_brief(found)}; expected a text")
     return found
 
 

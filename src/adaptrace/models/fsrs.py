@@ -65,8 +65,8 @@ class ReviewRates:
     def from_dict(cls, content: Mapping[str, Any]) -> ReviewRates:
         """What :meth:`to_dict` described."""
         items = read.texts(content, "items")
-        first = read.numbers(content, "first", len(items) + 1, low=0.0, high=1.0)
-        return cls(items, first, read.number(content, "same_day", 0.0, 1.0), read.count(content, "responses"))
+        first = read.numbers(content, "first", len(items) + 1, low=read.ABOVE_0, high=read.BELOW_1)
+        return cls(items, first, read.number(content, "same_day", read.ABOVE_0, read.BELOW_1), read.count(content, "responses"))
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -212,8 +212,7 @@ class FSRS(SavedModel):
 
     def resume(self, content: Mapping[str, Any], name: str = "", group: str = "") -> FSRSState:
         """The state that :meth:`FSRSState.to_dict` described."""
-        card = _package().Card
-        return replace(self.start(), cards={item: card.from_dict(each) for item, each in content["cards"].items()})
+        return replace(self.start(), cards={item: _card(each) for item, each in content["cards"].items()})
 
     # ---- plain data ----
 
@@ -311,6 +310,18 @@ def _moments(log: Log) -> list[int]:
 
 def _rating(package: Any, correct: float) -> Any:
     return package.Rating.Good if correct >= 0.5 else package.Rating.Again
+
+
+def _card(content: Mapping[str, Any]) -> Any:
+    """A card from plain data; a ValueError where its numbers or times are none that a review gives."""
+    card = _package().Card.from_dict(content)
+    steps = [each for each in (card.step,) if each is not None]
+    read.check_all(steps, "step", 0, read.MOST, whole=True)
+    for name, low in (("stability", 1e-6), ("difficulty", 0.0)):
+        read.check_all([each for each in (getattr(card, name),) if each is not None], name, low, read.MOST)
+    if any(each is not None and each.utcoffset() is None for each in (card.due, card.last_review)):
+        raise ValueError("a time without its zone")
+    return card
 
 
 def _package() -> Any:

@@ -84,7 +84,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     content = envelope.read(path, "model")
     family = content.get("family")
     if not isinstance(family, str) or family not in FAMILIES:
-        raise ModelError(f"{path}: a model of family '{family}'; this version knows {', '.join(FAMILIES)}")
+        raise ModelError(f"{path}: a model of family {family!r}; this version knows {', '.join(FAMILIES)}")
     try:
         return FAMILIES[family].from_dict(content)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, ModelError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple, cast
 
@@ -18,11 +18,14 @@ from adaptrace.data.names import name_of
 from adaptrace.errors import ModelError
 from adaptrace.io.envelope import SCHEMA
 from adaptrace.io.text_table import counted
+from adaptrace.models import content as read
 from adaptrace.models.base import KnowsMastery, Model, Response, ScoresMastery, State
 from adaptrace.models.registry import require
 from adaptrace.models.response import ResponseChecker, moment_of
 
 PARTS = {"schema", "model", "name", "group", "answered", "opportunities", "latest", "state"}  # of plain data
+COUNTS = ("answered", "opportunities", "turns")  # of them, those that are numbers by name
+_NAMES, _MOMENTS = frozenset({str}), frozenset({int, type(None)})  # types of the latest responses
 RECENT = 100  # responses that are remembered one by one
 
 
@@ -279,14 +282,23 @@ class Student:
         Raises
         ------
         ModelError
-            If it was made by another model or a newer version.
+            If it was made by another model or a newer version, or is not whole.
         """
-        content = _checked(_of_now(content), model)
-        student = cls(model, catalog, name=content["name"], group=content["group"])
-        student.answered, student.opportunities = dict(content["answered"]), dict(content["opportunities"])
-        student.responses, student.turns = sum(student.answered.values()), dict(content.get("turns", {}))
-        student._columns = content.get("recent", ())
-        student.latest, student.state = content["latest"], model.resume(content["state"], student.name, student.group)
+        try:
+            return cls._restored(_checked(_of_now(content), model), model, catalog)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = error if isinstance(error, ValueError) else repr(error)
+            raise ModelError(f"a student's state that is not whole ({reason}); expected what to_dict() gave") from error
+
+    @classmethod
+    def _restored(cls, content: Mapping[str, Any], model: Model, catalog: Catalog | None) -> Student:
+        student = cls(model, catalog, name=read.text(content, "name"), group=read.text(content, "group"))
+        counts = {"turns": {}, **content}
+        student.answered, student.opportunities, student.turns = (read.by_name(counts, each, whole=True) for each in COUNTS)
+        student.responses = sum(student.answered.values())
+        student._columns = _recent_columns(content.get("recent", ()))
+        student.latest = None if content["latest"] is None else read.whole(content, "latest", read.FIRST, read.LAST)
+        student.state = model.resume(content["state"], student.name, student.group)
         return student
 
 
@@ -305,7 +317,7 @@ def _checked(content: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
     """Plain data of a student, if they are whole, of a schema that this version reads, and of this model."""
     if not content.keys() >= PARTS:
         raise ModelError("a student's state that is not whole; expected what to_dict() gave")
-    if content["schema"] > SCHEMA:
+    if read.count(content, "schema") > SCHEMA:
         raise ModelError(f"a student's state of schema {content['schema']}, this version reads up to {SCHEMA}; upgrade adaptrace")
     if content["model"] != model.fingerprint:
         raise ModelError(
@@ -313,6 +325,18 @@ def _checked(content: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
             "use that model, or observe the student's responses again with this one"
         )
     return content
+
+
+def _recent_columns(columns: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    """The latest responses as they are stored: items, outcomes, moments."""
+    if not len(columns):
+        return ()
+    items, outcomes, moments = columns
+    are_names, are_moments = _NAMES.issuperset(map(type, items)), _MOMENTS.issuperset(map(type, moments))
+    if not (are_names and are_moments and len(items) == len(outcomes) == len(moments)):
+        raise ValueError("recent: expected as many items, outcomes and moments")
+    read.check_all(outcomes, "recent", 0.0, 1.0)
+    return columns
 
 
 def _of_now(content: Mapping[str, Any]) -> Mapping[str, Any]:

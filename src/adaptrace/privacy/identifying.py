@@ -22,11 +22,13 @@ import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from adaptrace.data import schema
+from adaptrace.errors import DataError, Problem
 from adaptrace.io import cells
 from adaptrace.io.files import DELIMITED, ending_of
 from adaptrace.privacy import rewrite
@@ -81,6 +83,10 @@ def looks(file: Path, names: Mapping[str, str]) -> dict[str, str]:
         The columns that get pseudonyms: our name -> its name in the file. These are not looked at.
     """
     sample = sample_of(file)
+    repeated = [name for name in dict.fromkeys(sample.column_names) if sample.column_names.count(name) > 1]
+    if repeated:
+        problems = [Problem("the column twice", "every name once", "rename all but one", name) for name in repeated]
+        raise DataError(str(file), problems)
     others = {alias.lower() for column in names for alias in rewrite.names_for(column)}
     student, found = names.get("student"), dict[str, str]()
     who = _codes(sample[student]) if student else np.arange(len(sample))
@@ -120,9 +126,17 @@ def of_heading(name: str) -> str | None:
     return next((look for look, heading in HEADINGS.items() if re.fullmatch(heading, words)), None)
 
 
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The cells as Python has them; times beyond the year 9999, which it has not, as numbers."""
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        return list(column.cast(pa.int64()).to_pylist()) if pa.types.is_temporal(column.type) else []
+
+
 def of_cells(column: pa.ChunkedArray, who: np.ndarray, own: bool) -> str | None:
     """What a column looks like by its cells; ``who`` (n,) is the student of each; ``own``: only addresses are looked for."""
-    values = [_flat(value) for value in column.to_pylist()]
+    values = [_flat(value) for value in _values(column)]
     texts = [text for held in values for text in held if isinstance(text, str)]
     for look, pattern in _ADDRESSES.items():
         if any(map(pattern.search, texts)):
@@ -187,7 +201,7 @@ def _date_of(cell: object) -> datetime.date | None:
 
 def _codes(column: pa.ChunkedArray) -> np.ndarray:
     """A number for each cell, the same where the cells are."""
-    return np.unique(np.array([str(value) for value in column.to_pylist()]), return_inverse=True)[1]
+    return np.unique(np.array([str(value) for value in _values(column)]), return_inverse=True)[1]
 
 
 def _depends(column: pa.ChunkedArray, on: pa.ChunkedArray) -> bool:

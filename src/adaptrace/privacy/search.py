@@ -128,6 +128,10 @@ def _may_hold(statistics: Any, students: Sequence[str], numbers: Sequence[int]) 
     """Whether one of the students, sorted as texts and as numbers, is among the values of a column."""
     if statistics is None or not statistics.has_min_max:
         return True
-    among: Sequence[Any] = students if isinstance(statistics.min, str) else numbers
-    first = bisect_left(among, statistics.min)
-    return first < len(among) and bool(among[first] <= statistics.max)
+    try:
+        lowest, highest = statistics.min, statistics.max
+    except UnicodeDecodeError:  # damaged: the rows will tell
+        return True
+    among: Sequence[Any] = students if isinstance(lowest, str) else numbers
+    first = bisect_left(among, lowest)
+    return first < len(among) and bool(among[first] <= highest)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,12 +23,13 @@ from numpy.typing import NDArray
 from adaptrace.errors import ModelError
 from adaptrace.io import arrow_check
 from adaptrace.io.atomic import replacing
-from adaptrace.io.envelope import SCHEMA
+from adaptrace.io.envelope import SCHEMA, are_sources
 from adaptrace.kernels import trie as kernels
 from adaptrace.kernels.trie import Trie
 
 WHAT = "stats"
 OUTCOME = ("correct", "weight", "rest")  # of every observation: the outcome, and how far it counts for this skill
+ROUNDING = 1e-9
 LISTS = {"children": np.int32, "symbol": np.int32, "ends": np.int64}
 
 
@@ -105,14 +107,17 @@ def read(path: str | os.PathLike[str]) -> Content:
         if _fingerprint(table, said) != said.get("fingerprint"):
             raise _damaged(path)
         symbols = _unpacked(said["symbols"])
-        return Content(table["skill"].combine_chunks(), symbols, _trie(table, len(symbols)))
+        return Content(_skills(table), symbols, _trie(table, len(symbols)))
 
 
 def sources(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Which files the counts of a stats file came from."""
     said = _said(path)
     with _read_whole(path):
-        return list(json.loads(said["sources"]))
+        found = json.loads(said["sources"])
+    if not are_sources(found):
+        raise _damaged(path)
+    return list(found)
 
 
 def factors(path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -148,7 +153,7 @@ def _read_whole(path: str | os.PathLike[str]) -> Iterator[None]:
     """Whatever is met in a broken file is an error that names the file."""
     try:
         yield
-    except (pa.ArrowException, OSError, MemoryError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (pa.ArrowException, OSError, MemoryError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _damaged(path) from error
 
 
@@ -158,7 +163,23 @@ def _damaged(path: str | os.PathLike[str]) -> ModelError:
 
 def _unpacked(text: str) -> pa.Table:
     with pa.ipc.open_stream(base64.b64decode(text)) as stream:
-        return arrow_check.checked(stream.read_all(), WHAT).combine_chunks()
+        symbols = arrow_check.checked(stream.read_all(), WHAT).combine_chunks()
+    for name in OUTCOME:
+        values = symbols[name].to_numpy()
+        if values.dtype != np.float64 or not ((values >= 0.0) & (values <= 1.0)).all():  # null is read as nan
+            raise ValueError(f"{name}: numbers that are no probabilities")
+    if (symbols["weight"].to_numpy() + symbols["rest"].to_numpy() > 1.0 + ROUNDING).any():
+        raise ValueError("weight and rest: more than 1 together")
+    return symbols
+
+
+def _skills(table: pa.Table) -> pa.StringArray:
+    """The names of the skills, each once and in their order: counts are added by it."""
+    skills = table["skill"].combine_chunks()
+    names = skills.to_pylist()
+    if not pa.types.is_string(skills.type) or skills.null_count or any(a >= b for a, b in pairwise(names)):
+        raise ValueError("skills that are not sorted")
+    return skills
 
 
 def _trie(table: pa.Table, n_symbols: int) -> Trie:

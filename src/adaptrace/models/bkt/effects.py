@@ -303,12 +303,21 @@ class Effects:
         )
         levels = tuple(_levels_from_dict(each, n) for each in content["levels"])
         arrays = {
-            **{name: read.numbers(content, name, of_skill) for name in ("low", "high")},
+            **{name: read.numbers(content, name, of_skill, low=0.0, high=1.0) for name in ("low", "high")},
             "logits": read.numbers(content, "x", n, of_skill, low=-3 * FARTHEST, high=3 * FARTHEST),
-            "guess_scale": read.numbers(content, "squeeze", n),
+            "guess_scale": read.numbers(content, "squeeze", n, low=0.0, high=1.0),
             "half_life": read.numbers(content, "half_life", n if content["half_life"] else 0, low=0.0),
         }
+        _check_bounds(arrays["low"], arrays["high"])
         return cls(**arrays, factors=factors, levels=levels)
+
+
+def _check_bounds(low: FloatArray, high: FloatArray) -> None:
+    """Refuse bounds that cross, or between which a parameter other than forget could be certain: odds would be infinite."""
+    certain = (low < read.ABOVE_0) | (high > read.BELOW_1)
+    certain[Parameters._fields.index("forget")] = False
+    if (low > high).any() or certain.any():
+        raise ValueError("low, high: expected the lowest and the highest probability of each parameter")
 
 
 def _levels_from_dict(content: Mapping[str, Any], n: int) -> Levels:

@@ -17,6 +17,7 @@ from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.io.text_table import counted
 from adaptrace.kernels.bkt import Parameters
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.bkt import fit as fits
 from adaptrace.models.bkt.effects import Effects, offsets_table
@@ -24,7 +25,7 @@ from adaptrace.models.bkt.fitted import RULES, FittedBKT
 from adaptrace.models.bkt.options import BKTOptions, check_base, check_effects, options_from_dict
 from adaptrace.models.bkt.skill_table import Row, SkillTable
 from adaptrace.models.bkt.state import BKTState
-from adaptrace.models.bkt.state_table import mastery_from_states, states
+from adaptrace.models.bkt.state_table import MOST_ODDS, mastery_from_states, states
 from adaptrace.models.bkt.trace_tables import learning_moments, smooth_table, trace_table
 from adaptrace.models.saved import SavedModel
 from adaptrace.stats.stats import Stats
@@ -267,7 +268,8 @@ class BKT(BKTOptions, SavedModel):
 
     def resume(self, content: Mapping[str, Any], name: str = "", group: str = "") -> BKTState:
         """The state that its ``to_dict`` described."""
-        return BKTState(self.fitted, name, group, dict(content["odds"]), dict(content["last_time"]))
+        odds, last_time = read.by_name(content, "odds", high=MOST_ODDS), read.moments(content, "last_time")
+        return BKTState(self.fitted, name, group, odds, last_time)
 
     # ---- parameters ----
 
@@ -325,7 +327,7 @@ class BKT(BKTOptions, SavedModel):
     def from_dict(cls, content: Mapping[str, Any]) -> BKT:
         """The model that :meth:`to_dict` described."""
         table = SkillTable.from_dict(content["skills"])
-        effects = content["effects"] and Effects.from_dict(content["effects"], len(table))
+        effects = None if content["effects"] is None else Effects.from_dict(content["effects"], len(table))
         model = cls(**options_from_dict(content), table=table, effects=effects)
         check_effects(model.variation, effects)
         return model

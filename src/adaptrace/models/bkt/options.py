@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -120,7 +121,7 @@ def are_counts(values: Any, n: int) -> bool:
     """Whether these are n finite numbers of 0 or more."""
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != n:
         return False
-    return all(isinstance(each, int | float | np.number) and 0.0 <= each < np.inf for each in values)
+    return all(isinstance(each, int | float | np.number) and 0.0 <= each <= sys.float_info.max for each in values)
 
 
 # ---- checks -----------------------------------------------------------------

@@ -24,7 +24,6 @@ FloatArray = NDArray[np.float64]
 Row = tuple[float, float, float, float, float]
 
 SMALLEST = 1e-9  # the closest that a probability comes to 0 or 1: no evidence could change a certainty
-ABOVE_0, BELOW_1 = 5e-324, 1.0 - 2.0**-53  # next to 0 and 1
 Z90 = 1.6448536269514722  # the normal quantile of two-sided 90 % intervals
 UNKNOWN_STD = 1.0  # standard deviation of the logits of an unknown skill, when nothing was fitted
 FEW_RESPONSES = 200  # below it, about 50 students with 4 responses, parameters are hardly determined
@@ -232,7 +231,10 @@ class SkillTable:
         n, of_skill = len(names), len(Parameters._fields)
         least = {"forget": 0.0}  # the others are never certain: odds would be infinite
         parameters = Parameters(
-            **{name: read.numbers(found, name, n + 1, low=least.get(name, ABOVE_0), high=BELOW_1) for name in Parameters._fields}
+            **{
+                name: read.numbers(found, name, n + 1, low=least.get(name, read.ABOVE_0), high=read.BELOW_1)
+                for name in Parameters._fields
+            }
         )
         return cls(
             names=names,

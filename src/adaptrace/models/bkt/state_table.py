@@ -28,6 +28,7 @@ FloatArray = NDArray[np.float64]
 
 GRADIENT = tuple(f"by_{name}" for name in Parameters._fields)  # columns: of the log-odds, in the logits of the parameters
 LAST = ("time", "order")  # the log has one of them, or both
+MOST_ODDS = 1e12 * kernels.MAX_ODDS  # that a state holds: above MAX_ODDS they rise by it with each unit of log-odds
 LONGEST_SHIFT = 200.0  # on the logit scale: takes any odds to certainty
 
 

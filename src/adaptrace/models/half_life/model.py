@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -85,9 +85,9 @@ class HalfLife(SavedModel):
 
     def __post_init__(self) -> None:
         shortest, longest = self.range_days
-        if not 0.0 < shortest < longest < math.inf:
+        if not 0.0 < shortest < longest <= sys.float_info.max:
             raise ModelError(f"range_days: got {self.range_days!r}; expected two numbers above 0, the second larger")
-        if not 0.0 <= self.l2 < math.inf:
+        if not 0.0 <= self.l2 <= sys.float_info.max:
             raise ModelError(f"l2: got {self.l2!r}; expected a number that is not negative")
 
     def __repr__(self) -> str:
@@ -161,8 +161,8 @@ class HalfLife(SavedModel):
 
     def resume(self, content: Mapping[str, Any], name: str = "", group: str = "") -> HalfLifeState:
         """The state that :meth:`HalfLifeState.to_dict` described."""
-        wins, fails, last_time = (dict(content[part]) for part in ("wins", "fails", "last_time"))
-        return replace(self.start(), wins=wins, fails=fails, last_time=last_time)
+        wins, fails = (read.by_name(content, part) for part in ("wins", "fails"))
+        return replace(self.start(), wins=wins, fails=fails, last_time=read.moments(content, "last_time"))
 
     # ---- plain data ----
 

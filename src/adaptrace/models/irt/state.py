@@ -5,13 +5,14 @@ The steps are those of the batch kernel, run as plain Python: the same bits with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.kernels.irt import Dynamics
+from adaptrace.models import content as read
 from adaptrace.models.base import Response
 from adaptrace.models.irt.bank import ItemBank
 
@@ -61,8 +62,8 @@ class IRTState:
         self.ability: tuple[float, float] = (0.0, self.dynamics.spread)
         self.skills: dict[str, tuple[float, float]] = {}
         if content is not None:
-            self.ability = tuple(content["ability"])
-            self.skills = {skill: tuple(belief) for skill, belief in content["skills"].items()}
+            self.ability = _belief(content["ability"])
+            self.skills = {skill: _belief(belief) for skill, belief in content["skills"].items()}
 
     def predict(self, response: Response) -> float:
         """P(correct)."""
@@ -94,3 +95,11 @@ class IRTState:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, exact to the last bit."""
         return {"ability": list(self.ability), "skills": {skill: list(belief) for skill, belief in self.skills.items()}}
+
+
+def _belief(pair: Sequence[float]) -> tuple[float, float]:
+    """A mean and a variance."""
+    mean, variance = pair
+    if not (type(mean) is type(variance) is float and abs(mean) <= read.MOST and 0.0 <= variance <= read.MOST):
+        raise ValueError(f"expected a mean and a variance, each up to {read.MOST:g}")
+    return mean, variance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +98,7 @@ def problems_of(feature: Feature) -> list[str]:
         problems.append(f"feature recent: got rate {feature.rate}; expected a number between 0 and 1")
     if feature.times is not None and feature.times < 0:
         problems.append(f"feature times: got {feature.times}; expected the number of a given column, from 0")
-    if feature.l2 is not None and not 0.0 <= feature.l2 < np.inf:
+    if feature.l2 is not None and not 0.0 <= feature.l2 <= sys.float_info.max:
         problems.append(f"feature l2: got {feature.l2}; expected 0 or more")
     if feature.what in WINDOWED and not feature.days > 0.0:
         problems.append(f"feature {feature.what}: got days {feature.days}; expected more than 0")

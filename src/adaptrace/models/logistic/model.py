@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field, replace
@@ -80,7 +81,7 @@ class Logistic(SavedModel):
 
     def __post_init__(self) -> None:
         problems = [problem for feature in self.features for problem in problems_of(feature)]
-        if not 0.0 <= self.l2 < np.inf:
+        if not 0.0 <= self.l2 <= sys.float_info.max:
             problems.append(f"l2: got {self.l2}; expected 0 or more")
         if problems:
             raise ModelError("; ".join(problems))

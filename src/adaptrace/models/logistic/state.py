@@ -13,6 +13,7 @@ from adaptrace.data.log import DAY
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels.compile import plain
 from adaptrace.kernels.logistic import Design, FeaturePlan, Memory
+from adaptrace.models import content as read
 from adaptrace.models.base import Response
 from adaptrace.models.logistic.features import values_per_skill
 from adaptrace.models.logistic.weights import Weights
@@ -21,6 +22,28 @@ meet, values, practise = plain(kernels.meet), plain(kernels.values), plain(kerne
 chance, logit_of = plain(kernels.chance), plain(kernels.logit_of)
 
 ME = 0  # the owner of every slot
+
+# what each part of a memory has a number of, and the least and the largest that it may be
+_RANGES: dict[str, tuple[str, float, float]] = {
+    "owner": ("slot", ME, ME),
+    "attempts": ("slot", 0.0, read.MOST),
+    "wins": ("slot", 0.0, read.MOST),
+    "last": ("slot", -1.0, 1.0),
+    "pattern": ("slot", 1, (2 << kernels.RECALLED) - 1),
+    "place": ("slot", 0, read.MOST),
+    "day": ("slot", -read.MOST, read.MOST),
+    "recent_attempts": ("rate", 0.0, read.MOST),
+    "recent_wins": ("rate", 0.0, read.MOST),
+    "newest": ("slot", kernels.NEVER, read.MOST),
+    "oldest": ("window", kernels.NEVER, read.MOST),
+    "window_attempts": ("window", 0.0, read.MOST),
+    "window_wins": ("window", -1.0, read.MOST),
+    "later": ("entry", kernels.NEVER, read.MOST),
+    "entry_day": ("entry", -read.MOST, read.MOST),
+    "entry_correct": ("entry", 0.0, 1.0),
+}
+_WHOLE = {"owner", "pattern", "place", "newest", "oldest", "later"}
+_ROUNDING = 1e-6  # of sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +114,14 @@ class LogisticState:
         self.memory = Memory(*(Slots() for _ in Memory._fields))
         self.place, self.entry, self.now = 0, 0, 0.0
         if content is not None:
-            self.place, self.entry, self.now = content["place"], content["entry"], content["now"]
+            self.place, self.entry, self.now = (
+                read.whole(content, "place", 0, int(read.MOST)),
+                read.whole(content, "entry", 0, int(read.MOST)),
+                read.number(content, "now"),
+            )
             for part, slots in self.memory._asdict().items():
                 slots.update((tuple(key) if isinstance(key, list) else key, value) for key, value in content["memory"][part])
+            _check(self.memory, lookup.plan, self.place)
 
     def predict(self, response: Response, given: Sequence[float] = ()) -> float:
         """P(correct), with what features have as ``times``."""
@@ -125,6 +153,36 @@ class LogisticState:
         """Plain data, exact to the last bit."""
         memory = {name: [[_plain(key), value] for key, value in part.items()] for name, part in self.memory._asdict().items()}
         return {"place": self.place, "entry": self.entry, "now": self.now, "memory": memory}
+
+
+def _check(memory: Memory, plan: FeaturePlan, place: int) -> None:
+    """Refuse a memory that no responses leave: the steps follow its numbers."""
+    keys = {"slot": memory.owner.keys(), "entry": memory.later.keys()}
+    for of, several in (("rate", plan.rates), ("window", plan.windows)):
+        keys[of] = dict.fromkeys((slot, each) for slot in keys["slot"] for each in range(len(several))).keys()
+    for name, (of, low, high) in _RANGES.items():
+        part = getattr(memory, name)
+        if part.keys() != keys[of]:
+            raise ValueError(f"{name}: expected a number of each {of}")
+        read.check_all(part.values(), name, low, min(high, place) if name == "place" else high, whole=name in _WHOLE)
+    for attempts, wins in ((memory.attempts, memory.wins), (memory.recent_attempts, memory.recent_wins)):
+        if any(won > attempts[slot] + _ROUNDING for slot, won in wins.items()):
+            raise ValueError("wins: expected no more than attempts")
+    _check_chains(memory)
+
+
+def _check_chains(memory: Memory) -> None:
+    """Refuse responses that do not follow each other, or of which a window holds others than it counts."""
+    known = {kernels.NEVER, *memory.later}
+    ends = (*memory.newest.values(), *memory.oldest.values(), *memory.later.values())
+    if not known.issuperset(ends) or any(kernels.NEVER < later <= entry for entry, later in memory.later.items()):
+        raise ValueError("later: expected responses in their order")
+    for slot, entry in memory.oldest.items():
+        attempts, wins = 0, 0.0
+        while entry != kernels.NEVER:
+            attempts, wins, entry = attempts + 1, wins + memory.entry_correct[entry], memory.later[entry]
+        if attempts != memory.window_attempts[slot] or abs(wins - memory.window_wins[slot]) > _ROUNDING:
+            raise ValueError("window_attempts: expected as many as there are responses")
 
 
 def _plain(key: Any) -> Any:

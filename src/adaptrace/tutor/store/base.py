@@ -17,6 +17,7 @@ from zlib import crc32
 
 from adaptrace.data import schema
 from adaptrace.errors import UnreadableEventError
+from adaptrace.models.content import FIRST, LAST
 
 
 class Event(NamedTuple):
@@ -44,7 +45,14 @@ def event_of(row: Sequence[Any], skills: tuple[str, ...], place: str) -> Event:
     """
     student, moment, event_id, item, _, kind, correct, group, decision, retracted, checksum = row
     are_texts = type(student) is type(event_id) is type(item) is type(kind) is type(group) is type(decision) is str
-    if not (are_texts and skills and type(moment) is int and type(correct) is float and 0.0 <= correct <= 1.0):
+    if not (
+        are_texts
+        and skills
+        and type(moment) is int
+        and FIRST <= moment <= LAST
+        and type(correct) is float
+        and 0.0 <= correct <= 1.0
+    ):
         raise UnreadableEventError(place, str(event_id))
     event = Event(event_id, student, item, skills, kind, correct, moment, group, decision, bool(retracted))
     if checksum is not None and checksum != checksum_of(event):

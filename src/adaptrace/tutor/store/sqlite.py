@@ -18,7 +18,7 @@ from adaptrace.io.atomic import sweep
 from adaptrace.tutor.store import sqlite_statements as sql
 from adaptrace.tutor.store.base import Change, Checkpoint, Correction, Decision, Event, Fault, StoredState
 from adaptrace.tutor.store.snapshot import copy_file
-from adaptrace.tutor.store.sqlite_connections import ReadingConnection, WritingConnection
+from adaptrace.tutor.store.sqlite_connections import ERRORS, ReadingConnection, WritingConnection
 from adaptrace.tutor.store.sqlite_faults import faults_of
 from adaptrace.tutor.store.sqlite_file import SQLiteFile, connect, make
 from adaptrace.tutor.store.sqlite_rows import (
@@ -81,7 +81,7 @@ class SQLiteStore:
                     self._file, opened.enter_context(contextlib.closing(connect(self.path))), durability
                 )
                 self._reader = ReadingConnection(self._file, opened.enter_context(contextlib.closing(connect(self.path))))
-            except sqlite3.Error as error:
+            except ERRORS as error:
                 raise self._file.error("opened", error) from error
             opened.pop_all()
 

@@ -40,8 +40,16 @@ def text_or_bytes(found: bytes) -> str | bytes:
 
 
 def state_of_row(row: Values) -> StoredState:
-    """A stored state; what is no text is no state."""
+    """A stored state; what is no text is no state.
+
+    Raises
+    ------
+    StoreError
+        If its version is no number: what is written next could not say what it follows.
+    """
     version, model, state = row
+    if not isinstance(version, int):
+        raise StoreError("a student's version cannot be read: it is no number; restore a snapshot")
     return StoredState(version, model if isinstance(model, str) else "", state if isinstance(state, str) else "")
 
 
