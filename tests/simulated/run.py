@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-if os.environ.get("PYTHONHASHSEED") != "0":  # else the same seed may take other locks
+if __name__ == "__main__" and os.environ.get("PYTHONHASHSEED") != "0":  # else the same seed may take other locks
     os.environ["PYTHONHASHSEED"] = "0"
     os.execv(sys.executable, [sys.executable, *sys.argv])
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
