@@ -23,7 +23,7 @@ def moments(values: Any, unit: str | None = None) -> list[int]:
     size = len(values)
     table = {"student": [f"s{row}" for row in range(size)], "item": ["q"] * size, "skill": ["s"] * size, "correct": [1] * size}
     log = at.Log.from_arrow({**table, "time": values}, time_unit=unit)
-    return log.timestamps_us.tolist()
+    return log.moments.tolist()
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -237,11 +237,11 @@ class Log:
 
     @property
     def days(self) -> NDArray[np.float64]:
-        """:attr:`timestamps_us` in days."""
-        return self.timestamps_us / DAY
+        """:attr:`moments` in days."""
+        return self.moments / DAY
 
     @property
-    def timestamps_us(self) -> NDArray[np.int64]:
+    def moments(self) -> NDArray[np.int64]:
         """Microseconds since 1970 (UTC) of every response, int64 (n_rows,).
 
         Raises
@@ -255,18 +255,13 @@ class Log:
             raise DataError("log", [Problem(got, "a clock in column 'time'", remedy, "time")])
         return np.asarray(schema.combined(self.table["time"]).cast(pa.int64()))
 
-    @property
-    def moments(self) -> NDArray[np.int64]:
-        """:attr:`timestamps_us`, by its name of before."""
-        return self.timestamps_us
-
     @cached_property
     def gap_days(self) -> NDArray[np.float64]:
         """Days since the student's last response on the skill, (n_entries,): one per skill of each event; 0 for the first.
 
         A DataError if the log has no ``time``.
         """
-        time, out = self.timestamps_us, space(len(self.rows.pair), np.float64)
+        time, out = self.moments, space(len(self.rows.pair), np.float64)
         pieces = parallel.spans(self.rows.student_start, parallel.cores())
         parallel.run(kernels.gaps, [(self.rows, time, DAY, *piece, out) for piece in pieces])
         return out

@@ -104,7 +104,7 @@ def _split(code: IntArray, names: tuple[str, ...], by: str) -> FoldPlan:
 
 def _blocks(log: Log, folds: int) -> FoldPlan:
     """Blocks of the calendar with about equally many rows."""
-    times = log.timestamps_us
+    times = log.moments
     moments, count = np.unique(times, return_counts=True)
     if len(moments) <= folds:
         got = f"{len(moments)} different time{'s' * (len(moments) != 1)}"
@@ -130,7 +130,7 @@ def calendar(log: Log, marks: Sequence[datetime.datetime] | None, every: datetim
         raise ValueError(f"got {'neither' if marks is None else 'both'} of marks and every; expected one of them")
     starts = _steps_of(every) if marks is None else _moments(marks)
     _not_empty(log)
-    times = log.timestamps_us
+    times = log.moments
     if marks is None:
         starts = times.min() + starts * np.unique((times - times.min()) // starts)[1:]
     _check_marks(starts, times)

@@ -304,7 +304,7 @@ class _Cards(NamedTuple):
 
 def _moments(log: Log) -> list[int]:
     """Microseconds since 1970 of every response."""
-    moments: list[int] = log.timestamps_us.tolist()
+    moments: list[int] = log.moments.tolist()
     return moments
 
 

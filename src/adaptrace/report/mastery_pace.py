@@ -162,7 +162,7 @@ def _add_log(tally: Tally, values: dict[str, Sums], log: Log, found: Attainment)
     values["responses"].add({"cell": cell, "value": found.first[reached][row], "n": one})
     known = one[:0]
     if "time" in log.table.column_names:
-        known = (log.timestamps_us[found.first_row] - log.timestamps_us[found.start_row])[reached][row] // int(DAY / HOURS)
+        known = (log.moments[found.first_row] - log.moments[found.start_row])[reached][row] // int(DAY / HOURS)
     timed = slice(0, len(known))
     values["days"].add({"cell": cell[timed], "value": known, "n": one[timed]})
 

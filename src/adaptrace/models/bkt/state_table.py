@@ -96,7 +96,7 @@ def _resume(earlier: Earlier, log: Log, layout: CellLayout, state: PairStates) -
         last, rows = np.full(len(earlier.row), np.iinfo(np.int64).max), log.rows
         last[known] = before["last_time"].cast(pa.int64())
         first = np.flatnonzero(rows.opportunity == 1)
-        time = log.timestamps_us[np.searchsorted(rows.skill_start, first, side="right") - 1]
+        time = log.moments[np.searchsorted(rows.skill_start, first, side="right") - 1]
         layout.cells.gap[first] = np.maximum(time - last[rows.pair[first]], 0) / DAY
 
 
