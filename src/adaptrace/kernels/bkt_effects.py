@@ -23,7 +23,11 @@ FloatArray = NDArray[np.float64]
 PRIOR, LEARN, FORGET, GUESS, SLIP = range(5)
 MIN_ODDS, MAX_ODDS, LEAST_JOINT = 1e-200, 1e200, 1e-200  # as in :mod:`adaptrace.kernels.bkt`
 LOG_MAX = math.log(MAX_ODDS)
+LEAST_PRODUCT = 1e-100  # of chances, before its logarithm is taken: the next chance, at least 1e-200, does not underflow
 CONJUNCTIVE, MEAN, MIN, WEAKEST_FIRST = range(4)  # as in :mod:`adaptrace.kernels.bkt`
+
+# columns of the working array of one student's entries
+ODDS, WIDENED, OWN, WEIGHT, KNOWN, UNKNOWN, OF_ODDS, OF_OTHERS = range(8)
 
 
 class Observations(NamedTuple):
@@ -54,8 +58,6 @@ class EventEntries(NamedTuple):
     cell: CodeArray  # (n_entries,)
     level: CodeArray  # (n_entries,) the row of the level that was reached among the levels' chances; -1: no level
     decay: FloatArray  # (n_entries,) log 2 x half-lives since the pair's last response
-    before: FloatArray  # (n_entries,) working array: odds of mastery before each response
-    last: FloatArray  # (n_entries,) working array: odds after the pair's last response, before the gap
 
 
 class EventCounts(NamedTuple):
@@ -120,9 +122,9 @@ def update_gradient(known: float, learn: float, forget: float) -> tuple[float, f
 
     ``known`` are the odds right after the response.
     """
-    known_after, unknown_after = known * (1.0 - forget) + learn, known * forget + (1.0 - learn)
-    both = 1.0 / known_after + 1.0 / unknown_after
-    return known * (1.0 - forget - learn) / known_after / unknown_after, both, -known * both
+    of_known, of_unknown = 1.0 / (known * (1.0 - forget) + learn), 1.0 / (known * forget + (1.0 - learn))
+    both = of_known + of_unknown
+    return known * (1.0 - forget - learn) * of_known * of_unknown, both, -known * both
 
 
 # ---- counts -----------------------------------------------------------------
@@ -220,64 +222,6 @@ def credit(rule: int, correct: float, own: float, predicted: float, n_skills: in
 
 
 @kernel
-def event_chance(rule: int, theta: FloatArray, entries: EventEntries, begin: int, end: int) -> tuple[float, int]:
-    """P(correct) of the event of entries [begin, end), and which of them is its weakest."""
-    product, total, least, weakest = 1.0, 0.0, 2.0, begin
-    for at in range(begin, end):
-        own = skill_chance(theta, entries, at)
-        product *= own
-        total += own
-        if own < least:
-            least, weakest = own, at
-    return joint(rule, product, total, least, end - begin), weakest
-
-
-@kernel
-def skill_chance(theta: FloatArray, entries: EventEntries, at: int) -> float:
-    """P(correct) on one skill of an event alone."""
-    c, odds = entries.cell[at], entries.before[at]
-    right: float = (odds * (1.0 - theta[c, SLIP]) + theta[c, GUESS]) / (1.0 + odds)
-    return right
-
-
-@kernel
-def outcome_chance(
-    rule: int, correct: float, theta: FloatArray, entries: EventEntries, begin: int, end: int, predicted: float
-) -> float:
-    """P(outcome) of an event; to full precision where it has one skill."""
-    if end - begin > 1:
-        return blend(correct, predicted)
-    c, odds = entries.cell[begin], entries.before[begin]
-    wrong = (odds * theta[c, SLIP] + (1.0 - theta[c, GUESS])) / (1.0 + odds)
-    outcome: float = correct * predicted + (1.0 - correct) * wrong
-    return outcome
-
-
-@kernel
-def outcome_likelihoods(
-    rule: int,
-    correct: float,
-    theta: FloatArray,
-    levels: FloatArray,
-    entries: EventEntries,
-    at: int,
-    n_skills: int,
-    predicted: float,
-    weakest: int,
-) -> tuple[float, float, float]:
-    """P(outcome | known) and P(outcome | unknown) of one skill of an event, and the weight of its credit."""
-    if entries.level[at] >= 0:
-        return levels[entries.level[at], 1], levels[entries.level[at], 0], 1.0
-    c, weight, rest = entries.cell[at], 1.0, 0.0
-    if n_skills > 1:
-        weight, rest = credit(rule, correct, skill_chance(theta, entries, at), predicted, n_skills, at == weakest)
-    else_wrong = 1.0 - weight - rest
-    known = correct * (weight * (1.0 - theta[c, SLIP]) + rest) + (1.0 - correct) * (weight * theta[c, SLIP] + else_wrong)
-    unknown = correct * (weight * theta[c, GUESS] + rest) + (1.0 - correct) * (weight * (1.0 - theta[c, GUESS]) + else_wrong)
-    return known, unknown, weight
-
-
-@kernel
 def chance_gradient(
     rule: int, own: float, predicted: float, n_skills: int, weakest: bool, of_predicted: float, of_others: float
 ) -> float:
@@ -292,28 +236,143 @@ def chance_gradient(
 
 
 @kernel
-def forward(rows: Rows, entries: EventEntries, rule: int, theta: FloatArray, levels: FloatArray, first: int, last: int) -> float:
-    """Forward pass over students [first, last): odds before each response into ``entries.before``; return the log-likelihood."""
-    begin_pair, total = rows.pair_start[first], 0.0
-    state = np.empty(rows.pair_start[last] - begin_pair)
-    for row in range(rows.student_start[first], rows.student_start[last]):
+def longest(rows: Rows, first: int, last: int) -> tuple[int, int]:
+    """The most entries and the most pairs that one of students [first, last) has."""
+    entries, pairs = 0, 0
+    for student in range(first, last):
+        begin, end = rows.skill_start[rows.student_start[student]], rows.skill_start[rows.student_start[student + 1]]
+        entries = max(entries, end - begin)
+        pairs = max(pairs, rows.pair_start[student + 1] - rows.pair_start[student])
+    return entries, pairs
+
+
+@kernel
+def odds_before(opportunity: int, prior: float, after: float, decay: float) -> tuple[float, float]:
+    """Odds before a response, ``after`` the last one; and d log-odds before it / d log-odds after the last one."""
+    if opportunity == 1:
+        return prior / (1.0 - prior), 1.0
+    if decay <= 0.0:
+        return after, 1.0
+    faded = fade(after, math.exp(-decay))
+    return faded, (1.0 + faded) / (1.0 + after)
+
+
+@kernel
+def forward(
+    rows: Rows,
+    entries: EventEntries,
+    rule: int,
+    theta: FloatArray,
+    levels: FloatArray,
+    student: int,
+    work: FloatArray,
+    state: FloatArray,
+) -> float:
+    """Forward pass over one student: the log-likelihood, and what :func:`backward` needs of each entry into ``work``.
+
+    ``work`` (n_entries, 8) has the columns ODDS, WIDENED, ...; ``state`` (n_pairs,) ends as the odds of each pair.
+    """
+    begin_pair, offset = rows.pair_start[student], rows.skill_start[rows.student_start[student]]
+    value, likelihood = 0.0, 1.0
+    for row in range(rows.student_start[student], rows.student_start[student + 1]):
         begin, end, correct = rows.skill_start[row], rows.skill_start[row + 1], rows.correct[row]
+        n_skills, product, total, least, weakest = end - begin, 1.0, 0.0, 2.0, begin
         for at in range(begin, end):
-            if rows.opportunity[at] > 1:
-                entries.last[at] = state[rows.pair[at] - begin_pair]
-                entries.before[at] = fade(entries.last[at], math.exp(-entries.decay[at]))
-            else:
-                entries.before[at] = theta[entries.cell[at], PRIOR] / (1.0 - theta[entries.cell[at], PRIOR])
-        predicted, weakest = event_chance(rule, theta, entries, begin, end)
-        if entries.level[begin] < 0:
-            total += math.log(outcome_chance(rule, correct, theta, entries, begin, end, predicted))
+            c, here = entries.cell[at], at - offset
+            odds, work[here, WIDENED] = odds_before(
+                rows.opportunity[at], theta[c, PRIOR], state[rows.pair[at] - begin_pair], entries.decay[at]
+            )
+            own = (odds * (1.0 - theta[c, SLIP]) + theta[c, GUESS]) / (1.0 + odds)
+            work[here, ODDS], work[here, OWN] = odds, own
+            product *= own
+            total += own
+            if own < least:
+                least, weakest = own, at
+        predicted = joint(rule, product, total, least, n_skills)
+        if n_skills > 1:
+            likelihood *= blend(correct, predicted)
         for at in range(begin, end):
-            c, odds = entries.cell[at], entries.before[at]
-            known, unknown, _ = outcome_likelihoods(rule, correct, theta, levels, entries, at, end - begin, predicted, weakest)
-            if entries.level[at] >= 0:
-                total += math.log((odds * known + unknown) / (1.0 + odds))
+            c, here, level, weight, rest = entries.cell[at], at - offset, entries.level[at], 1.0, 0.0
+            if n_skills > 1:
+                weight, rest = credit(rule, correct, work[here, OWN], predicted, n_skills, at == weakest)
+            known, unknown = (
+                blend(correct, weight * (1.0 - theta[c, SLIP]) + rest),
+                blend(correct, weight * theta[c, GUESS] + rest),
+            )
+            if level >= 0:
+                known, unknown = levels[level, 1], levels[level, 0]
+            odds = work[here, ODDS]
+            if n_skills == 1:  # to full precision
+                likelihood *= (odds * known + unknown) / (1.0 + odds)
+            work[here, WEIGHT], work[here, KNOWN], work[here, UNKNOWN] = weight, known, unknown
             state[rows.pair[at] - begin_pair] = update(odds, known / unknown, theta[c, LEARN], theta[c, FORGET])
-    return total
+        if likelihood < LEAST_PRODUCT:
+            value, likelihood = value + math.log(likelihood), 1.0
+    return value + math.log(likelihood)
+
+
+@kernel
+def backward(
+    rows: Rows,
+    entries: EventEntries,
+    rule: int,
+    theta: FloatArray,
+    student: int,
+    work: FloatArray,
+    after: FloatArray,
+    out: EventCounts,
+) -> None:
+    """Reverse pass over one student, after :func:`forward`: add the gradient to ``out``.
+
+    ``after`` (n_pairs,) is a working array: the gradient in the log-odds after each pair's last response so far.
+    """
+    begin_pair, offset = rows.pair_start[student], rows.skill_start[rows.student_start[student]]
+    after[: rows.pair_start[student + 1] - begin_pair] = 0.0
+    for row in range(rows.student_start[student + 1] - 1, rows.student_start[student] - 1, -1):
+        begin, end, correct = rows.skill_start[row], rows.skill_start[row + 1], rows.correct[row]
+        n_skills, sign, product, total, least, weakest, of_credits = end - begin, 2.0 * correct - 1.0, 1.0, 0.0, 2.0, begin, 0.0
+        for at in range(begin, end):
+            c, here, level, back = entries.cell[at], at - offset, entries.level[at], after[rows.pair[at] - begin_pair]
+            odds, known, unknown, own = work[here, ODDS], work[here, KNOWN], work[here, UNKNOWN], work[here, OWN]
+            by_odds, by_learn, by_forget = update_gradient(odds * known / unknown, theta[c, LEARN], theta[c, FORGET])
+            out.theta[c, LEARN] += back * by_learn
+            out.theta[c, FORGET] += back * by_forget
+            inverse, of_odds = 1.0 / (odds * known + unknown), back * by_odds
+            out.seen[c, 0] += unknown * inverse
+            out.seen[c, 1] += odds * known * inverse
+            of_known, of_unknown = of_odds / known, -of_odds / unknown
+            if n_skills == 1:
+                of_known, of_unknown = of_known + odds * inverse, of_unknown + inverse
+                of_odds += odds / (1.0 + odds) * (known - unknown) * inverse
+            work[here, OF_ODDS] = of_odds
+            if level >= 0:
+                out.levels[level, 1] += of_known * known
+                out.levels[level, 0] += of_unknown * unknown
+                continue
+            out.theta[c, SLIP] -= of_known * sign * work[here, WEIGHT]
+            out.theta[c, GUESS] += of_unknown * sign * work[here, WEIGHT]
+            share = (of_known * (1.0 - theta[c, SLIP]) + of_unknown * theta[c, GUESS]) * work[here, WEIGHT]
+            work[here, OF_OTHERS] = sign * (share if rule == CONJUNCTIVE else of_known + of_unknown)
+            of_credits += work[here, OF_OTHERS]
+            product *= own
+            total += own
+            if own < least:
+                least, weakest = own, at
+        predicted = joint(rule, product, total, least, n_skills)
+        for at in range(begin, end):
+            c, here, odds, gradient = entries.cell[at], at - offset, work[at - offset, ODDS], work[at - offset, OF_ODDS]
+            if n_skills > 1:
+                of_predicted, others = sign / blend(correct, predicted), of_credits - work[here, OF_OTHERS]
+                own = chance_gradient(rule, work[here, OWN], predicted, n_skills, at == weakest, of_predicted, others)
+                inverse = 1.0 / (1.0 + odds)
+                out.theta[c, SLIP] -= own * odds * inverse
+                out.theta[c, GUESS] += own * inverse
+                gradient += own * (1.0 - theta[c, SLIP] - theta[c, GUESS]) * odds * inverse * inverse
+            if rows.opportunity[at] == 1:
+                out.theta[c, PRIOR] += gradient * (1.0 + odds) * (1.0 + odds) / odds
+            else:
+                after[rows.pair[at] - begin_pair] = gradient * work[here, WIDENED]
+                out.decay[rows.pair_skill[rows.pair[at]]] += gradient * (1.0 + odds) * entries.decay[at]
 
 
 @kernel
@@ -326,53 +385,8 @@ def expected_event_counts(
     while known. An event of several skills is one outcome; what it says of each depends on the others, and the gradient
     is carried through that as well.
     """
-    out.value[0] += forward(rows, entries, rule, theta, levels, first, last)
-    begin_pair = rows.pair_start[first]
-    backward = np.zeros(rows.pair_start[last] - begin_pair)  # gradient in the log-odds after the response
-    of_before, of_credit = np.empty(1), np.empty(1)
-    for row in range(rows.student_start[last] - 1, rows.student_start[first] - 1, -1):
-        begin, end, correct = rows.skill_start[row], rows.skill_start[row + 1], rows.correct[row]
-        n_skills, sign = end - begin, 2.0 * correct - 1.0
-        if n_skills > len(of_before):
-            of_before, of_credit = np.empty(n_skills), np.empty(n_skills)
-        predicted, weakest = event_chance(rule, theta, entries, begin, end)
-        of_credits = 0.0
-        for at in range(begin, end):
-            c, odds, back = entries.cell[at], entries.before[at], backward[rows.pair[at] - begin_pair]
-            known, unknown, weight = outcome_likelihoods(rule, correct, theta, levels, entries, at, n_skills, predicted, weakest)
-            inverse = 1.0 / (odds * known + unknown)
-            by_odds, by_learn, by_forget = update_gradient(odds * known / unknown, theta[c, LEARN], theta[c, FORGET])
-            out.seen[c, 0] += unknown * inverse
-            out.seen[c, 1] += odds * known * inverse
-            out.theta[c, LEARN] += back * by_learn
-            out.theta[c, FORGET] += back * by_forget
-            of_odds = back * by_odds
-            of_known, of_unknown = of_odds / known, -of_odds / unknown
-            of_before[at - begin] = of_odds
-            if entries.level[at] >= 0:
-                of_before[at - begin] += odds / (1.0 + odds) * (known - unknown) * inverse
-                out.levels[entries.level[at], 1] += of_odds + odds * known * inverse
-                out.levels[entries.level[at], 0] += unknown * inverse - of_odds
-            else:
-                out.theta[c, SLIP] -= of_known * sign * weight
-                out.theta[c, GUESS] += of_unknown * sign * weight
-            share = (of_known * (1.0 - theta[c, SLIP]) + of_unknown * theta[c, GUESS]) * weight
-            of_credit[at - begin] = sign * (share if rule == CONJUNCTIVE else of_known + of_unknown)
-            of_credits += of_credit[at - begin]
-        for at in range(begin, end):
-            c, odds, gradient = entries.cell[at], entries.before[at], of_before[at - begin]
-            p = odds / (1.0 + odds)
-            if entries.level[at] < 0:
-                of_predicted = sign / outcome_chance(rule, correct, theta, entries, begin, end, predicted)
-                others = of_credits - of_credit[at - begin]
-                own = chance_gradient(
-                    rule, skill_chance(theta, entries, at), predicted, n_skills, at == weakest, of_predicted, others
-                )
-                out.theta[c, SLIP] -= own * p
-                out.theta[c, GUESS] += own / (1.0 + odds)
-                gradient += own * (1.0 - theta[c, SLIP] - theta[c, GUESS]) * p / (1.0 + odds)
-            if rows.opportunity[at] == 1:
-                out.theta[c, PRIOR] += gradient * (1.0 + odds) / p
-            else:
-                backward[rows.pair[at] - begin_pair] = gradient * (1.0 + odds) / (1.0 + entries.last[at])
-                out.decay[rows.pair_skill[rows.pair[at]]] += gradient * (1.0 + odds) * entries.decay[at]
+    n_entries, n_pairs = longest(rows, first, last)
+    work, of_pairs = np.empty((n_entries, 8)), np.empty(n_pairs)
+    for student in range(first, last):
+        out.value[0] += forward(rows, entries, rule, theta, levels, student, work, of_pairs)
+        backward(rows, entries, rule, theta, student, work, of_pairs, out)

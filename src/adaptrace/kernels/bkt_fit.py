@@ -325,6 +325,13 @@ def guess_range(x: FloatArray, problem: FitProblem, range_gradient: FloatArray) 
 
 
 @kernel
+def guess_ranges(x: FloatArray, problem: FitProblem, range_gradients: FloatArray, out: FloatArray) -> None:
+    """The :func:`guess_range` of many skills (n, 5) into ``out`` (n,), with its derivatives into ``range_gradients`` (n, 5)."""
+    for skill in range(len(x)):
+        out[skill] = guess_range(x[skill], problem, range_gradients[skill])
+
+
+@kernel
 def to_theta(x: FloatArray, problem: FitProblem, theta: FloatArray, range_gradient: FloatArray) -> float:
     """Theta of a point x; return the :func:`guess_range`, with its derivatives in ``range_gradient``."""
     width = guess_range(x, problem, range_gradient)

@@ -150,7 +150,7 @@ class ResponseEvidence:
         self.skill = rows.pair_skill[rows.pair].astype(np.int64)
         factors = {name: log.names(name).take(pa.array(row)) for name in variation.factors}
         self.cells, cell = CellTable.of(self.skill, factors, (rows.opportunity == 1).astype(float))
-        self.gap = log.gap_days if variation.elapsed else np.zeros(len(self.skill))
+        self.fades, self.gap = variation.elapsed, log.gap_days if variation.elapsed else np.zeros(len(self.skill))
         level, self.offsets, self.leveled = np.full(len(self.skill), -1, np.int32), [0], []
         kinds = log.names("kind") if variation.levels else None
         for kind, n_levels in variation.levels.items():
@@ -158,13 +158,14 @@ class ResponseEvidence:
             level[own] = self.offsets[-1] + self.skill[own] * n_levels + level_of(rows.correct[row][own], n_levels, kind)
             self.leveled.append(np.isin(np.arange(self.n_skills), self.skill[own]))
             self.offsets.append(self.offsets[-1] + self.n_skills * n_levels)
-        space = np.empty((2, len(self.skill)))
-        self.entries = EventEntries(cell.astype(np.int32), level, self.gap, *space)
+        self.entries = EventEntries(cell.astype(np.int32), level, self.gap)
         self.pieces = parallel.spans(rows.student_start, EVENT_PIECES)
 
     def expect(self, theta: FloatArray, chances: LevelChances, half_life: FloatArray) -> LikelihoodGradient:
         """Log-likelihood and gradient."""
-        entries = self.entries._replace(decay=np.log(2.0) * self.gap / half_life[self.skill])
+        entries = self.entries
+        if self.fades:
+            entries = entries._replace(decay=np.log(2.0) * self.gap / half_life[self.skill])
         table = np.empty((self.offsets[-1], 2))
         for at, both in enumerate(chances):
             table[self.offsets[at] : self.offsets[at + 1]] = np.stack([each.ravel() for each in both], axis=1)

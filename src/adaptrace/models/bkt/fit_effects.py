@@ -112,9 +112,8 @@ class Objective:
             return np.ones(len(base_logits)), scale_gradient
         theta = np.empty_like(base_logits)
         kernels.from_logits(base_logits, np.ones(len(base_logits)), self.low, self.high, theta)
-        narrowed = np.array(
-            [bkt_fit.guess_range(theta[skill], self.problem, scale_gradient[skill]) for skill in range(len(base_logits))]
-        )
+        narrowed = np.empty(len(base_logits))
+        bkt_fit.guess_ranges(theta, self.problem, scale_gradient, narrowed)
         full = np.maximum(np.minimum(self.high[GUESS], 1.0 - theta[:, SLIP]) - self.low[GUESS], 1e-12)
         guess_scale = np.clip(narrowed / full, 1e-9, 1.0)
         scale_gradient[:, SLIP] += np.where(1.0 - theta[:, SLIP] < self.high[GUESS], guess_scale, 0.0)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.io.text_table import counted
+from adaptrace.kernels import parallel
 from adaptrace.kernels.bkt import Parameters
 from adaptrace.models import content as read
 from adaptrace.models.base import Progress
@@ -161,9 +162,10 @@ class BKT(BKTOptions, SavedModel):
             return replace(blank, table=fits.table_near(self, stats, base.table, executor, progress))
         stats = blank.stats(data) if isinstance(data, Log) else data
         table, effects = fits.table_alone(self, stats, executor, progress), None
-        evidence = fits.joint_evidence(self, data, stats, executor)
-        if evidence is not None:
-            table, effects = fits.fit_jointly(self, table, evidence, progress)
+        with parallel.workers(executor, int(stats.responses.sum())) as pool:
+            evidence = fits.joint_evidence(self, data, stats, pool)
+            if evidence is not None:
+                table, effects = fits.fit_jointly(self, table, evidence, progress)
         return replace(blank, table=table, effects=effects)
 
     def refit(self, data: Log | Stats, *, executor: Executor | None = None, progress: Progress | None = None) -> BKT:
