@@ -198,7 +198,7 @@ def _cut(place: Place, call: Callable[[Place], None], fault: cut.NthFault) -> li
         call(place)
     except Killed:
         pass
-    except (OSError, OutputError):
+    except OutputError:
         if fault.kind != cut.FAIL:
             raise
     except AdaptraceError as error:

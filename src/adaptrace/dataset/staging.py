@@ -16,7 +16,7 @@ from adaptrace.dataset import state as states
 from adaptrace.dataset.state import Manifest
 from adaptrace.errors import OutputError
 from adaptrace.io import envelope, modes
-from adaptrace.io.atomic import replacing, sweep
+from adaptrace.io.atomic import changing, replacing, sweep
 from adaptrace.io.locks import locked
 
 PLAN, READY = "plan.json", "ready.json"
@@ -73,12 +73,13 @@ class Staging:
         Raises
         ------
         OutputError
-            If another run is at work on them, or a link is in the place of a hidden folder.
+            If another run is at work on them, a link is in the place of a hidden folder, or something cannot be moved or removed.
         """
         with contextlib.ExitStack() as locks:
             for folder in (self.out, *([self.state] if self.state is not None else [])):
                 locks.enter_context(locked(folder))
             self.check_hidden()
+            locks.enter_context(changing(self.out))
             yield
 
     def check_hidden(self) -> None:

@@ -70,6 +70,24 @@ def replacing(path: str | os.PathLike[str], *, shared: bool = False, like: Path 
             raise OutputError(f"{target}: cannot be written: {error.strerror or error}; nothing was changed") from error
 
 
+@contextlib.contextmanager
+def changing(place: Path) -> Iterator[None]:
+    """Tell of a place, whose files the block moves and removes, what the system refuses; the same call finishes it later.
+
+    Raises
+    ------
+    OutputError
+        In the place of an OSError.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        remedy = "see that there is space and that you may write there, then run it again: it goes on where it stopped"
+        raise OutputError(f"{place}: cannot be changed: {error.strerror or error}; {remedy}") from error
+
+
 def left_over(folder: str | os.PathLike[str]) -> list[Path]:
     """The temporary folders in a folder whose processes were killed."""
     found = [Path(each) for each in os.scandir(folder) if _NAME.fullmatch(each.name) and each.is_dir(follow_symlinks=False)]

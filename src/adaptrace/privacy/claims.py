@@ -13,7 +13,7 @@ from adaptrace.dataset import state as states
 from adaptrace.dataset.staging import MASTERY, Staging, interrupted, interrupted_beside, kind_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import files, identity
-from adaptrace.io.atomic import left_over
+from adaptrace.io.atomic import changing, left_over
 from adaptrace.io.locks import locked
 
 PathLike = str | os.PathLike[str]
@@ -68,6 +68,8 @@ def claimed(places: Places) -> Iterator[Places]:
     with contextlib.ExitStack() as locks:
         for folder in sorted({folder for run in runs for folder in _to_lock(run)}):
             locks.enter_context(locked(folder))
+        for place in places.paths[:1]:
+            locks.enter_context(changing(place))
         if places.state is not None and (Path(places.state) / states.MANIFEST).exists():
             states.read(Path(places.state))  # before anything is changed
         for run in runs:
