@@ -101,6 +101,11 @@ def simulated(log: at.Log, catalog: at.Catalog) -> at.SimulatedLog:
     return at.simulate(at.BKT().fit(log), catalog, students=2, responses=3, seed=1)
 
 
+def verified(log: at.Log, catalog: at.Catalog) -> at.Verification:
+    with at.Tutor.open("memory:", model=at.BKT().fit(log), catalog=catalog) as tutor:
+        return tutor.verify()
+
+
 def estimate(log: at.Log, catalog: at.Catalog) -> at.Estimate:
     return at.Estimate(
         method="ips",
@@ -137,6 +142,9 @@ VALUES: dict[str, Callable[[at.Log, at.Catalog], Any]] = {
     "Fairness": lambda log, catalog: at.fairness(at.BKT().fit(log), log, by="student"),
     "Mix": lambda log, catalog: at.Mix(parts=[(at.InOrder(), 0.5), (at.Random(), 0.5)]),
     **{each.__name__: (lambda log, catalog, each=each: each()) for each in (*POLICIES, at.Random, at.ReviewDue, at.Thompson)},
+    "RetentionRule": lambda log, catalog: at.RetentionRule(inactive="18mo"),
+    "StudentPlaces": lambda log, catalog: at.StudentPlaces(logs=["log.parquet"]),
+    "Verification": verified,
     "TargetSuccess": lambda log, catalog: at.TargetSuccess(target=0.7),
 }
 ELSEWHERE = {"Logistic", "Tutor", *(type(make()).__name__ for make in MODELS.values())}  # Logistic: PFA and others

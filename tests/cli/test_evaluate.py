@@ -268,7 +268,7 @@ WRONG_DATA = {
     "compare LOG --groups klass": "expected column 'klass'",
     "compare TIMELESS --by time": "expected a clock in column 'time'",
     "compare TIMELESS --models pfa,das3h": "expected column 'time', which das3h needs",
-    "compare BROKEN": "a whole parquet file",
+    "compare BROKEN": "a file that seems to be plain text; expected .parquet as its name says",
     "compare none.csv": "got no such file",
     "compare LOG --differences d.doc": "unknown ending '.doc'",
     "compare LOG --predictions no/p.csv": "cannot be written",

@@ -140,6 +140,8 @@ COMMANDS: dict[str, str] = {  # in an order in which each finds what it needs
     "report stuck": "log.parquet -m model.json --opportunities 2",
     "report groups": "mastery --roster roster.csv",
     "pseudonymize": "log.parquet -o hidden.parquet -k key --new-key",
+    "rotate-key": "hidden.parquet -o rotated.parquet -k key --new-key-file key-2",
+    "retain": "--inactive 1d --dry-run --log log.parquet --mastery mastery --state state --store tutor.db",
     "forget-student": "student-1 --log log.parquet --mastery mastery --state state --models model.json",
     "verify": "--store tutor.db -m model.json -C catalog.json",
 }

@@ -71,7 +71,8 @@ def retain(
     applied = _rule(rule, inactive=inactive, action=action, exempt=exempt)
     moment = time or datetime.datetime.now(datetime.UTC)
     command, where = "retain" + " --dry-run" * dry_run, audit or beside(Path(files[0] if files else "store"))
-    with contextlib.ExitStack() as opened, usage(), audited(command, named, where) as run, waiting("looking for students"):
+    note = audited(command, named, where) if named else contextlib.nullcontext({})
+    with contextlib.ExitStack() as opened, usage(), note as run, waiting("looking for students"):
         places = retention.StudentPlaces(
             logs=log or (),
             mastery=mastery or (),

@@ -19,7 +19,7 @@ from adaptrace.dataset import spark_tasks
 from adaptrace.dataset.dataset import Dataset
 from adaptrace.dataset.partition import MOST_ROWS
 from adaptrace.dataset.spark_tasks import Bundle, SparkJob, Task, TaskResult
-from adaptrace.dataset.staging import Staging
+from adaptrace.dataset.staging import Staging, remove
 from adaptrace.errors import AdaptraceError, DataError, OutputError, Problem
 from adaptrace.io import modes
 from adaptrace.io.locks import locked
@@ -170,14 +170,14 @@ def appearing(out: Path) -> Iterator[Path]:
         raise OutputError(f"{out}: cannot be written: no folder {out.parent}; choose a folder that exists and is writable")
     with locked(out):
         for left in Staging(out).left_by_clusters:
-            shutil.rmtree(left)
+            remove(left)
         folder = Staging(out).of_cluster(secrets.token_hex(8))
         try:
             modes.make_folder(folder)
             modes.settle(folder, like=out)
             yield folder
             for left in folder.glob(".*"):  # by a task that was stopped
-                shutil.rmtree(left)
+                remove(left)
             folder.replace(out)
         except OutputError:
             raise

@@ -102,8 +102,8 @@ class Staging:
                 self._move_state(self.state, states.manifest_of(ready["state"], self.folder / READY))
             if self.new_out.exists():
                 self._swap()
-            _remove(self.folder)
-        _remove(self._old_out)
+            remove(self.folder)
+        remove(self._old_out)
 
     def check(self) -> None:
         """Refuse an output that would overwrite what no run of ours has made.
@@ -125,10 +125,10 @@ class Staging:
         folders = (self.new_out, self.done, *([self.new_state] if self.state is not None else []))
         if _read(self.folder / PLAN) == plan:
             for path in [path for folder in folders for path in folder.glob(".*")]:  # files that were not whole yet
-                _remove(path)
+                remove(path)
             return True
         for folder in (self.folder, self.new_state):
-            _remove(folder)
+            remove(folder)
         try:
             for folder in folders:
                 modes.make_folder(folder)
@@ -154,7 +154,7 @@ class Staging:
             for path in self.new_state.glob("*.parquet"):
                 os.replace(path, folder / path.name)
             states.save(folder, state)
-            _remove(self.new_state)
+            remove(self.new_state)
 
     def _swap(self) -> None:
         """Put the new output in the place of the old one, with its mode and those of its files."""
@@ -165,7 +165,7 @@ class Staging:
             for path in self.out.iterdir():  # what others put there stays
                 if path.suffix != ".parquet" and path.name != states.MANIFEST:
                     os.replace(path, self.new_out / path.name)
-            _remove(self._old_out)
+            remove(self._old_out)
             os.replace(self.out, self._old_out)
         os.replace(self.new_out, self.out)
 
@@ -188,7 +188,7 @@ class Staging:
         """Remove what interrupted runs left, a cluster's too: the next one starts anew. Outputs that were whole appear."""
         self.recover()
         for folder in self.left:
-            _remove(folder)
+            remove(folder)
 
 
 def interrupted(out: Path) -> Staging:
@@ -230,7 +230,7 @@ def _settle_all(new: Path, old: Path) -> None:
         modes.settle(path, like=before if before.exists() else manifest)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Remove a hidden folder, if it is there: it may hold rows of students, so that none may be left in silence."""
     try:
         if folder.is_dir():

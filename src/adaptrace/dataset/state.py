@@ -110,7 +110,7 @@ class Manifest:
         files = [name for part in parts for name in part.files]
         strange = [name for name in files if not _NAME.fullmatch(name)]
         if strange:
-            raise ValueError(f"a file named {strange[0]!r:.60}")
+            raise ValueError(f"a file named {strange[0]!r:.200}")
         if len(set(files)) < len(files) or max(map(len, files), default=0) > LONGEST_NAME:
             raise ValueError("parts: a file twice, or with a name that no system has")
         latest = max((int(name.split("-")[0]) for name in files), default=0)

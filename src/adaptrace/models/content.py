@@ -39,7 +39,7 @@ def numbers(content: Content, name: str, *shape: int, low: float = -MOST, high: 
         raise ValueError(f"{name}: got numbers in the shape {found.shape}; expected {shape}")
     wrong = ~((found >= low) & (found <= high))  # null is read as nan
     if wrong.any():
-        raise ValueError(f"{name}: got {found[wrong][0]:g}; expected numbers from {low:g} to {high:g}")
+        raise ValueError(f"{name}: got {found[wrong][0]:g}; expected numbers {_between(low, high)}")
     return found
 
 
@@ -47,7 +47,7 @@ def number(content: Content, name: str, low: float = -MOST, high: float = MOST) 
     """A number from ``low`` to ``high``, as it stands there."""
     found: float = content[name]
     if isinstance(found, bool) or not isinstance(found, int | float) or not low <= found <= high:
-        raise ValueError(f"{name}: got {_brief(found)}; expected a number from {low:g} to {high:g}")
+        raise ValueError(f"{name}: got {_brief(found)}; expected a number {_between(low, high)}")
     return found
 
 
@@ -67,7 +67,7 @@ def check_all(values: Collection[Any], name: str, low: float, high: float, *, wh
     are_numbers = (_WHOLE if whole else _NUMBERS).issuperset(map(type, values))
     # a nan makes the sum one; not all(...) over each: that takes three times as long
     if not are_numbers or not (min(values) >= low and max(values) <= high) or (not whole and math.isnan(sum(values))):
-        raise ValueError(f"{name}: expected {'whole ' * whole}numbers from {low:g} to {high:g}")
+        raise ValueError(f"{name}: expected {'whole ' * whole}numbers {_between(low, high)}")
 
 
 def moments(content: Content, name: str) -> dict[str, int]:
@@ -103,6 +103,10 @@ def flag(content: Content, name: str) -> bool:
     if not isinstance(found, bool):
         raise ValueError(f"{name}: got {_brief(found)}; expected true or false")
     return found
+
+
+def _between(low: float, high: float) -> str:
+    return "above 0 and below 1" if (low, high) == (ABOVE_0, BELOW_1) else f"from {low:g} to {high:g}"
 
 
 def _brief(value: Any) -> str:

@@ -88,7 +88,7 @@ def pseudonymize(
     >>> from adaptrace.privacy.keys import new_key
     >>> new_key(f"{here}/key")
     >>> pseudonymize(sample_path("responses.parquet"), f"{here}/log.parquet", key_file=f"{here}/key")
-    Pseudonymized(files=1, rows=23550, students=80)
+    Pseudonymized(files=1, rows=23550, students=300)
     """
     key, place, target = read_key(key_file), Path(source), Path(out)
     check_target(place, target)

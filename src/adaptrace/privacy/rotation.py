@@ -61,7 +61,7 @@ def rotate_key(
     >>> new_key(f"{here}/key")
     >>> done = pseudonymize(sample_path("responses.parquet"), f"{here}/log.parquet", key_file=f"{here}/key")
     >>> rotate_key(f"{here}/log.parquet", f"{here}/new.parquet", key_file=f"{here}/key", new_key_file=f"{here}/new-key")
-    Pseudonymized(files=1, rows=23550, students=80)
+    Pseudonymized(files=1, rows=23550, students=300)
     """
     key, place, target = read_key(key_file), Path(source), Path(out)
     check_target(place, target)

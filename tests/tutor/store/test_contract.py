@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from adaptrace.errors import OutputError, StoreError
+from adaptrace.models.content import FIRST, LAST
 from adaptrace.tutor.store import Change, Decision, Event, Store, StoredState, open_store, snapshot
 from adaptrace.tutor.store import sqlite as inside
 
@@ -104,7 +105,7 @@ def test_an_event_comes_back_to_the_last_bit(store: Store, change: MakeChange) -
 
 
 @pytest.mark.parametrize("correct", [0.0, 1.0, 5e-324, 0.1 + 0.2])
-@pytest.mark.parametrize("moment", [0, -1, 2**62, -(2**62)])
+@pytest.mark.parametrize("moment", [0, -1, FIRST, LAST])
 def test_extreme_numbers_come_back(store: Store, event: Make, change: MakeChange, correct: float, moment: int) -> None:
     store.write([change("Ada", 0, event("e1", moment=moment, correct=correct))])
     found = next(store.events())

@@ -29,6 +29,7 @@ from adaptrace.tutor.store.sqlite_rows import (
     state_of_row,
     text_of,
     text_of_skills,
+    version_of,
 )
 from adaptrace.tutor.store.urls import file_of
 
@@ -90,7 +91,7 @@ class SQLiteStore:
     def version(self, student: str) -> int:
         """The version of the student's stored state; 0 if there is none."""
         rows = self._reader.rows("SELECT version FROM students WHERE student = ?", (student,))
-        return rows[0][0] if rows else 0
+        return version_of(rows[0][0]) if rows else 0
 
     def load(self, student: str) -> StoredState | None:
         """The student's stored state; None if there is none."""

@@ -39,18 +39,29 @@ def text_or_bytes(found: bytes) -> str | bytes:
         return found
 
 
+def version_of(value: object) -> int:
+    """A student's version.
+
+    Raises
+    ------
+    StoreError
+        If it is no number: what is written next could not say what it follows.
+    """
+    if not isinstance(value, int):
+        raise StoreError("a student's version cannot be read: it is no number; restore a snapshot")
+    return value
+
+
 def state_of_row(row: Values) -> StoredState:
     """A stored state; what is no text is no state.
 
     Raises
     ------
     StoreError
-        If its version is no number: what is written next could not say what it follows.
+        If its version is no number.
     """
     version, model, state = row
-    if not isinstance(version, int):
-        raise StoreError("a student's version cannot be read: it is no number; restore a snapshot")
-    return StoredState(version, model if isinstance(model, str) else "", state if isinstance(state, str) else "")
+    return StoredState(version_of(version), model if isinstance(model, str) else "", state if isinstance(state, str) else "")
 
 
 def event_of_row(row: Values, place: str) -> Event:
