@@ -71,6 +71,11 @@ def test_a_rule_may_be_a_file_and_options_go_before_it(run, district: Path) -> N
     assert "not active since 2021-08-01" in run(*arguments, "--inactive", "5y").stderr
 
 
+def contents_of(folder: Path) -> dict[Path, bytes]:
+    """All but locks and the audit, which also holds what was refused."""
+    return {path: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock" and path.name != "audit.jsonl"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -92,10 +97,8 @@ def test_what_cannot_be_meant_is_one_error_and_changes_nothing(
     arguments: list[str], code: int, told: str, run, district: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(district)
-    before = {path: path.read_bytes() for path in district.iterdir() if path.suffix != ".lock"}
+    before = contents_of(district)
     outcome = run("retain", *arguments)
     assert outcome.code == code
     assert told in " ".join(outcome.stderr.replace("│", " ").split())
-    assert {
-        path: path.read_bytes() for path in district.iterdir() if path.suffix != ".lock" and path.name != "audit.jsonl"
-    } == before
+    assert contents_of(district) == before

@@ -19,9 +19,8 @@ def simulated(*arguments: object) -> None:
     """Run the command in a process of its own: it replaces locks and connections."""
     command = [sys.executable, str(RUN), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, env={**os.environ, SERVER: URL})
-    said = [
-        line for line in done.stderr.splitlines() if not line.startswith("discarding closed connection")
-    ]  # of a session that was killed
+    killed = "discarding closed connection"  # what the pool says of a session that was killed
+    said = [line for line in done.stderr.splitlines() if not line.startswith(killed)]
     assert (done.returncode, said) == (0, []), done.stdout + done.stderr
 
 

@@ -71,8 +71,8 @@ def retain(
     applied = _rule(rule, inactive=inactive, action=action, exempt=exempt)
     moment = time or datetime.datetime.now(datetime.UTC)
     command, where = "retain" + " --dry-run" * dry_run, audit or beside(Path(files[0] if files else "store"))
-    note = audited(command, named, where) if named else contextlib.nullcontext({})
-    with contextlib.ExitStack() as opened, usage(), note as run, waiting("looking for students"):
+    with contextlib.ExitStack() as opened, usage(), waiting("looking for students"):
+        run = opened.enter_context(audited(command, named, where)) if named else {}
         places = retention.StudentPlaces(
             logs=log or (),
             mastery=mastery or (),
