@@ -12,11 +12,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from adaptrace.data.checks import Checked, as_int64, first_bad, no_null, wrong_type
 from adaptrace.data.values import decoded, is_text
 from adaptrace.errors import DataError, Problem
 from adaptrace.io.tables import is_whole_text, text_of
+from adaptrace.kernels import rows as kernels
 
 LIST_SEPARATOR = ";"  # between the skills of one cell where a file has no lists (CSV)
 A_NAME = "a name: text in UTF-8 that is not blank, a whole number or a UUID"
@@ -122,15 +124,13 @@ def _not_blank(array: pa.Array) -> Checked:
 
 
 def _may_be_blank(names: pa.Array) -> bool:
-    """Whether any name may be blank: a name is empty, or begins with a space or a character that is not ASCII."""
-    _, buffer, data = names.buffers()
-    width = np.int64 if pa.types.is_large_string(names.type) else np.int32
-    offsets = np.frombuffer(buffer, width)[names.offset : names.offset + len(names) + 1] if len(names) else np.zeros(1, width)
-    start = offsets[:-1]
-    if not len(start) or int(np.diff(offsets).min()) == 0:
-        return bool(len(start))
-    begins = np.frombuffer(data, np.uint8)[start]
-    return bool(begins.min() <= ord(" ") or begins.max() >= 128)
+    """Whether any name may be blank, by a look at its first byte."""
+    _, offsets, letters = names.buffers()
+    if not len(names):
+        return False
+    start: NDArray[np.int64] = np.frombuffer(offsets, np.int64 if pa.types.is_large_string(names.type) else np.int32)
+    start = start[names.offset : names.offset + len(names) + 1]
+    return letters is None or kernels.may_be_blank(start, np.frombuffer(letters, np.uint8))
 
 
 def check_skills(array: pa.Array) -> Checked:

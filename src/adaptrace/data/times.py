@@ -33,6 +33,8 @@ def moment_of(time: datetime.datetime | None) -> int | None:
     """
     if time is None:
         return None
+    if type(time) is datetime.datetime and time.tzinfo is datetime.UTC:  # nearly always: it is of these years
+        return (time - EPOCH) // MICROSECOND
     if not isinstance(time, datetime.datetime) or is_missing(time):  # pandas.NaT is a datetime
         raise ValueError(f"time: got {time!r}; expected a datetime.datetime")
     moment = _microseconds(time)

@@ -158,6 +158,18 @@ def tidy_events(start: IntArray, skill: CodeArray) -> tuple[int, IntArray, CodeA
     return size, new_start, out
 
 
+@kernel
+def may_be_blank(start: IntArray, letters: NDArray[np.uint8]) -> bool:
+    """Whether any text may be blank: it is empty, or begins with a space or a character that is not ASCII.
+
+    Text ``i`` is the bytes ``letters[start[i]:start[i + 1]]``.
+    """
+    for text in range(len(start) - 1):
+        if start[text] == start[text + 1] or letters[start[text]] <= 32 or letters[start[text]] >= 128:
+            return True
+    return False
+
+
 # ---- pairs ------------------------------------------------------------------
 
 

@@ -123,7 +123,8 @@ def _tiers(context: Context, pinned: Flags | None) -> list[Flags]:
 
 def _best(context: Context, utility: FloatArray, tiers: list[Flags], k: int) -> NDArray[np.int64]:
     """The positions of the k best items for each student, (students, k); -1 where no more are allowed."""
-    positions, catalog = np.full((len(utility), k), -1), context.catalog_index
+    positions, catalog = np.empty((len(utility), k), np.int64), context.catalog_index
+    positions.fill(-1)
     for row, student in enumerate(context.students):
         found: list[int] = []
         for tier in [np.where(tier[row], catalog.per_item(utility[row]), NEVER) for tier in tiers] or [utility[row]]:

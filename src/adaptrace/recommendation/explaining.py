@@ -28,7 +28,7 @@ def explained(chosen: Chosen, position: int, *, row: int = 0, drawn: bool = Fals
     facts = (
         type(policy).__name__,
         skill,
-        float(context.mastery[row, code]),
+        context.mastery.item(row, code),
         context.chance_of(row, position),
         tuple(need for need in needs if not context.not_mastered[row, catalog.code[need]]) if needs else (),
         catalog.unlocks.get(skill, ()),
@@ -36,7 +36,7 @@ def explained(chosen: Chosen, position: int, *, row: int = 0, drawn: bool = Fals
         "explored" if drawn else _constraint(chosen, row, position, code),
     )
     reason = Reason(*facts, policy.why(Reason(*facts)))
-    return Recommendation(catalog.catalog.items[position], float(chosen.utility[row, chosen.column_of(position)]), reason)
+    return Recommendation(catalog.catalog.items[position], chosen.utility.item(row, chosen.column_of(position)), reason)
 
 
 def table_of(chosen: Chosen, reasons: bool) -> pa.Table:

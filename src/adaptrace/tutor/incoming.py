@@ -168,6 +168,8 @@ class Incoming:
 
     def model_moment(self, time: datetime.datetime | None) -> int | None:
         """The moment of a time, or of now, if the model needs it; else None."""
+        if time is None and not self._is_timed:  # the clock is not asked in vain
+            return None
         moment = self.moment(time)
         return moment if self._is_timed else None
 

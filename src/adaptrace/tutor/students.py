@@ -232,7 +232,7 @@ class Students:
         # out of memory until it is stored; what is made again need not be read
         entry = self._unread(name) if again else self._pop(name) or self._read(name, self._store.load(name))
         before = entry.student.group
-        events = [event._replace(group=before) if event.group == AS_BEFORE else event for event in delivery.events]
+        events = [Event(*event[:7], before, *event[8:]) if event.group == AS_BEFORE else event for event in delivery.events]
         counting = sorted([event for event in events if not event.retracted], key=key_of)
         checkpoints = self._take(name, entry, Edit(counting, self._stored(delivery.retracted)), again=again)
         made = ("", "")
@@ -250,7 +250,7 @@ class Students:
         """Bring a student up to date; the checkpoints to have, None if they stay as they are."""
         before = entry.student.responses
         count = before + len(edit.events) - len(edit.retracted)
-        is_late = entry.last is not None and any(key_of(event) < entry.last for event in edit.events)
+        is_late = entry.last is not None and len(edit.events) > 0 and key_of(edit.events[0]) < entry.last
         if not again and not is_late and not edit.retracted and not self._checkpoints.is_due(before, count):
             self._append(entry, edit.events)
             return None

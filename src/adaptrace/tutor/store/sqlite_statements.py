@@ -16,9 +16,10 @@ DECISIONS = f"{DECIDED} (student, moment, decision_id) > (?, ?, ?) ORDER BY 1, 2
 DECISIONS_OF = f"{DECIDED} student = ? AND (moment, decision_id) > (?, ?) ORDER BY 2, 3 LIMIT ?"
 STATES = "SELECT student, version, model, state FROM students WHERE student >= ? ORDER BY 1 LIMIT ?"
 STATES_OF = "SELECT student, version, model, state FROM students WHERE student IN"
+# "+": one look at the index, not one for each student
 NEW_EVENT = f"""
     INSERT INTO events ({ROW}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
-    WHERE NOT EXISTS (SELECT 1 FROM corrections WHERE original = ?3 AND student IN ('', ?1) AND content <> '')
+    WHERE NOT EXISTS (SELECT 1 FROM corrections WHERE original = ?3 AND +student IN ('', ?1) AND content <> '')
     AND NOT EXISTS (SELECT 1 FROM corrections WHERE event_id = ?3 AND event_id <> '' AND content <> '')
     ON CONFLICT DO NOTHING"""
 ADD_EVENT = f"INSERT INTO events ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
