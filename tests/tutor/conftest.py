@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import adaptrace as at
-from tutor.store.postgres_server import MISSING
+from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 if TYPE_CHECKING:
     from tutor.places import Place
@@ -64,3 +64,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         pytest.skip(MISSING)
     with places.in_sqlite(tmp_path) if request.param == "sqlite" else places.in_postgres() as place:
         yield place
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A schema of the test's own on the server that ADAPTRACE_POSTGRES names."""
+    if MISSING:
+        pytest.skip(MISSING)
+    with fresh_schema(URL) as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store of each kind, without anything in it."""
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    return "memory:" if request.param == "memory" else str(tmp_path / "tutor.db")

@@ -20,7 +20,6 @@ from adaptrace.tutor import checkpoints, patches
 from adaptrace.tutor.store.base import Checkpoint
 from tutor import storm
 from tutor.conftest import NOW
-from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 SKILLS = "abcdefgh"
 ITEMS = [*SKILLS, "ab", "cde"]
@@ -51,17 +50,6 @@ MODELS = {
     "by group": lambda: at.BKT(groups=("prior", "learn")).fit(log()),
     "blend": lambda: at.Blend().fit(log()),
 }
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
-    if request.param == "postgres":
-        if MISSING:
-            pytest.skip(MISSING)
-        with fresh_schema(URL) as url:
-            yield url
-        return
-    yield "memory:" if request.param == "memory" else tmp_path / "tutor.db"
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,6 @@ import pytest
 import adaptrace as at
 from tutor import storm
 from tutor.conftest import MINUTE, NOW
-from tutor.store.postgres_server import MISSING, URL, fresh_schema
 from tutor.test_any_order import fading_model
 
 CATALOG = at.Catalog.from_arrow({"item": ["a1", "a2", "b1", "ab"], "skills": [["a"], ["a"], ["b"], ["a", "b"]]})
@@ -47,17 +46,6 @@ def deliver(tutor: at.Tutor, sent: Sent) -> bool:
         replaces=sent.replaces,
         **sent.options,
     )
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
-    if request.param == "postgres":
-        if MISSING:
-            pytest.skip(MISSING)
-        with fresh_schema(URL) as url:
-            yield url
-        return
-    yield "memory:" if request.param == "memory" else tmp_path / "tutor.db"
 
 
 @contextlib.contextmanager

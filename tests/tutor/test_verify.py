@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -18,7 +17,6 @@ from adaptrace.tutor.verify import Verification
 from tutor import storm
 from tutor.conftest import MINUTE, NOW
 from tutor.places import NAMES, Place
-from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LATER = NOW + 60 * MINUTE
@@ -27,14 +25,6 @@ LATER = NOW + 60 * MINUTE
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     return str(tmp_path / "t.db")
-
-
-@pytest.fixture
-def postgres_url() -> Iterator[str]:
-    if MISSING:
-        pytest.skip(MISSING)
-    with fresh_schema(URL) as url:
-        yield url
 
 
 def verified(url: object, **options: object) -> Verification:

@@ -9,18 +9,8 @@ from pathlib import Path
 import pytest
 
 from adaptrace.tutor.store import Change, Event, Store, open_store
-from tutor.store.postgres_server import MISSING, URL, fresh_schema
 
 KINDS = ("memory", "sqlite", "postgres")
-
-
-@pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """A schema of the test's own on the server that ADAPTRACE_POSTGRES names."""
-    if MISSING:
-        pytest.skip(MISSING)
-    with fresh_schema(URL) as url:
-        yield url
 
 
 @pytest.fixture(params=KINDS)
