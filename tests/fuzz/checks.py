@@ -99,7 +99,7 @@ def _arrow(path: Path) -> list[Any]:
 
 
 def _text(path: Path) -> list[Any]:
-    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+    rows = csv.DictReader(io.StringIO(path.read_bytes().decode(), newline=""))
     return [row["student"] for row in rows]
 
 

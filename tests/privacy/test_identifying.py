@@ -273,3 +273,10 @@ def test_a_cell_far_behind_in_a_file_is_in_the_sample_if_there_are_some(tmp_path
 def test_small_files_are_looked_at_too(tmp_path: Path, size: int) -> None:
     pyarrow.feather.write_feather(pa.table({"student": ["Ada", "Bo"][:size], "x": ["a@b.org", "b"][:size]}), tmp_path / "a.arrow")
     assert looks(tmp_path / "a.arrow", {"student": "student"}) == ({"x": "e-mail addresses"} if size else {})
+
+
+@pytest.mark.parametrize("text", ["a" * 300_000, "http://" * 50_000, "1." * 100_000, "first name " * 30_000])
+def test_a_long_cell_is_looked_at_in_part(text: str, tmp_path: Path) -> None:
+    """A look at all of it takes minutes."""
+    assert look_of(tmp_path, [f"{n} {text}" for n in range(ROWS)]) == "free text"
+    assert of_heading(f"item {text}") == of_heading(f"item {text[:1000]}")

@@ -37,6 +37,7 @@ HEAD, SPREAD = 1_000, 1_000  # rows of a sample: the first ones, and others from
 FEWEST = 20  # cells from which a share of them tells something
 BIRTHS = (1990, 2022)  # years
 WORDS, LONG = 3, 60  # of a text that someone wrote: words, or characters
+LOOKED_AT = 2_000  # characters of a cell or a heading
 
 _PERSON = (
     r"(?:student|pupil|learner|child|parent|guardian|mother|father|teacher|tutor|instructor|coach|mentor|counsell?or|advis[eo]r)"
@@ -55,9 +56,9 @@ HEADINGS = {  # what a column looks like -> its heading in lower case, words apa
     "free text": r"(?:.* )?(?:comments?|notes?|remarks?|feedback|messages?|essays?|bio|free ?text|reflections?)",
 }
 _ADDRESSES = {
-    "e-mail addresses": re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+\.[A-Za-z]{2,}"),
+    "e-mail addresses": re.compile(r"(?<=[^\s@<>,;:])@[^\s@<>,;:]{1,255}\.[A-Za-z]{2,}"),
     "web addresses of people": re.compile(
-        r"(?i)\bhttps?://\S*(?:@|/~|/(?:users?|u|people|profiles?|members?)/|[?&](?:user|username|login|email|name|student)=)"
+        r"(?i)\bhttps?://\S{0,200}(?:@|/~|/(?:users?|u|people|profiles?|members?)/|[?&](?:user|username|login|email|name|student)=)"
     ),
 }
 _NUMBERS = {
@@ -121,7 +122,7 @@ def of_heading(name: str) -> str | None:
     >>> of_heading("homeEmail"), of_heading("skill_name"), of_heading("teacher_id")
     ('e-mail addresses', None, None)
     """
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name[:LOOKED_AT])
     words = " ".join(re.split(r"[\W_]+", words)).strip().lower()
     return next((look for look, heading in HEADINGS.items() if re.fullmatch(heading, words)), None)
 
@@ -137,7 +138,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 def of_cells(column: pa.ChunkedArray, who: np.ndarray, own: bool) -> str | None:
     """What a column looks like by its cells; ``who`` (n,) is the student of each; ``own``: only addresses are looked for."""
     values = [_flat(value) for value in _values(column)]
-    texts = [text for held in values for text in held if isinstance(text, str)]
+    texts = [text[:LOOKED_AT] for held in values for text in held if isinstance(text, str)]
     for look, pattern in _ADDRESSES.items():
         if any(map(pattern.search, texts)):
             return look
