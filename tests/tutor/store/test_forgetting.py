@@ -244,6 +244,23 @@ def test_a_student_who_comes_after_two_others_waited_has_no_version_of_before(
     assert database.version("Ada") in (0, 2)
 
 
+def test_a_first_event_of_a_student_who_came_and_goes_meanwhile(
+    database: Store, server: Run, event: Make, change: MakeChange
+) -> None:
+    """Its writer saw no student; one came, and at that row a forget waits before the writer."""
+    assert database.write([change("Ada", 0, event("e1"))]) == ()
+    server("SELECT FROM adaptrace_students FOR UPDATE")
+    with ThreadPoolExecutor(2) as pool:
+        forgetting = pool.submit(database.forget, "Ada")
+        come_to_wait(server, forgetting, 1)
+        writing = pool.submit(database.write, [change("Ada", 0, event("e2"))])
+        come_to_wait(server, writing, 2)
+        server("COMMIT")
+        assert forgetting.result(PATIENCE) == 1
+        assert writing.result(PATIENCE) in ((), ("Ada",))
+    assert whole(database) is (writing.result() == ())
+
+
 def test_a_database_of_an_older_schema_learns_to_forget(postgres_url: str, server: Run, event: Make, change: MakeChange) -> None:
     """Its functions are brought up to date when it is opened; what it holds stays."""
     with contextlib.closing(open_store(postgres_url)) as store:

@@ -146,9 +146,10 @@ MIGRATIONS = (
     BEGIN
         LOCK TABLE adaptrace_corrections IN ROW SHARE MODE;  -- nothing begins to wait (adaptrace_wait) for an event of this write
         -- whoever forgets one of the new students is waited for at its key: only then is it known what is stored
-        INSERT INTO adaptrace_students SELECT m.student, 0, '', ''
+        -- DO UPDATE keeps the row of one who came meanwhile: with DO NOTHING a forget could remove it before it is locked below
+        INSERT INTO adaptrace_students AS s SELECT m.student, 0, '', ''
             FROM jsonb_to_recordset(moves) AS m (student text, since bigint) WHERE m.since = 0 ORDER BY m.student
-        ON CONFLICT DO NOTHING;
+        ON CONFLICT (student) DO UPDATE SET version = s.version;
         PERFORM FROM adaptrace_students AS s
             WHERE s.student = ANY (ARRAY(SELECT m ->> 'student' FROM jsonb_array_elements(moves) AS m))
             ORDER BY s.student FOR UPDATE;
