@@ -301,7 +301,17 @@ def _open(path: Path, texts: Sequence[str], part: StatePart) -> pyarrow.parquet.
     if [field for field in found if field.name != ROW] != list(base):
         got, expected = f"the columns {', '.join(found.names)}", f"{', '.join(base.names)} as in {part.base}, and {ROW}"
         raise DataError(str(path), [Problem(got, expected, DAMAGED)])
+    if path.name == part.base:
+        _check_rows(path, part)
     return pyarrow.parquet.ParquetFile(path, read_dictionary=list(texts), memory_map=True)
+
+
+def _check_rows(path: Path, part: StatePart) -> None:
+    """Refuse a part of which the manifest says another number of rows: memory is taken for so many."""
+    rows = [pyarrow.parquet.read_metadata(path.with_name(name)).num_rows for name in part.files]
+    if not rows[0] <= part.rows <= sum(rows):
+        expected = f"{part.rows:,}, as the manifest says"
+        raise DataError(str(path), [Problem(f"{rows[0]:,} rows, and {sum(rows[1:]):,} in later files", expected, DAMAGED)])
 
 
 def _checked(table: pa.Table, path: Path, part: StatePart) -> pa.Table:

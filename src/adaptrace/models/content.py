@@ -17,6 +17,7 @@ Content = Mapping[str, Any]
 _TEXTS, _WHOLE, _NUMBERS = frozenset({str}), frozenset({int}), frozenset({int, float})
 FIRST, LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds since 1970: the years 1 to 9999
 ABOVE_0, BELOW_1 = 5e-324, 1.0 - 2.0**-53  # next to 0 and 1
+MOST_COUNTED = 2**53  # which a float holds exactly
 MOST = 1e9  # no fitted number is larger, and sums and products of smaller ones do not overflow
 
 
@@ -85,8 +86,8 @@ def whole(content: Content, name: str, low: int = 0, high: int | None = None) ->
 
 
 def count(content: Content, name: str) -> int:
-    """A whole number from 0."""
-    return whole(content, name)
+    """A whole number from 0, of things that a file or a memory can hold."""
+    return whole(content, name, high=MOST_COUNTED)
 
 
 def text(content: Content, name: str) -> str:

@@ -189,6 +189,8 @@ def _trie(table: pa.Table, n_symbols: int) -> Trie:
     lowest = min(each.min(initial=0) for each in (children, symbol, students))
     if lowest < 0 or symbol.max(initial=-1) >= n_symbols or not len(children) == len(symbol) == len(students):
         raise ValueError("numbers that are too low, too high or too few")
+    if children.sum(dtype=np.float64) > len(children):
+        raise ValueError("more children than prefixes")
     start = np.array(lists[0].offsets, np.int64)
     node = np.arange(len(children)) - np.repeat(start[:-1], np.diff(start))
     upto = np.concatenate([[0], np.cumsum(children)])

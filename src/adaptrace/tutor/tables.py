@@ -53,14 +53,14 @@ Chances = dict[str, float]  # of each candidate of a decision
 def mastery_of(student: Student, history: MasteryHistory, criterion: Criterion, moment: int | None) -> pa.Table:
     """A row per skill that a student met, with the mastery at a moment."""
     rows = []
-    for skill, n in sorted(student.opportunities.items()):
-        mastery, kinds = student.mastery_at(skill, moment), history.moved[skill]
+    for skill, n in sorted(student.opportunities.items()):  # a damaged state may know of skills without events: see verify()
+        mastery, kinds = student.mastery_at(skill, moment), history.moved.get(skill, {})
         row = {
             "skill": skill,
             "mastery": mastery,
             "verdict": criterion.verdict(skill, mastery=mastery, opportunities=n),
             "opportunities": n,
-            "last_time": schema.EPOCH + history.last[skill][0] * schema.MICROSECOND,
+            "last_time": schema.EPOCH + history.last[skill][0] * schema.MICROSECOND if skill in history.last else None,
             "reached_after": history.reached.get(skill),
             "wheel_spinning": n >= WHEEL_SPINNING and skill not in history.reached,
             "evidence": [{"kind": kind, "n": count, "moved": moved} for kind, (count, moved) in kinds.items()],
