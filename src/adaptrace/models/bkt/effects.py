@@ -29,6 +29,7 @@ FloatArray = NDArray[np.float64]
 Row = tuple[float, float, float, float, float]
 
 FARTHEST = 100.0  # on the logit scale, that an offset may be: exp() of all that is added up does not overflow
+SHORTEST_READ = 1e-9  # days, of a half-life: 0 would make no number
 MOST_STEEP = 5.0  # the highest log of the evidence in one level more
 
 from_logit, highest_guess = (
@@ -306,7 +307,7 @@ class Effects:
             **{name: read.numbers(content, name, of_skill, low=0.0, high=1.0) for name in ("low", "high")},
             "logits": read.numbers(content, "x", n, of_skill, low=-3 * FARTHEST, high=3 * FARTHEST),
             "guess_scale": read.numbers(content, "squeeze", n, low=0.0, high=1.0),
-            "half_life": read.numbers(content, "half_life", n if content["half_life"] else 0, low=0.0),
+            "half_life": read.numbers(content, "half_life", n if content["half_life"] else 0, low=SHORTEST_READ),
         }
         _check_bounds(arrays["low"], arrays["high"])
         return cls(**arrays, factors=factors, levels=levels)
