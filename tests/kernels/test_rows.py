@@ -112,3 +112,13 @@ def test_no_sequence_of_a_thinned_trie_is_of_few(rows: list[tuple[int, set[int],
     np.testing.assert_array_equal(ends.students, thin.trie.students)
     assert loss.kept == thin.responses.sum() <= stats.responses.sum()
     assert thin == stats or minimum > 1
+
+
+@pytest.mark.parametrize(
+    ("names", "may_be"),
+    [(["a", "b c"], False), (["a", ""], True), (["a", " b"], True), (["a", "\tb"], True), (["a", "é"], True), ([], False)],
+)
+def test_a_text_may_be_blank_by_its_first_byte(names: list[str], may_be: bool) -> None:
+    encoded = [name.encode() for name in names]
+    start = np.cumsum([0, *map(len, encoded)])
+    assert kernels.may_be_blank(start, np.frombuffer(b"".join(encoded), np.uint8)) is may_be
