@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adaptrace.errors import ConflictError
+from adaptrace.errors import ConflictError, StoreError
 from adaptrace.tutor.arrivals import Delivery
 from adaptrace.tutor.incoming import Incoming, Observation
 from adaptrace.tutor.store.base import Correction, Store
-from adaptrace.tutor.students import Students
+from adaptrace.tutor.students import TRIES, Students
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,15 @@ class Receiver:
 
     def _taken(self, make: Callable[[], Delivery | Correction], *, is_timed: bool) -> bool:
         """Store what is delivered, or let it wait; made again if the event that it is about came in this moment."""
-        while True:
+        for _ in range(TRIES):
             made = make()
             is_new = self.students.wait(made) if isinstance(made, Correction) else self._delivered(made, is_timed)
             if is_new is not None:
                 return is_new
+        raise StoreError(
+            f"the event that this is about was there and not there {TRIES} times in a row; nothing was stored: try again, "
+            "and if it stays so see what verify() says of the store"
+        )
 
     def _delivered(self, delivery: Delivery, is_timed: bool) -> bool:
         """Store a delivery: a second one without a time has the time of the first, unless that is forgotten meanwhile."""
