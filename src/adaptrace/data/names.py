@@ -23,6 +23,7 @@ from adaptrace.kernels import rows as kernels
 LIST_SEPARATOR = ";"  # between the skills of one cell where a file has no lists (CSV)
 A_NAME = "a name: text in UTF-8 that is not blank, a whole number or a UUID"
 NOT_BLANK = "a name that is not blank"
+MANY = 100_000  # names
 GIVE_NAMES = "drop these rows or name the missing keys"
 
 
@@ -124,13 +125,21 @@ def _not_blank(array: pa.Array) -> Checked:
 
 
 def _may_be_blank(names: pa.Array) -> bool:
-    """Whether any name may be blank, by a look at its first byte."""
+    """Whether any name may be blank, by a look at its first byte; compiled for many names alone: the tutor compiles nothing."""
     _, offsets, letters = names.buffers()
     if not len(names):
         return False
     start: NDArray[np.int64] = np.frombuffer(offsets, np.int64 if pa.types.is_large_string(names.type) else np.int32)
     start = start[names.offset : names.offset + len(names) + 1]
-    return letters is None or kernels.may_be_blank(start, np.frombuffer(letters, np.uint8))
+    if letters is None:
+        return True
+    bytes_of = np.frombuffer(letters, np.uint8)
+    if len(names) >= MANY:
+        return kernels.may_be_blank(start, bytes_of)
+    if (np.diff(start) == 0).any():
+        return True
+    begins = bytes_of[start[:-1]]
+    return bool(begins.min() <= ord(" ") or begins.max() >= 128)
 
 
 def check_skills(array: pa.Array) -> Checked:

@@ -17,6 +17,7 @@ from zlib import crc32
 
 from adaptrace.data import schema
 from adaptrace.errors import UnreadableEventError
+from adaptrace.io.tables import is_whole_text
 from adaptrace.models.content import FIRST, LAST
 
 
@@ -76,7 +77,8 @@ def describe(event: Event) -> str:
 
 def skills_of(found: object) -> tuple[str, ...]:
     """The names of an event's skills, as a durable store read them; an empty tuple if they are anything else."""
-    return tuple(found) if isinstance(found, list) and all(isinstance(name, str) for name in found) else ()
+    names = found if isinstance(found, list) else []
+    return tuple(names) if all(isinstance(name, str) and is_whole_text(name) for name in names) else ()
 
 
 class StoredState(NamedTuple):

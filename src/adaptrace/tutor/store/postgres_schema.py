@@ -143,16 +143,23 @@ MIGRATIONS = (
     AS $$
     DECLARE
         left_version bigint;
+        locked bigint;
+        names text[] := ARRAY(SELECT m ->> 'student' FROM jsonb_array_elements(moves) AS m);
     BEGIN
         LOCK TABLE adaptrace_corrections IN ROW SHARE MODE;  -- nothing begins to wait (adaptrace_wait) for an event of this write
         -- whoever forgets one of the new students is waited for at its key: only then is it known what is stored
-        -- DO UPDATE keeps the row of one who came meanwhile: with DO NOTHING a forget could remove it before it is locked below
-        INSERT INTO adaptrace_students AS s SELECT m.student, 0, '', ''
-            FROM jsonb_to_recordset(moves) AS m (student text, since bigint) WHERE m.since = 0 ORDER BY m.student
-        ON CONFLICT (student) DO UPDATE SET version = s.version;
-        PERFORM FROM adaptrace_students AS s
-            WHERE s.student = ANY (ARRAY(SELECT m ->> 'student' FROM jsonb_array_elements(moves) AS m))
-            ORDER BY s.student FOR UPDATE;
+        LOOP
+            INSERT INTO adaptrace_students SELECT m.student, 0, '', ''
+                FROM jsonb_to_recordset(moves) AS m (student text, since bigint) WHERE m.since = 0 ORDER BY m.student
+            ON CONFLICT DO NOTHING;
+            PERFORM FROM adaptrace_students AS s WHERE s.student = ANY (names) ORDER BY s.student FOR UPDATE;
+            GET DIAGNOSTICS locked = ROW_COUNT;
+            -- a student who came meanwhile may have been forgotten before the row was locked: then it is made again
+            EXIT WHEN locked = (SELECT count(*) FROM adaptrace_students AS s WHERE s.student = ANY (names)) AND NOT EXISTS (
+                SELECT FROM jsonb_to_recordset(moves) AS m (student text, since bigint)
+                LEFT JOIN adaptrace_students AS s ON s.student = m.student WHERE m.since = 0 AND s.student IS NULL
+            );
+        END LOOP;
         RETURN QUERY
             SELECT m.student FROM jsonb_to_recordset(moves) AS m (student text, since bigint)
             LEFT JOIN adaptrace_students AS s ON s.student = m.student WHERE m.since <> coalesce(s.version, 0)
