@@ -10,6 +10,7 @@ import multiprocessing
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ def _raise(kind: type[Exception]) -> None:
     raise made(kind)
 
 
-def test_an_error_of_another_process_is_raised_in_this_one() -> None:
+def test_an_error_of_another_process_is_raised_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[__name__.count(".")])  # there the other finds this module
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         for kind in ERRORS:
             with pytest.raises(kind) as raised:

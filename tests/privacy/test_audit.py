@@ -48,7 +48,8 @@ def test_a_line_says_when_what_who_and_how_much(tmp_path: Path) -> None:
     assert (tmp_path / "audit.jsonl").stat().st_mode & 0o777 == 0o600
 
 
-def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
+def test_lines_of_several_processes_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[__name__.count(".")])  # there the others find this module
     path = tmp_path / "audit.jsonl"
     context = multiprocessing.get_context("spawn")
     started = [context.Process(target=append_many, args=(path, 50 * number)) for number in range(3)]
