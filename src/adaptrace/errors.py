@@ -45,6 +45,11 @@ def _printable(character: str) -> str:
     return character if safe else character.encode("unicode_escape").decode()
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 skill``, ``1,661 skills``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 class AdaptraceError(Exception):
     """Base of all errors that this package raises on purpose; each argument is a line of the message."""
 

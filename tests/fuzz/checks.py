@@ -16,7 +16,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 import adaptrace as at
-from adaptrace.data import schema
+from adaptrace.data.times import time_of
 
 
 class Nonsense(Exception):  # noqa: N818  # an outcome of its own
@@ -79,7 +79,7 @@ def one(student: at.Student, log: at.Log, most: int = 12) -> None:
 
 def after(student: at.Student, time: datetime.datetime) -> datetime.datetime:
     """The time, or that of the student's last response if it is later."""
-    return time if student.latest is None else max(time, schema.EPOCH + student.latest * schema.MICROSECOND)
+    return time if student.latest is None else max(time, time_of(student.latest))
 
 
 # ---- names ------------------------------------------------------------------

@@ -37,10 +37,7 @@ def audited(command: str, files: Sequence[Path | str], path: Path) -> Iterator[d
         counted["outcome"] = type(error).__name__
         raise
     finally:
-        now, places = (
-            datetime.datetime.now(datetime.UTC),
-            tuple(str(file) if "://" in str(file) else os.path.abspath(file) for file in files),
-        )
+        now, places = datetime.datetime.now(datetime.UTC), tuple(map(_place, files))
         audit.append(path, audit.AuditedRun(time=now, command=command, who=_user(), files=places, **counted))
 
 

@@ -27,7 +27,8 @@ from adaptrace.cli.options import (
     load,
     policy_of,
 )
-from adaptrace.cli.terminal import WrongUsage, check_outputs, counted, draw, fitting, usage, waiting, write, write_or_show
+from adaptrace.cli.terminal import WrongUsage, check_outputs, draw, fitting, usage, waiting, write, write_or_show
+from adaptrace.errors import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

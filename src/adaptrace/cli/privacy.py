@@ -10,7 +10,8 @@ import typer
 
 from adaptrace.cli.audit import AuditPath, audited, beside
 from adaptrace.cli.options import RawCells, Report
-from adaptrace.cli.terminal import WrongUsage, check_outputs, counted, say, waiting, write_or_show
+from adaptrace.cli.terminal import WrongUsage, check_outputs, say, waiting, write_or_show
+from adaptrace.errors import counted
 
 if TYPE_CHECKING:
     from adaptrace.privacy.forget import Forgotten

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,8 @@ import typer
 
 from adaptrace.cli.audit import AuditPath, audited, beside
 from adaptrace.cli.options import RawCells, Report
-from adaptrace.cli.terminal import WrongUsage, check_outputs, counted, say, usage, waiting, write_or_show
+from adaptrace.cli.terminal import WrongUsage, check_outputs, say, usage, waiting, write_or_show
+from adaptrace.errors import counted
 
 if TYPE_CHECKING:
     from adaptrace.privacy.activity import StudentKeeper
@@ -110,13 +110,11 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 def _opened(url: str, opened: contextlib.ExitStack) -> StudentKeeper:
     """A store that is there."""
-    from adaptrace.errors import StoreError
     from adaptrace.tutor.keeping import StoreKeeper
-    from adaptrace.tutor.store import open_store
-    from adaptrace.tutor.store.urls import file_of, is_server, redacted
+    from adaptrace.tutor.store import check_exists, open_store
+    from adaptrace.tutor.store.urls import redacted
 
-    if not is_server(url) and not os.path.isfile(file_of(url)):
-        raise StoreError(f"{redacted(url)}: no such file; expected the store of a tutor: check the path")
+    check_exists(url)
     store = open_store(url)
     opened.callback(store.close)
     return StoreKeeper(redacted(url), store, store.forget)

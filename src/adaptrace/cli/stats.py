@@ -10,7 +10,8 @@ import typer
 from adaptrace.cli.models import with_options
 from adaptrace.cli.option_groups import LogOptions, VariationOptions
 from adaptrace.cli.options import LogPath, ModelName
-from adaptrace.cli.terminal import check_outputs, counted, fitting, say, waiting
+from adaptrace.cli.terminal import check_outputs, fitting, say, waiting
+from adaptrace.errors import counted
 
 if TYPE_CHECKING:
     from adaptrace.stats.stats import Stats

@@ -111,11 +111,6 @@ def say(message: str) -> None:
     print(printable(message), file=sys.stderr, flush=True)
 
 
-def counted(number: int, what: str) -> str:
-    """A number with its noun, in the plural where that is due."""
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
-
 @contextlib.contextmanager
 def usage() -> Iterator[None]:
     """Report an option that the library refuses as wrong usage (exit 2)."""

@@ -20,10 +20,9 @@ import pyarrow as pa
 from adaptrace.data import schema
 from adaptrace.data.catalog_tables import Prerequisites, item_rows, prerequisites_of, read_json
 from adaptrace.data.names import is_name, name_of
-from adaptrace.errors import DataError, Problem, UnknownItemError
+from adaptrace.errors import DataError, Problem, UnknownItemError, counted
 from adaptrace.io.arrow_check import imported
 from adaptrace.io.files import read_table
-from adaptrace.io.text_table import counted
 
 Edges = Mapping[str, tuple[str, ...]]  # skill -> the skills before it
 TEXT_NAMES = schema.names_of(*schema.CATALOG_ITEMS, *schema.CATALOG_SKILLS) - schema.names_of(schema.MINUTES)

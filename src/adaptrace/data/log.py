@@ -19,9 +19,8 @@ from adaptrace.data.checks import check_correct
 from adaptrace.data.encoding import spread_out
 from adaptrace.data.joining import check_parts, kept_columns
 from adaptrace.data.reading import Reading, extra_columns
-from adaptrace.errors import DataError, Problem
+from adaptrace.errors import DataError, Problem, counted
 from adaptrace.io.files import joined, read_parts
-from adaptrace.io.text_table import counted
 from adaptrace.io.together import together
 from adaptrace.kernels import parallel
 from adaptrace.kernels import rows as kernels

@@ -7,7 +7,7 @@ columns, or raises one :class:`~adaptrace.errors.DataError` that lists every pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +18,6 @@ import pyarrow.compute as pc
 from adaptrace.data.checks import Checked, check_amount, check_correct, check_label, check_level, check_order
 from adaptrace.data.names import as_text as as_text
 from adaptrace.data.names import check_keys, check_prerequisites, check_skills
-from adaptrace.data.times import EPOCH as EPOCH
-from adaptrace.data.times import MICROSECOND as MICROSECOND
 from adaptrace.data.times import TIME as TIME
 from adaptrace.data.times import check_time
 from adaptrace.data.values import combined as combined
@@ -118,6 +116,14 @@ def value_type(column: pa.ChunkedArray) -> pa.DataType:
     while pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         kind = kind.value_type
     return kind
+
+
+def check_once(names: Sequence[str], source: str) -> None:
+    """Refuse a table that has columns of the same name."""
+    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if repeated:
+        problems = [Problem("the column twice", "every name once", "rename all but one", name) for name in repeated]
+        raise DataError(source, problems)
 
 
 def unread(names: list[str], columns: tuple[Column, ...], found: Mapping[str, str]) -> tuple[str, ...]:

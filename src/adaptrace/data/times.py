@@ -15,6 +15,7 @@ from adaptrace.io.tables import is_missing
 TIME = pa.timestamp("us", tz="UTC")  # the type of every time
 SECONDS = (-62_135_596_800, 253_402_300_799)  # the first and the last time of a Python date, in seconds since 1970
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # in a second
+FIRST, LAST = SECONDS[0] * UNITS["us"], (SECONDS[1] + 1) * UNITS["us"] - 1  # the same in microseconds
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MICROSECOND = datetime.timedelta(microseconds=1)
 YEARS = "a time of the years 1 to 9999 in UTC"
@@ -37,19 +38,25 @@ def moment_of(time: datetime.datetime | None) -> int | None:
         return (time - EPOCH) // MICROSECOND
     if not isinstance(time, datetime.datetime) or is_missing(time):  # pandas.NaT is a datetime
         raise ValueError(f"time: got {time!r}; expected a datetime.datetime")
-    moment = _microseconds(time)
+    moment = microseconds(time)
     if not _is_in_years(moment):
         raise ValueError(f"time: got {time}; expected {YEARS}; correct the time or its zone")
     return moment
 
 
-def _microseconds(time: datetime.datetime) -> int:
+def time_of(moment: int) -> datetime.datetime:
+    """The time, in UTC, of microseconds since 1970."""
+    return EPOCH + moment * MICROSECOND
+
+
+def microseconds(time: datetime.datetime) -> int:
+    """Microseconds since 1970 of any time (UTC if without a zone)."""
     aware = time if time.utcoffset() is not None else time.replace(tzinfo=datetime.UTC)
     return (aware - EPOCH) // MICROSECOND
 
 
 def _is_in_years(moment: int) -> bool:
-    return SECONDS[0] * UNITS["us"] <= moment < (SECONDS[1] + 1) * UNITS["us"]
+    return FIRST <= moment <= LAST
 
 
 def check_time(array: pa.Array) -> Checked:
@@ -86,7 +93,7 @@ def _times_of_text(array: pa.Array) -> Checked:
 
 def _from_iso(text: str | None) -> int | None:
     try:
-        return None if text is None else _microseconds(datetime.datetime.fromisoformat(text.strip()))
+        return None if text is None else microseconds(datetime.datetime.fromisoformat(text.strip()))
     except ValueError:
         return None
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from adaptrace.data import schema
 from adaptrace.data.log import Log
+from adaptrace.data.times import moment_of
 from adaptrace.dataset import incremental
 from adaptrace.dataset import state as states
 from adaptrace.dataset.dataset import Dataset, ReadOptions, sort_of
@@ -120,7 +120,7 @@ def score_dataset(
             log_rows=rows_of_a_log(dataset, memory=memory, workers=workers),
             workers=workers,
             time=time,
-            before=_microseconds(before),
+            before=moment_of(before),
             changed=changed,
             progress=progress,
         )
@@ -152,14 +152,6 @@ def _check_options(model: Any, staging: Staging, source: Path, *, before: dateti
             raise ValueError(f"{place}: lies in the log that is read; expected a folder elsewhere")
     if state is not None and (out == state or out in state.parents or state in out.parents):
         raise ValueError(f"{out}: got one folder for the output and the state; expected two, side by side")
-
-
-def _microseconds(moment: datetime.datetime | None) -> int | None:
-    """A moment as microseconds since 1970; without a time zone it is UTC."""
-    if moment is None:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-    return int(pa.scalar(moment, schema.TIME).cast(pa.int64()).as_py())
 
 
 def _check_columns(run: Run) -> None:

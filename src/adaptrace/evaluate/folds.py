@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.log import Log
+from adaptrace.data.times import MICROSECOND, microseconds, time_of
 from adaptrace.errors import DataError, Problem
 
 IntArray = NDArray[np.int64]
@@ -142,7 +143,7 @@ def _steps_of(every: datetime.timedelta | None) -> IntArray:
     """Microseconds between two marks, (1,)."""
     if not isinstance(every, datetime.timedelta) or every <= datetime.timedelta(0):
         raise ValueError(f"every: got {every!r}; expected a datetime.timedelta of more than 0")
-    return np.array([every // schema.MICROSECOND])
+    return np.array([every // MICROSECOND])
 
 
 def _moments(marks: Sequence[datetime.datetime]) -> IntArray:
@@ -154,7 +155,7 @@ def _moments(marks: Sequence[datetime.datetime]) -> IntArray:
     for before, after in pairwise(zoned):
         if after <= before:
             raise ValueError(f"marks: got {after} after {before}; expected every mark to be later than the one before")
-    return np.array([(mark - schema.EPOCH) // schema.MICROSECOND for mark in zoned])
+    return np.array(list(map(microseconds, zoned)))
 
 
 def _check_marks(starts: IntArray, times: IntArray) -> None:
@@ -171,7 +172,7 @@ def _check_marks(starts: IntArray, times: IntArray) -> None:
 
 
 def _iso(moment: int) -> str:
-    return (schema.EPOCH + int(moment) * schema.MICROSECOND).isoformat()
+    return time_of(int(moment)).isoformat()
 
 
 def refused(got: str, expected: str, remedy: str, column: str | None = None, row: int | None = None, more: int = 0) -> DataError:

@@ -31,11 +31,6 @@ def word(value: Any) -> str:
     return f"{value:,}" if type(value) is int else str(value)
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things: ``1 skill``, ``1,661 skills``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def as_text(
     table: pa.Table, *, names: Sequence[str] | None = None, cell: Callable[[str, Mapping[str, Any]], str] | None = None
 ) -> str:

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from adaptrace.data.times import FIRST, LAST
+
 Content = Mapping[str, Any]
 _TEXTS, _WHOLE, _NUMBERS = frozenset({str}), frozenset({int}), frozenset({int, float})
-FIRST, LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds since 1970: the years 1 to 9999
 ABOVE_0, BELOW_1 = 5e-324, 1.0 - 2.0**-53  # next to 0 and 1
 MOST_COUNTED = 2**53  # which a float holds exactly
 MOST = 1e9  # no fitted number is larger, and sums and products of smaller ones do not overflow

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.log import DAY, Log
-from adaptrace.errors import ModelError
-from adaptrace.io.text_table import counted
+from adaptrace.data.times import time_of
+from adaptrace.errors import ModelError, counted
 from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
 from adaptrace.models.half_life.fit import first_rates
@@ -154,7 +154,7 @@ class FSRS(SavedModel):
         package = _package()
         ratings = [_rating(package, correct) for correct in data.correct.tolist()]
         reviews = [
-            package.ReviewLog(number, rating, schema.EPOCH + moment * schema.MICROSECOND, None)
+            package.ReviewLog(number, rating, time_of(moment), None)
             for number, rating, moment in zip(card.tolist(), ratings, _moments(data), strict=True)
         ]
         try:
@@ -266,14 +266,14 @@ class FSRSState:
         card = self.cards.get(item)
         if card is None or card.last_review is None:
             return float(self.rates.first[self.rates.places.get(item, -1)])
-        now = card.last_review if moment is None else schema.EPOCH + moment * schema.MICROSECOND
+        now = card.last_review if moment is None else time_of(moment)
         if (now - card.last_review).days < 1:
             return self.rates.same_day
         return chance(float(self.scheduler.get_card_retrievability(card, now)), 0.0, 0.0)
 
     def review(self, item: str, correct: float, moment: int) -> None:
         """Take in the outcome on an item at a moment, microseconds since 1970."""
-        package, now = _package(), schema.EPOCH + moment * schema.MICROSECOND
+        package, now = _package(), time_of(moment)
         card = self.cards.get(item) or package.Card(card_id=0, due=now)  # without an id it would read the clock and sleep
         self.cards[item], _ = self.scheduler.review_card(card, _rating(package, correct), now)
 

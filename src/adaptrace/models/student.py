@@ -15,9 +15,9 @@ from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.data.names import name_of
-from adaptrace.errors import ModelError
+from adaptrace.data.times import FIRST, LAST, time_of
+from adaptrace.errors import ModelError, counted
 from adaptrace.io.envelope import SCHEMA
-from adaptrace.io.text_table import counted
 from adaptrace.models import content as read
 from adaptrace.models.base import KnowsMastery, Model, Response, ScoresMastery, State
 from adaptrace.models.registry import require
@@ -253,7 +253,7 @@ class Student:
         if moment is None:
             raise ValueError("time: got none; this model's mastery fades with time: pass time=")
         if self.latest is not None and moment < self.latest:
-            last = schema.EPOCH + self.latest * schema.MICROSECOND
+            last = time_of(self.latest)
             raise ValueError(
                 f"time: got {time}, before the last response at {last}; observe responses in the order of their times"
             )
@@ -297,7 +297,7 @@ class Student:
         student.answered, student.opportunities, student.turns = (read.by_name(counts, each, whole=True) for each in COUNTS)
         student.responses = sum(student.answered.values())
         student._columns = _recent_columns(content.get("recent", ()))
-        student.latest = None if content["latest"] is None else read.whole(content, "latest", read.FIRST, read.LAST)
+        student.latest = None if content["latest"] is None else read.whole(content, "latest", FIRST, LAST)
         student.state = model.resume(content["state"], student.name, student.group)
         return student
 

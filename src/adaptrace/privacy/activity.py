@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adaptrace.data.times import check_time
-from adaptrace.data.values import combined, is_text, plain
+from adaptrace.data.values import combined, decoded, is_text, plain
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import delimited, files
 from adaptrace.kernels.parallel import batches
@@ -123,8 +123,7 @@ def _time_column(file: Path, given: str | None) -> str | None:
 
 def _moments(column: pa.ChunkedArray, file: Path, name: str, unit: str | None) -> pa.Array:
     """Times as microseconds since 1970; null where there is none."""
-    array = plain(combined(column))
-    array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    array = decoded(plain(combined(column)))
     if is_text(array.type):
         array = pc.if_else(pc.is_in(array, delimited.NULLS), pa.scalar(None, array.type), array)
     if pa.types.is_integer(array.type):

@@ -13,9 +13,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from adaptrace.errors import OutputError
+from adaptrace.io.modes import PRIVATE
 
 NAME = "audit.jsonl"
-PRIVATE = 0o600
 PathLike = str | os.PathLike[str]
 
 

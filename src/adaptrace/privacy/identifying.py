@@ -28,7 +28,6 @@ import numpy as np
 import pyarrow as pa
 
 from adaptrace.data import schema
-from adaptrace.errors import DataError, Problem
 from adaptrace.io import cells
 from adaptrace.io.files import DELIMITED, ending_of
 from adaptrace.privacy import rewrite
@@ -84,10 +83,7 @@ def looks(file: Path, names: Mapping[str, str]) -> dict[str, str]:
         The columns that get pseudonyms: our name -> its name in the file. These are not looked at.
     """
     sample = sample_of(file)
-    repeated = [name for name in dict.fromkeys(sample.column_names) if sample.column_names.count(name) > 1]
-    if repeated:
-        problems = [Problem("the column twice", "every name once", "rename all but one", name) for name in repeated]
-        raise DataError(str(file), problems)
+    schema.check_once(sample.column_names, str(file))
     others = {alias.lower() for column in names for alias in rewrite.names_for(column)}
     student, found = names.get("student"), dict[str, str]()
     who = _codes(sample[student]) if student else np.arange(len(sample))

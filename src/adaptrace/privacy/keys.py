@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from adaptrace.errors import DataError, OutputError, Problem
+from adaptrace.io.modes import PRIVATE
 
 BYTES = 32  # of a secret: as many as SHA-256 gives
 DIGITS = 32  # of a pseudonym, hexadecimal: 128 bits
+PSEUDONYM = re.compile(rb"[0-9a-f]{%d}" % DIGITS)
 REMEMBERED = 1 << 17  # names of a column: a bound of the memory, no more
 Pseudonym = Callable[[bytes], str]
 PathLike = str | os.PathLike[str]
@@ -93,7 +96,7 @@ def successor(key: Key, path: PathLike) -> Key:
 
 def _write(path: PathLike, key: Key) -> None:
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     except FileExistsError as error:
         raise OutputError(
             f"{path}: is there already; a new key makes other pseudonyms: use this one, or name another file"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adaptrace.data import schema
-from adaptrace.data.times import UNITS
+from adaptrace.data.times import UNITS, microseconds
 from adaptrace.data.values import is_text
 from adaptrace.dataset import state as states
 from adaptrace.errors import DataError, Problem
@@ -22,7 +20,7 @@ from adaptrace.privacy import activity, changes, rewrite
 from adaptrace.privacy.activity import Activity, StudentKeeper
 from adaptrace.privacy.changes import NewNames, Removal, StudentChange
 from adaptrace.privacy.claims import Places, check_kinds, claimed
-from adaptrace.privacy.keys import DIGITS, Pseudonym, pseudonym_of, read_key
+from adaptrace.privacy.keys import PSEUDONYM, Pseudonym, pseudonym_of, read_key
 from adaptrace.privacy.rules import ACTIONS, RetentionRule
 from adaptrace.privacy.search import student_columns
 
@@ -30,7 +28,6 @@ PathLike = str | os.PathLike[str]
 COUNTED = ("students", "deleted", "pseudonymized", "rows")
 TABLE = pa.schema([*((name, pa.string()) for name in ("place", "kind")), *((name, pa.int64()) for name in COUNTED)])
 AHEAD = datetime.timedelta(minutes=5)  # by which a clock may be ahead of ours
-_PSEUDONYM = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,11 +190,6 @@ def _check_call(places: StudentPlaces, time: datetime.datetime) -> None:
         raise ValueError(f"time_unit: got '{places.time_unit}'; expected one of {', '.join(UNITS)}")
 
 
-def microseconds(moment: datetime.datetime) -> int:
-    """A moment as microseconds since 1970, UTC."""
-    return (moment - schema.EPOCH) // schema.MICROSECOND
-
-
 # ---- who is due -------------------------------------------------------------
 
 
@@ -226,7 +218,7 @@ def _due(rule: RetentionRule, found: Sequence[Activity], cutoff: datetime.dateti
     exempt = set(rule.exempt)
     names = sorted(name for name in inactive if name not in exempt)
     if rule.action == "pseudonymize":
-        names = [name for name in names if not _PSEUDONYM.fullmatch(name)]
+        names = [name for name in names if not PSEUDONYM.fullmatch(name.encode())]
     return _Due(tuple(names), len(exempt.intersection(inactive)), latest["last"].null_count)
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adaptrace.errors import DataError, Problem
-from adaptrace.privacy.keys import DIGITS, Key, PathLike, pseudonym_of, read_key, successor
+from adaptrace.privacy.keys import DIGITS, PSEUDONYM, Key, PathLike, pseudonym_of, read_key, successor
 from adaptrace.privacy.pseudonyms import Pseudonymized, Renamed, Renaming, check_target, noted, wanted_of, write_all
-
-_PSEUDONYM = re.compile(rb"[0-9a-f]{%d}" % DIGITS)
 
 
 def rotate_key(
@@ -85,7 +82,7 @@ def _rotated_by(key: Key, column: str) -> Renamed:
     make = pseudonym_of(Key(key.generations[-1:]), column)
 
     def rotate(old: Sequence[bytes], file: Path, place: str) -> list[str]:
-        if not all(map(_PSEUDONYM.fullmatch, old)):
+        if not all(map(PSEUDONYM.fullmatch, old)):
             got, remedy = "a value that is no pseudonym", "replace the names first (adaptrace pseudonymize)"
             raise DataError(str(file), [Problem(got, f"{DIGITS} hexadecimal digits in every row", remedy, place)])
         return list(map(make, old))

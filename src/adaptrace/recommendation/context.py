@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptrace.data import schema
+from adaptrace.data.times import time_of
 from adaptrace.errors import ModelError
 from adaptrace.kernels.bkt import MAX_MASTERY
 from adaptrace.models import BKT
@@ -127,7 +127,7 @@ class Context:
         if not self.index.fades:
             return None
         moment = self.bkt.due(self.students[row], skill, self.index.criterion.threshold_of(skill))
-        return None if moment is None else schema.EPOCH + moment * schema.MICROSECOND
+        return None if moment is None else time_of(moment)
 
     # ---- the zone ----
 

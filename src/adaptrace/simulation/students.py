@@ -11,7 +11,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from adaptrace.data.catalog import Catalog, Item
-from adaptrace.data.schema import EPOCH, MICROSECOND, PRACTICE
+from adaptrace.data.schema import PRACTICE
+from adaptrace.data.times import microseconds
 from adaptrace.kernels.bkt import joint
 from adaptrace.kernels.compile import plain
 from adaptrace.models import BKT
@@ -89,7 +90,7 @@ class OwnState:
         return correct
 
     def _response(self, item: Item, time: datetime.datetime) -> Response:
-        moment = (time - EPOCH) // MICROSECOND if self.timed else None
+        moment = microseconds(time) if self.timed else None
         return Response(item.item, tuple(sorted(item.skills)), item.kind or PRACTICE, math.nan, moment)
 
 

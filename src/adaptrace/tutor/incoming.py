@@ -12,6 +12,7 @@ from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.data.names import name_of
+from adaptrace.data.times import time_of
 from adaptrace.errors import ConflictError, DataError
 from adaptrace.models.base import Model, Response, levels_of
 from adaptrace.models.response import ResponseChecker, moment_of
@@ -176,7 +177,7 @@ class Incoming:
     def _check_future(self, moment: int) -> None:
         latest = self.clock() + self._tolerance
         if moment > (moment_of(latest) or 0):
-            time = schema.EPOCH + moment * schema.MICROSECOND
+            time = time_of(moment)
             raise ValueError(
                 f"time: got {time}, which is in the future; expected at most {latest} (now and {self._tolerance}); "
                 "set the sender's clock, or open the tutor with a larger tolerance"

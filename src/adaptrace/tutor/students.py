@@ -135,18 +135,6 @@ class Students:
 
     # ---- writing ------------------------------------------------------------
 
-    def write(self, name: str, events: Sequence[Event], retracted: Sequence[str] = ()) -> int:
-        """Store events and retractions of a student, with the state they lead to; how many of them were new.
-
-        Raises
-        ------
-        ConflictError
-            If an event's id stands for something else.
-        StoreError
-            If nothing was stored.
-        """
-        return self.deliver(Delivery(name, events, retracted))
-
     def deliver(self, delivery: Delivery) -> int:
         """Store what is delivered of a student, and all that waited for it, with the state they lead to; how much was new.
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
+from adaptrace.data.times import time_of
 from adaptrace.errors import StoreError
 from adaptrace.models.criterion import WHEEL_SPINNING, Criterion
 from adaptrace.models.response import moment_of
@@ -60,7 +61,7 @@ def mastery_of(student: Student, history: MasteryHistory, criterion: Criterion, 
             "mastery": mastery,
             "verdict": criterion.verdict(skill, mastery=mastery, opportunities=n),
             "opportunities": n,
-            "last_time": schema.EPOCH + history.last[skill][0] * schema.MICROSECOND if skill in history.last else None,
+            "last_time": time_of(history.last[skill][0]) if skill in history.last else None,
             "reached_after": history.reached.get(skill),
             "wheel_spinning": n >= WHEEL_SPINNING and skill not in history.reached,
             "evidence": [{"kind": kind, "n": count, "moved": moved} for kind, (count, moved) in kinds.items()],

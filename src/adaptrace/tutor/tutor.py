@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
 from adaptrace.data.log import Log
 from adaptrace.data.names import name_of
+from adaptrace.data.times import time_of
 from adaptrace.errors import ModelError
 from adaptrace.kernels.parallel import batches
 from adaptrace.models.base import Model
@@ -271,7 +271,7 @@ class Tutor(Upkeep, AbstractContextManager["Tutor"]):
         """
         check_kinds(policy, constraints)
         refuse_cap(constraints or self.constraints)
-        known, when = self._students.get_many(names_of(students)), schema.EPOCH + self._incoming.moment(time) * schema.MICROSECOND
+        known, when = self._students.get_many(names_of(students)), time_of(self._incoming.moment(time))
         options: dict[str, Any] = {"policy": policy, "constraints": constraints, "time": when, "seed": seed, "reasons": reasons}
         return self.recommender.recommend_all(known, k, **options)
 

@@ -6,7 +6,7 @@ import datetime
 import os
 from dataclasses import replace
 
-from adaptrace.data import schema
+from adaptrace.data.times import time_of
 from adaptrace.models.base import Progress
 from adaptrace.privacy import retention
 from adaptrace.privacy.retention import Retention, StudentPlaces
@@ -110,7 +110,7 @@ class Upkeep:
         Retention(1 students were due: not active since 2024-08-01)
         """
         keeper, places = StoreKeeper("the tutor's store", self.store, self._students.forget), places or StudentPlaces()
-        when = schema.EPOCH + self._incoming.moment(time) * schema.MICROSECOND
+        when = time_of(self._incoming.moment(time))
         everywhere = replace(places, stores=(*places.stores, keeper))
         return retention.retain(rule, everywhere, time=when, key_file=key_file, dry_run=dry_run)
 

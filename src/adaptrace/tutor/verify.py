@@ -203,16 +203,10 @@ class _Search:
             come = self._store.find([each.original for each in some])
             waiting = set(self._store.corrections([each.original for each in some]))  # what came meanwhile waits no longer
             for each in waiting.intersection(some):
-                got = f"waits to {'replace' if each.event_id else 'retract'} this event, which has"
-                if each.original in come and each.student in ("", come[each.original].student):
-                    self.faults.append(
-                        Fault("corrections", each.original, f"{got} come", "deliver it again", each.student or None)
-                    )
-                else:
-                    fault = Fault(
-                        "corrections", each.original, f"{got} not come", "deliver the event", each.student or None, False
-                    )
-                    self.faults.append(fault)
+                is_here = each.original in come and each.student in ("", come[each.original].student)
+                has, remedy = ("come", "deliver it again") if is_here else ("not come", "deliver the event")
+                got = f"waits to {'replace' if each.event_id else 'retract'} this event, which has {has}"
+                self.faults.append(Fault("corrections", each.original, got, remedy, each.student or None, is_wrong=is_here))
 
     def _look_at_decisions(self) -> None:
         strangers = 0

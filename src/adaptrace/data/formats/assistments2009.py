@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from adaptrace.data import schema
 from adaptrace.data.formats import Foreign
 from adaptrace.data.values import is_number
-from adaptrace.errors import DataError, Problem
 from adaptrace.io.delimited import NULLS, with_nulls
 from adaptrace.io.files import read_table
 
@@ -36,10 +35,7 @@ def read(path: str | os.PathLike[str]) -> Foreign:
     """Read the CSV; a skill without a name is called by its id."""
     source, notes = read_table(path, KEYS), []
     table = source.table
-    repeated = [name for name in dict.fromkeys(table.column_names) if table.column_names.count(name) > 1]
-    if repeated:
-        problems = [Problem("the column twice", "every name once", "rename all but one", name) for name in repeated]
-        raise DataError(source.name, problems)
+    schema.check_once(table.column_names, source.name)
     if "skill_id" in table.column_names and "skill_name" in table.column_names:
         # published by R: NA is no name
         given = [with_nulls(table[name].cast(pa.string()), NULLS) for name in ("skill_name", "skill_id")]

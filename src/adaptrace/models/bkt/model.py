@@ -14,8 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptrace.data.log import Log
-from adaptrace.errors import ModelError
-from adaptrace.io.text_table import counted
+from adaptrace.errors import ModelError, counted
 from adaptrace.kernels import parallel
 from adaptrace.kernels.bkt import Parameters
 from adaptrace.models import content as read

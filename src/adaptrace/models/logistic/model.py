@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.log import Log
-from adaptrace.errors import ModelError
-from adaptrace.io.text_table import counted
+from adaptrace.errors import ModelError, counted
 from adaptrace.kernels import logistic as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.arrays import space

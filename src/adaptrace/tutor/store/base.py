@@ -15,10 +15,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
-from adaptrace.data import schema
+from adaptrace.data.times import FIRST, LAST, time_of
 from adaptrace.errors import UnreadableEventError
 from adaptrace.io.tables import is_whole_text
-from adaptrace.models.content import FIRST, LAST
 
 
 class Event(NamedTuple):
@@ -71,7 +70,7 @@ def checksum_of(event: Event) -> int:
 
 def describe(event: Event) -> str:
     """What an event says, for a message; without the student's name, which does not belong into a log."""
-    time = schema.EPOCH + event.moment * schema.MICROSECOND
+    time = time_of(event.moment)
     return f"{event.item}, {event.kind} {event.correct:g} on {' and '.join(event.skills)} at {time.isoformat()}"
 
 
