@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,6 +70,13 @@ def test_a_rule_may_be_a_file_and_options_go_before_it(run, district: Path) -> N
     assert "2 students not active since 2024-08-01" in run(*arguments).stderr
     assert "1 student not active since 2024-08-01" in run(*arguments, "--exempt", "Bo").stderr
     assert "not active since 2021-08-01" in run(*arguments, "--inactive", "5y").stderr
+
+
+def test_a_store_may_be_a_url_and_the_audit_stands_beside_its_file(run, district: Path) -> None:
+    outcome = run("retain", "--inactive", "18mo", "--time", "2026-08-01", "--store", f"sqlite:///{district}/tutor.db")
+    assert (outcome.code, outcome.stderr[:10]) == (0, "0 students")
+    (line,) = (district / "audit.jsonl").read_text().splitlines()
+    assert json.loads(line)["files"] == [f"{district}/tutor.db"]
 
 
 def contents_of(folder: Path) -> dict[Path, bytes]:

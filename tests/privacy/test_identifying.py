@@ -261,6 +261,13 @@ def test_the_files_of_a_folder_are_all_looked_at(key: Path, csv_file) -> None:
     assert "ada@" not in str(raised.value.problems[1].got)
 
 
+@pytest.mark.parametrize("folder", ["contact=ada@school.org", "contact=ada%40school.org", "e%20mail=1"])
+def test_a_folder_that_names_someone_is_found_however_it_is_written(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    pq.write_table(pa.table({"student": ["Ada"]}), tmp_path / folder / "log.parquet")
+    assert list(looks(tmp_path / folder / "log.parquet", {"student": "student"}).values()) == ["e-mail addresses"]
+
+
 def test_a_cell_far_behind_in_a_file_is_in_the_sample_if_there_are_some(tmp_path: Path) -> None:
     size = 50_000
     cells = np.where(np.arange(size) > 0.8 * size, "ada@x.org", "-")

@@ -58,14 +58,14 @@ def retain(
     Who is active in one place stays in all. A run that was interrupted is finished by running it again.
     """
     from adaptrace.privacy import retention
-    from adaptrace.tutor.store.urls import is_server, redacted
+    from adaptrace.tutor.store.urls import file_of, is_server, redacted
 
     check_outputs(output)
     files: list[str | Path] = [
         *(log or []),
         *(mastery or []),
         *([state] if state else []),
-        *(url for url in store or [] if not is_server(url)),
+        *(file_of(url) for url in store or [] if not is_server(url)),
     ]
     named = [*files, *(redacted(url) for url in store or [] if is_server(url))]
     applied = _rule(rule, inactive=inactive, action=action, exempt=exempt)

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from adaptrace.data import schema
-from adaptrace.io import cells
+from adaptrace.io import cells, folders
 from adaptrace.io.files import DELIMITED, ending_of
 from adaptrace.privacy import rewrite
 
@@ -94,9 +94,8 @@ def looks(file: Path, names: Mapping[str, str]) -> dict[str, str]:
         look = "names of students" if field.name.strip().lower() in others else of_heading(field.name)
         look = look or of_cells(sample[field.name], who, field.name.strip().lower() in _OWN or same_for_item)
         found |= {field.name: look} if look else {}
-    for part in file.parts[:-1]:
-        name, equals, value = part.partition("=")
-        look = of_heading(name) or of_cells(pa.chunked_array([[value]]), np.zeros(1, int), True) if equals else None
+    for name, value in folders.columns_of(file).items():
+        look = of_heading(name) or of_cells(pa.chunked_array([[value]], pa.string()), np.zeros(1, int), True)
         found |= {name: look} if look else {}
     return found
 
