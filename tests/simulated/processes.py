@@ -69,7 +69,8 @@ def work(url: str, name: str, rounds: int) -> None:
         while (number := int((time.monotonic() - start) / ROUND)) < rounds:
             if number not in actors:
                 names = [f"{number}-{each}" for each in STUDENTS]
-                record.sent = [f"{chance.choice(names)}/{other}-{n}" for other in range(PROCESSES) for n in (1, 2, 3)]
+                others = [other for other in range(PROCESSES) if str(other) != name]  # no event replaces itself
+                record.sent = [f"{chance.choice(names)}/{other}-{n}" for other in others for n in (1, 2, 3)]
                 actors[number] = Actor(f"{name}-", chance, record, met_fault=lambda: True, only=MADE, students=names)
             actors[number].act(tutor)
             time.sleep(PAUSE)
