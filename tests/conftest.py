@@ -121,7 +121,7 @@ def sample_model(sample_log: at.Log) -> at.BKT:
 def short_climbs() -> Iterator[None]:
     """Fits of models whose parameters vary end after a few steps, wherever that is."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
+        for name, steps in (("STD_ROUNDS", 2), ("ROUGH_STEPS", 5), ("SEARCH_STEPS", 5), ("MOST_SEARCHES", 2)):
             patch.setattr(fit_effects, name, steps)
         yield
 

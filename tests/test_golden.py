@@ -33,6 +33,7 @@ NEWER = 99  # a schema that no release has
 # do not agree on, a chain of some thirty steps may differ by some tens of such bits.
 ULPS = 1e-14
 OPTIMUM = 1e-6  # a fit may stop elsewhere near its optimum: where is no part of a file
+SHORT_OF_OPTIMUM = 3e-3  # as far as fits of 0.1 whose parameters vary ended from it
 
 
 def about(release: str) -> Any:
@@ -123,7 +124,8 @@ def test_stats_hold_the_counts_that_they_held(release: str, name: str) -> None:
     assert_same(reading.symbols(stats), expected(release, f"symbols-{name}"))
     assert_same(reading.sequences(stats), expected(release, f"sequences-{name}"))
     fit = pa.table({name: reading.fitted_to(stats, name, reading.log_of(folder, "kinds"))})
-    assert_same(fit, expected(release, "fits").select([name]), rtol=OPTIMUM)
+    varies = bool(reading.STATS[name]().variation)
+    assert_same(fit, expected(release, "fits").select([name]), rtol=SHORT_OF_OPTIMUM if varies else OPTIMUM)
 
 
 # ---- a state ----------------------------------------------------------------

@@ -46,6 +46,7 @@ app = typer.Typer(
 class Combine(StrEnum):
     """How the chance of a right answer follows from several skills."""
 
+    auto = "auto"
     conjunctive = "conjunctive"
     mean = "mean"
     min = "min"
@@ -64,13 +65,13 @@ class BKTFlags(VariationOptions):
         typer.Option(
             "--combine", help="How the chance of a right answer follows from several skills.", rich_help_panel=BKT_PANEL
         ),
-    ] = Combine.conjunctive
+    ] = Combine.auto
 
     @property
     def chosen(self) -> dict[str, Any]:
         """The options of a BKT that were given."""
         options = super().chosen | ({"forget": False} if self.no_forget else {})
-        return options | ({"combine": self.combine.value} if self.combine is not Combine.conjunctive else {})
+        return options | ({"combine": self.combine.value} if self.combine is not Combine.auto else {})
 
 
 def main() -> None:

@@ -27,7 +27,8 @@ LEAST_PRODUCT = 1e-100  # of chances, before its logarithm is taken: the next ch
 CONJUNCTIVE, MEAN, MIN, WEAKEST_FIRST = range(4)  # as in :mod:`adaptrace.kernels.bkt`
 
 # columns of the working array of one student's entries
-ODDS, WIDENED, OWN, WEIGHT, KNOWN, UNKNOWN, OF_ODDS, OF_OTHERS = range(8)
+ODDS, AFTER, CHANCE, WEIGHT, KNOWN, UNKNOWN, OF_ODDS, OF_OTHERS = range(8)
+COLUMNS = 8
 
 
 class Observations(NamedTuple):
@@ -56,8 +57,9 @@ class EventEntries(NamedTuple):
     """The entries of a log, for :func:`expected_event_counts`: an entry is one skill of one event."""
 
     cell: CodeArray  # (n_entries,)
-    level: CodeArray  # (n_entries,) the row of the level that was reached among the levels' chances; -1: no level
-    decay: FloatArray  # (n_entries,) log 2 x half-lives since the pair's last response
+    first: CodeArray  # (n_pairs,) the cell of each pair's first entry
+    level: CodeArray  # (n_entries,) or empty: the row of the level that was reached among the levels' chances; -1: no level
+    decay: FloatArray  # (n_entries,) or empty: log 2 x half-lives since the pair's last response
 
 
 class EventCounts(NamedTuple):
@@ -146,46 +148,39 @@ def expected_counts(
     """
     for skill in range(first, last):
         begin, nodes = trie.start[skill], trie.start[skill + 1] - trie.start[skill]
-        before, after, backward = (
-            np.empty(nodes),
-            np.empty(nodes),
-            np.zeros(nodes),
-        )  # odds; gradient in the log-odds after the response
-        f, total, forgotten = forget[skill], 0.0, 0.0
+        before, after = np.empty(nodes), np.empty(nodes)  # odds
+        backward = np.zeros(nodes)  # gradient in the log-odds after the response
+        f, total, likelihood, forgotten = forget[skill], 0.0, 1.0, 0.0
         for node in range(nodes):
-            above, c = trie.parent[begin + node], observation[begin + node]
+            above, c, count = trie.parent[begin + node], observation[begin + node], trie.students[begin + node]
+            known, unknown = observations.known[c], observations.unknown[c]
             odds = (
                 observations.prior[c] / (1.0 - observations.prior[c]) if above < 0 else fade(after[above], observations.keep[c])
             )
-            total += trie.students[begin + node] * math.log(
-                (odds * observations.known[c] + observations.unknown[c]) / (1.0 + odds)
-            )
-            before[node], after[node] = (
-                odds,
-                update(odds, observations.known[c] / observations.unknown[c], observations.learn[c], f),
-            )
+            outcome = (odds * known + unknown) / (1.0 + odds)
+            if count == 1.0:  # most nodes: one logarithm for many of them
+                likelihood *= outcome
+                if likelihood < LEAST_PRODUCT:
+                    total, likelihood = total + math.log(likelihood), 1.0
+            else:
+                total += count * math.log(outcome)
+            before[node], after[node] = odds, update(odds, known / unknown, observations.learn[c], f)
         for node in range(nodes - 1, -1, -1):
-            above, c = trie.parent[begin + node], observation[begin + node]
-            odds, known, unknown, count = (
-                before[node],
-                observations.known[c],
-                observations.unknown[c],
-                trie.students[begin + node],
-            )
-            inverse = 1.0 / (odds * known + unknown)
-            by_odds, by_learn, by_forget = update_gradient(odds * known / unknown, observations.learn[c], f)
-            of_odds = backward[node] * by_odds
+            above, c, count = trie.parent[begin + node], observation[begin + node], trie.students[begin + node]
+            odds, posterior = before[node], before[node] * observations.known[c] / observations.unknown[c]
+            by_odds, by_learn, by_forget = update_gradient(posterior, observations.learn[c], f)
+            of_odds, if_known = backward[node] * by_odds, posterior / (1.0 + posterior)
             out.learn[c] += backward[node] * by_learn
             forgotten += backward[node] * by_forget
-            out.known[c] += count * odds * known * inverse + of_odds
-            out.unknown[c] += count * unknown * inverse - of_odds
-            gradient = count * odds / (1.0 + odds) * (known - unknown) * inverse + of_odds
+            out.known[c] += count * if_known + of_odds
+            out.unknown[c] += count / (1.0 + posterior) - of_odds
+            gradient = count * (if_known - odds / (1.0 + odds)) + of_odds
             if above < 0:
                 out.prior[c] += gradient / (observations.prior[c] * (1.0 - observations.prior[c]))
             else:  # d log-odds / d log P(known) is 1 / P(unknown)
                 backward[above] += gradient * (1.0 + odds) / (1.0 + after[above])
                 out.keep[c] += gradient * (1.0 + odds)
-        out.value[skill], out.forget[skill] = total, forgotten
+        out.value[skill], out.forget[skill] = total + math.log(likelihood), forgotten
 
 
 # ---- events of several skills -----------------------------------------------
@@ -247,14 +242,49 @@ def longest(rows: Rows, first: int, last: int) -> tuple[int, int]:
 
 
 @kernel
-def odds_before(opportunity: int, prior: float, after: float, decay: float) -> tuple[float, float]:
-    """Odds before a response, ``after`` the last one; and d log-odds before it / d log-odds after the last one."""
-    if opportunity == 1:
-        return prior / (1.0 - prior), 1.0
-    if decay <= 0.0:
-        return after, 1.0
-    faded = fade(after, math.exp(-decay))
-    return faded, (1.0 + faded) / (1.0 + after)
+def start_odds(rows: Rows, entries: EventEntries, theta: FloatArray, student: int, state: FloatArray) -> None:
+    """Odds of each of a student's pairs before its first response, into ``state``."""
+    begin = rows.pair_start[student]
+    for pair in range(begin, rows.pair_start[student + 1]):
+        prior = theta[entries.first[pair], PRIOR]
+        state[pair - begin] = prior / (1.0 - prior)
+
+
+@kernel
+def add_prior_gradient(
+    rows: Rows, entries: EventEntries, theta: FloatArray, student: int, of_odds: FloatArray, out: EventCounts
+) -> None:
+    """Add the gradient in P(L0), from that in the log-odds before each of a student's pairs' first response."""
+    begin = rows.pair_start[student]
+    for pair in range(begin, rows.pair_start[student + 1]):
+        cell = entries.first[pair]
+        out.theta[cell, PRIOR] += of_odds[pair - begin] / (theta[cell, PRIOR] * (1.0 - theta[cell, PRIOR]))
+
+
+@kernel
+def after_gap(entries: EventEntries, at: int, odds: float) -> float:
+    """Odds before a response, from those after the pair's last one."""
+    if len(entries.decay) == 0 or entries.decay[at] <= 0.0:
+        return odds
+    before: float = fade(odds, math.exp(-entries.decay[at]))
+    return before
+
+
+@kernel
+def before_gap(rows: Rows, entries: EventEntries, at: int, work: FloatArray, of_odds: float, out: EventCounts) -> float:
+    """Gradient in the log-odds after the pair's last response, from that before this one; the half-life's is added to ``out``."""
+    if len(entries.decay) == 0 or entries.decay[at] <= 0.0:
+        return of_odds
+    of_decay = of_odds * (1.0 + work[ODDS])
+    out.decay[rows.pair_skill[rows.pair[at]]] += of_decay * entries.decay[at]
+    of_after: float = of_decay / (1.0 + work[AFTER])
+    return of_after
+
+
+@kernel
+def outcome_chances(correct: float, weight: float, rest: float, guess: float, slip: float) -> tuple[float, float]:
+    """P(outcome | known) and P(outcome | unknown) of one skill of an event."""
+    return blend(correct, weight * (1.0 - slip) + rest), blend(correct, weight * guess + rest)
 
 
 @kernel
@@ -270,37 +300,34 @@ def forward(
 ) -> float:
     """Forward pass over one student: the log-likelihood, and what :func:`backward` needs of each entry into ``work``.
 
-    ``work`` (n_entries, 8) has the columns ODDS, WIDENED, ...; ``state`` (n_pairs,) ends as the odds of each pair.
+    ``work`` (n_entries, COLUMNS) has the columns ODDS, AFTER, ...; ``state`` (n_pairs,) ends as the odds of each pair.
     """
     begin_pair, offset = rows.pair_start[student], rows.skill_start[rows.student_start[student]]
+    leveled = len(entries.level) > 0
+    start_odds(rows, entries, theta, student, state)
     value, likelihood = 0.0, 1.0
     for row in range(rows.student_start[student], rows.student_start[student + 1]):
         begin, end, correct = rows.skill_start[row], rows.skill_start[row + 1], rows.correct[row]
         n_skills, product, total, least, weakest = end - begin, 1.0, 0.0, 2.0, begin
         for at in range(begin, end):
-            c, here = entries.cell[at], at - offset
-            odds, work[here, WIDENED] = odds_before(
-                rows.opportunity[at], theta[c, PRIOR], state[rows.pair[at] - begin_pair], entries.decay[at]
-            )
-            own = (odds * (1.0 - theta[c, SLIP]) + theta[c, GUESS]) / (1.0 + odds)
-            work[here, ODDS], work[here, OWN] = odds, own
-            product *= own
-            total += own
-            if own < least:
-                least, weakest = own, at
+            c, here, after = entries.cell[at], at - offset, state[rows.pair[at] - begin_pair]
+            odds = after_gap(entries, at, after)
+            chance = (odds * (1.0 - theta[c, SLIP]) + theta[c, GUESS]) / (1.0 + odds)
+            work[here, AFTER], work[here, ODDS], work[here, CHANCE] = after, odds, chance
+            product *= chance
+            total += chance
+            if chance < least:
+                least, weakest = chance, at
         predicted = joint(rule, product, total, least, n_skills)
         if n_skills > 1:
             likelihood *= blend(correct, predicted)
         for at in range(begin, end):
-            c, here, level, weight, rest = entries.cell[at], at - offset, entries.level[at], 1.0, 0.0
+            c, here, weight, rest = entries.cell[at], at - offset, 1.0, 0.0
             if n_skills > 1:
-                weight, rest = credit(rule, correct, work[here, OWN], predicted, n_skills, at == weakest)
-            known, unknown = (
-                blend(correct, weight * (1.0 - theta[c, SLIP]) + rest),
-                blend(correct, weight * theta[c, GUESS] + rest),
-            )
-            if level >= 0:
-                known, unknown = levels[level, 1], levels[level, 0]
+                weight, rest = credit(rule, correct, work[here, CHANCE], predicted, n_skills, at == weakest)
+            known, unknown = outcome_chances(correct, weight, rest, theta[c, GUESS], theta[c, SLIP])
+            if leveled and entries.level[at] >= 0:
+                known, unknown = levels[entries.level[at], 1], levels[entries.level[at], 0]
             odds = work[here, ODDS]
             if n_skills == 1:  # to full precision
                 likelihood *= (odds * known + unknown) / (1.0 + odds)
@@ -327,52 +354,58 @@ def backward(
     ``after`` (n_pairs,) is a working array: the gradient in the log-odds after each pair's last response so far.
     """
     begin_pair, offset = rows.pair_start[student], rows.skill_start[rows.student_start[student]]
+    leveled = len(entries.level) > 0
     after[: rows.pair_start[student + 1] - begin_pair] = 0.0
     for row in range(rows.student_start[student + 1] - 1, rows.student_start[student] - 1, -1):
         begin, end, correct = rows.skill_start[row], rows.skill_start[row + 1], rows.correct[row]
         n_skills, sign, product, total, least, weakest, of_credits = end - begin, 2.0 * correct - 1.0, 1.0, 0.0, 2.0, begin, 0.0
         for at in range(begin, end):
-            c, here, level, back = entries.cell[at], at - offset, entries.level[at], after[rows.pair[at] - begin_pair]
-            odds, known, unknown, own = work[here, ODDS], work[here, KNOWN], work[here, UNKNOWN], work[here, OWN]
-            by_odds, by_learn, by_forget = update_gradient(odds * known / unknown, theta[c, LEARN], theta[c, FORGET])
+            c, here, back = entries.cell[at], at - offset, after[rows.pair[at] - begin_pair]
+            odds, known, unknown, weight = work[here, ODDS], work[here, KNOWN], work[here, UNKNOWN], work[here, WEIGHT]
+            guess, slip, posterior = theta[c, GUESS], theta[c, SLIP], odds * known / unknown
+            if_known, if_unknown = posterior / (1.0 + posterior), 1.0 / (1.0 + posterior)
+            by_odds, by_learn, by_forget = update_gradient(posterior, theta[c, LEARN], theta[c, FORGET])
+            of_odds = back * by_odds
             out.theta[c, LEARN] += back * by_learn
             out.theta[c, FORGET] += back * by_forget
-            inverse, of_odds = 1.0 / (odds * known + unknown), back * by_odds
-            out.seen[c, 0] += unknown * inverse
-            out.seen[c, 1] += odds * known * inverse
-            of_known, of_unknown = of_odds / known, -of_odds / unknown
+            of_known, of_unknown = of_odds, -of_odds  # in the logarithms of P(outcome | known) and of P(outcome | unknown)
             if n_skills == 1:
-                of_known, of_unknown = of_known + odds * inverse, of_unknown + inverse
-                of_odds += odds / (1.0 + odds) * (known - unknown) * inverse
+                of_known, of_unknown = of_known + if_known, of_unknown + if_unknown
+                of_odds += if_known - odds / (1.0 + odds)
+            out.seen[c, 0] += if_unknown
+            out.seen[c, 1] += if_known
             work[here, OF_ODDS] = of_odds
-            if level >= 0:
-                out.levels[level, 1] += of_known * known
-                out.levels[level, 0] += of_unknown * unknown
+            if leveled and entries.level[at] >= 0:
+                out.levels[entries.level[at], 1] += of_known
+                out.levels[entries.level[at], 0] += of_unknown
                 continue
-            out.theta[c, SLIP] -= of_known * sign * work[here, WEIGHT]
-            out.theta[c, GUESS] += of_unknown * sign * work[here, WEIGHT]
-            share = (of_known * (1.0 - theta[c, SLIP]) + of_unknown * theta[c, GUESS]) * work[here, WEIGHT]
-            work[here, OF_OTHERS] = sign * (share if rule == CONJUNCTIVE else of_known + of_unknown)
-            of_credits += work[here, OF_OTHERS]
-            product *= own
-            total += own
-            if own < least:
-                least, weakest = own, at
-        predicted = joint(rule, product, total, least, n_skills)
+            of_known, of_unknown = of_known * (sign / known), of_unknown * (sign / unknown)  # in P(right)
+            if n_skills == 1:
+                out.theta[c, SLIP] -= of_known
+                out.theta[c, GUESS] += of_unknown
+                continue
+            of_weight, chance = of_known * (1.0 - slip) + of_unknown * guess, work[here, CHANCE]
+            of_credit = of_weight * weight if rule == CONJUNCTIVE else of_known + of_unknown
+            work[here, KNOWN], work[here, UNKNOWN], work[here, OF_OTHERS] = of_known * weight, of_unknown * weight, of_credit
+            of_credits += of_credit
+            product *= chance
+            total += chance
+            if chance < least:
+                least, weakest = chance, at
+        if n_skills > 1:
+            predicted = joint(rule, product, total, least, n_skills)
+            of_predicted = sign / blend(correct, predicted)
         for at in range(begin, end):
             c, here, odds, gradient = entries.cell[at], at - offset, work[at - offset, ODDS], work[at - offset, OF_ODDS]
             if n_skills > 1:
-                of_predicted, others = sign / blend(correct, predicted), of_credits - work[here, OF_OTHERS]
-                own = chance_gradient(rule, work[here, OWN], predicted, n_skills, at == weakest, of_predicted, others)
-                inverse = 1.0 / (1.0 + odds)
-                out.theta[c, SLIP] -= own * odds * inverse
-                out.theta[c, GUESS] += own * inverse
-                gradient += own * (1.0 - theta[c, SLIP] - theta[c, GUESS]) * odds * inverse * inverse
-            if rows.opportunity[at] == 1:
-                out.theta[c, PRIOR] += gradient * (1.0 + odds) * (1.0 + odds) / odds
-            else:
-                after[rows.pair[at] - begin_pair] = gradient * work[here, WIDENED]
-                out.decay[rows.pair_skill[rows.pair[at]]] += gradient * (1.0 + odds) * entries.decay[at]
+                others, inverse = of_credits - work[here, OF_OTHERS], 1.0 / (1.0 + odds)
+                own = chance_gradient(rule, work[here, CHANCE], predicted, n_skills, at == weakest, of_predicted, others)
+                own *= inverse
+                gradient += own * (1.0 - theta[c, SLIP] - theta[c, GUESS]) * odds * inverse
+                out.theta[c, SLIP] -= own * odds + work[here, KNOWN]
+                out.theta[c, GUESS] += own + work[here, UNKNOWN]
+            after[rows.pair[at] - begin_pair] = before_gap(rows, entries, at, work[here], gradient, out)
+    add_prior_gradient(rows, entries, theta, student, after, out)
 
 
 @kernel
@@ -386,7 +419,7 @@ def expected_event_counts(
     is carried through that as well.
     """
     n_entries, n_pairs = longest(rows, first, last)
-    work, of_pairs = np.empty((n_entries, 8)), np.empty(n_pairs)
+    work, of_pairs = np.empty((n_entries, COLUMNS)), np.empty(n_pairs)
     for student in range(first, last):
         out.value[0] += forward(rows, entries, rule, theta, levels, student, work, of_pairs)
         backward(rows, entries, rule, theta, student, work, of_pairs, out)

@@ -12,7 +12,7 @@ import pytest
 
 import adaptrace as at
 from adaptrace.kernels import bkt_effects as kernels
-from adaptrace.models.bkt.evidence import ResponseEvidence, SequenceEvidence
+from adaptrace.models.bkt.evidence import ResponseEvidence, SequenceEvidence, SplitEvidence
 from adaptrace.models.bkt.fit_effects import Objective, to_logits
 from adaptrace.models.bkt.fit_skills import SkillFit
 from adaptrace.models.bkt.fitted import RULES
@@ -40,6 +40,9 @@ ALONE = [
 ]
 
 
+EVIDENCE = (ResponseEvidence, SplitEvidence)
+
+
 def school(rows: int = 120, seed: int = 0, several: bool = False) -> at.Log:
     """Six students, two skills, four items, three kinds, two groups, hours to months between responses."""
     random = np.random.default_rng(seed)
@@ -65,7 +68,7 @@ def objective_of(model: at.BKT, log: at.Log, *, by_rows: bool = False) -> Object
     """The objective of a model's fit, with some smoothing, from the counts of a log or from its rows."""
     limits, varies = model.limits.pooled(Pull(UNKNOWN, np.full(5, 10.0))), model.variation
     if by_rows:
-        return Objective(ResponseEvidence(log, RULES[model.combine], varies, None), limits, varies)
+        return Objective(ResponseEvidence(log, model.rule, varies, None), limits, varies)
     return Objective(SequenceEvidence(model.stats(log), varies, None), limits, varies)
 
 
@@ -153,6 +156,22 @@ def test_counts_and_rows_of_events_of_one_skill_say_the_same() -> None:
     np.testing.assert_allclose(counts.value(vector)[1], rows.value(vector)[1], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_a_log_in_two_parts_has_the_objective_of_the_whole(rule: str) -> None:
+    several, alone = school(several=True).table.to_pylist(), school(seed=3).table.to_pylist()
+    rows = [row | {"student": f"{row['student']}"} for row in several]
+    rows += [row | {"student": f"{row['student']} alone", "skills": [row.pop("skill")]} for row in alone]
+    rows += [row | {"skills": ["c"]} for row in rows[:40]]
+    model, log = at.BKT(combine=rule), at.Log.from_arrow(pa.Table.from_pylist(rows))
+    limits = model.limits.pooled(Pull(UNKNOWN, np.full(5, 10.0)))
+    whole, split = (Objective(each(log, RULES[rule], model.variation, None), limits, model.variation) for each in EVIDENCE)
+    vector = vector_of(whole)
+    assert len(split.evidence.counted.correct) > 0
+    assert len(split.evidence.events.rows.correct) > 0
+    assert split.value(vector)[0] == pytest.approx(whole.value(vector)[0], rel=1e-12)
+    np.testing.assert_allclose(split.value(vector)[1], whole.value(vector)[1], rtol=1e-9, atol=1e-9)
+
+
 def history(log: at.Log, effects: object, student: object, skill: int) -> tuple[list[reference.Response], float]:
     """What a student's responses on a skill say, and the prior, one response at a time."""
     responses: list[reference.Response] = []
@@ -189,13 +208,13 @@ def test_logits_are_the_inverse_of_parameters() -> None:
 def test_a_search_never_goes_down() -> None:
     objective = objective_of(EVERYTHING, school())
     vector = vector_of(objective)
-    values = [objective.value(objective.maximise(vector, steps))[0] for steps in (1, 3, 20)]
+    values = [objective.value(objective.maximise(vector, objective.rough_scale(vector), steps))[0] for steps in (1, 3, 20)]
     assert objective.value(vector)[0] < values[0] < values[1] < values[2]
 
 
 def test_every_skill_of_a_search_stays_plausible() -> None:
     objective = objective_of(EVERYTHING, school(rows=300))
-    point = objective.point_at(objective.maximise(vector_of(objective), 30))
+    point = objective.point_at(objective.maximise(vector := vector_of(objective), objective.rough_scale(vector), 30))
     assert np.all(point.theta[:, 3] + point.theta[:, 4] < 1.0)
     for prior, learn, forget, guess, slip in point.base:
         mastery = [prior]

@@ -116,3 +116,17 @@ def test_the_parameters_of_the_skills_are_found_from_events_of_both(rule: str) -
         assert model.row(name)[0] == pytest.approx(prior, abs=0.15)
         assert model.row(name)[3] == pytest.approx(guess, abs=0.12)
         assert model.row(name)[4] == pytest.approx(0.08, abs=0.08)
+
+
+@pytest.mark.parametrize("rule", ["conjunctive", "mean"])
+def test_a_fit_chooses_the_rule_that_the_students_follow(rule: str) -> None:
+    train, test = taught(rule)
+    model = at.BKT().fit(train)
+    assert model.combine == rule
+    assert model.predict(test).tolist() == at.BKT(combine=rule).fit(train).predict(test).tolist()
+
+
+def test_without_events_of_several_skills_there_is_nothing_to_choose() -> None:
+    log = at.sample_log()
+    assert at.BKT().combine == "auto"
+    assert at.BKT().fit(log).combine == at.BKT().fit(at.BKT().stats(log)).combine == "conjunctive"

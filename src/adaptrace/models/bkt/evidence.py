@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import NamedTuple, Protocol
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.kernels import bkt_effects as kernels
 from adaptrace.kernels import parallel
@@ -44,7 +46,6 @@ class CellTable(NamedTuple):
     skill: IntArray  # (n_cells,)
     factors: Mapping[str, pa.Array]  # (n_cells,) names, of every factor
     starts: FloatArray  # (n_cells,) how many students had their first response on the skill here
-    first: IntArray  # (n_skills,) a cell of each skill
 
     @classmethod
     def of(cls, skill: IntArray, factors: Mapping[str, pa.Array], met: FloatArray) -> tuple[CellTable, IntArray]:
@@ -58,8 +59,7 @@ class CellTable(NamedTuple):
         own = skill[first]
         of_cell = {name: names.take(pa.array(first)) for name, names in factors.items()}
         starts = np.asarray(np.bincount(cell, met, len(first)), np.float64)
-        of_skill = np.minimum(np.searchsorted(own, np.arange(skill.max(initial=-1) + 1)), len(first) - 1)
-        return cls(own, of_cell, starts, of_skill), cell
+        return cls(own, of_cell, starts), cell
 
 
 class Evidence(Protocol):
@@ -93,6 +93,7 @@ class SequenceEvidence:
         first = trie.parent < 0
         met = np.asarray(np.bincount(self.of_node[first], trie.students[first], len(code)), np.float64)
         self.cells, self.cell = CellTable.of(self.skill, factors, met)
+        self.a_cell = np.searchsorted(self.cells.skill, np.arange(self.n_skills))  # of each skill
         self.levels = []
         for kind, n_levels in variation.levels.items():
             of_kind = pc.equal(stats.observations["kind"].combine_chunks(), kind).to_numpy(zero_copy_only=False)[row]
@@ -111,7 +112,7 @@ class SequenceEvidence:
             unknown[own], known[own] = if_unknown[skill, level], if_known[skill, level]
         decay = np.log(2.0) * self.gap / half_life[self.skill]
         observations = Observations(point[:, PRIOR].copy(), point[:, LEARN].copy(), known, unknown, np.exp(-decay))
-        out = self._expected(observations, theta[self.cells.first, FORGET])
+        out = self._expected(observations, theta[self.a_cell, FORGET])
         gradient = np.zeros_like(point)
         gradient[:, PRIOR], gradient[:, LEARN] = out.prior, out.learn
         gradient[:, SLIP], gradient[:, GUESS] = (
@@ -119,7 +120,7 @@ class SequenceEvidence:
             self.signed_weight * out.unknown / unknown,
         )
         of_theta = sums(self.cell, gradient, len(theta))
-        of_theta[self.cells.first, FORGET] = out.forget
+        of_theta[self.a_cell, FORGET] = out.forget
         fading = sums(self.skill, (out.keep * decay)[:, None], self.n_skills)[:, 0]
         counts = [self._level_counts(at, out) for at in range(len(self.levels))]
         return LikelihoodGradient(
@@ -150,7 +151,7 @@ class ResponseEvidence:
         self.skill = rows.pair_skill[rows.pair].astype(np.int64)
         factors = {name: log.names(name).take(pa.array(row)) for name in variation.factors}
         self.cells, cell = CellTable.of(self.skill, factors, (rows.opportunity == 1).astype(float))
-        self.fades, self.gap = variation.elapsed, log.gap_days if variation.elapsed else np.zeros(len(self.skill))
+        self.fades, self.gap = variation.elapsed, log.gap_days if variation.elapsed else np.empty(0)
         level, self.offsets, self.leveled = np.full(len(self.skill), -1, np.int32), [0], []
         kinds = log.names("kind") if variation.levels else None
         for kind, n_levels in variation.levels.items():
@@ -158,8 +159,16 @@ class ResponseEvidence:
             level[own] = self.offsets[-1] + self.skill[own] * n_levels + level_of(rows.correct[row][own], n_levels, kind)
             self.leveled.append(np.isin(np.arange(self.n_skills), self.skill[own]))
             self.offsets.append(self.offsets[-1] + self.n_skills * n_levels)
-        self.entries = EventEntries(cell.astype(np.int32), level, self.gap)
+        first = np.empty(len(rows.pair_skill), np.int32)
+        first[rows.pair[rows.opportunity == 1]] = cell[rows.opportunity == 1]
+        self.entries = EventEntries(cell.astype(np.int32), first, level if variation.levels else level[:0], self.gap)
         self.pieces = parallel.spans(rows.student_start, EVENT_PIECES)
+
+    def under(self, rule: int) -> ResponseEvidence:
+        """The same, where another rule says how the skills of an event combine."""
+        other = copy.copy(self)
+        other.rule = rule
+        return other
 
     def expect(self, theta: FloatArray, chances: LevelChances, half_life: FloatArray) -> LikelihoodGradient:
         """Log-likelihood and gradient."""
@@ -178,6 +187,59 @@ class ResponseEvidence:
         value, of_theta, fading, levels, seen = (sum(each[1:], start=each[0]) for each in zip(*outs, strict=True))
         counts = [levels[self.offsets[at] : self.offsets[at + 1]].reshape(self.n_skills, -1, 2) for at in range(len(chances))]
         return LikelihoodGradient(float(value[0]), of_theta, fading, [(each[..., 0], each[..., 1]) for each in counts], seen)
+
+
+class SplitEvidence:
+    """A log in two parts, for a model without variation: histories on skills always met alone, as counts; all other events.
+
+    Equal histories share their work in the first part. Only in the second do the skills of a student depend on one another.
+    """
+
+    def __init__(self, log: Log, rule: int, variation: Variation, executor: Executor | None) -> None:
+        alone, names = always_alone(log), schema.as_text(log.skills)
+        counted, events = Stats.from_log(log.select(alone)), log.select(~alone)
+        self.counted = SequenceEvidence(counted, variation, executor)
+        self.events = ResponseEvidence(events, rule, variation, executor)
+        self.n_skills = len(names)
+        self.own = [schema.find(part, names) for part in (counted.skills, schema.as_text(events.skills))]
+        cells = [self.counted.cells, self.events.cells]
+        self.ends = np.cumsum([len(each.skill) for each in cells])
+        self.cells = CellTable(
+            np.concatenate([own[each.skill] for own, each in zip(self.own, cells, strict=True)]),
+            {},
+            np.concatenate([each.starts for each in cells]),
+        )
+        self.leveled: list[NDArray[np.bool_]] = []
+
+    def under(self, rule: int) -> SplitEvidence:
+        """The same, where another rule says how the skills of an event combine."""
+        other = copy.copy(self)
+        other.events = self.events.under(rule)
+        return other
+
+    def expect(self, theta: FloatArray, chances: LevelChances, half_life: FloatArray) -> LikelihoodGradient:
+        """Log-likelihood and gradient."""
+        counted, events = np.split(theta, self.ends[:-1])
+        found = [
+            self.counted.expect(counted, [], half_life[self.own[0]]),
+            self.events.expect(events, [], half_life[self.own[1]]),
+        ]
+        return LikelihoodGradient(
+            sum(each.value for each in found),
+            np.concatenate([each.theta for each in found]),
+            np.zeros(self.n_skills),
+            [],
+            np.concatenate([each.seen for each in found]),
+        )
+
+
+def always_alone(log: Log) -> NDArray[np.bool_]:
+    """Whether the student met the skill of each row always alone, (n_rows,): in no event beside another skill."""
+    rows = log.rows
+    entries = np.diff(rows.skill_start)
+    together = np.zeros(len(rows.pair_skill), bool)
+    together[rows.pair[np.repeat(entries > 1, entries)]] = True
+    return np.asarray(~together[rows.pair[rows.skill_start[:-1]]])
 
 
 def sums(group: IntArray, values: FloatArray, n: int) -> FloatArray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +14,21 @@ from adaptrace.errors import ModelError
 from adaptrace.kernels.bkt import Parameters
 from adaptrace.models.base import Progress
 from adaptrace.models.bkt.effects import Effects
-from adaptrace.models.bkt.evidence import Evidence, ResponseEvidence, SequenceEvidence
-from adaptrace.models.bkt.fit_effects import fit_effects, to_logits
-from adaptrace.models.bkt.fit_skills import BaseSkills, SkillFit, bootstrap_draws, fit_all, fit_from, fit_near
+from adaptrace.models.bkt.evidence import Evidence, ResponseEvidence, SequenceEvidence, SplitEvidence
+from adaptrace.models.bkt.fit_effects import Objective, fit_effects, likeliest, to_logits
+from adaptrace.models.bkt.fit_skills import (
+    BaseSkills,
+    SkillFit,
+    bootstrap_draws,
+    fit_all,
+    fit_apart,
+    fit_from,
+    fit_near,
+    pseudo_information,
+    pull_of,
+)
 from adaptrace.models.bkt.fitted import RULES
-from adaptrace.models.bkt.options import BKTOptions
+from adaptrace.models.bkt.options import AUTO, CHOSEN_FROM, CONJUNCTIVE, BKTOptions
 from adaptrace.models.bkt.skill_table import SkillTable
 from adaptrace.stats.stats import Stats
 
@@ -30,7 +42,7 @@ def check_factors(options: BKTOptions, stats: Stats) -> None:
 
 def table_alone(options: BKTOptions, stats: Stats, executor: Executor | None, progress: Progress | None) -> SkillTable:
     """Every skill fitted alone, then pulled to the mean skill."""
-    fit = fit_all(stats.without(*stats.factors) if stats.factors else stats, options.limits, executor=executor, progress=progress)
+    fit = fit_all(stats, options.limits, executor=executor, progress=progress)
     return SkillTable.build(stats.skills, stats.responses, fit)
 
 
@@ -54,25 +66,34 @@ def table_from(
     return SkillTable.build(stats.skills, stats.responses, fit)
 
 
-def joint_evidence(options: BKTOptions, data: Log | Stats, stats: Stats, executor: Executor | None) -> Evidence | None:
-    """What a joint fit of all skills needs; None where each skill alone is exact."""
+def joint_evidence(options: BKTOptions, data: Log | Stats, stats: Stats, executor: Executor | None) -> dict[str, Evidence]:
+    """What a joint fit of all skills needs, by the rule that combines the skills of an event; none if each alone is exact."""
+    names = CHOSEN_FROM if options.combine == AUTO else [options.combine]
     if isinstance(data, Log) and data.has_several_skills:
-        return ResponseEvidence(data, RULES[options.combine], options.variation, executor)
-    return SequenceEvidence(stats, options.variation, executor) if options.variation else None
+        of_log = ResponseEvidence if options.variation else SplitEvidence  # what varies makes few histories equal
+        evidence = of_log(data, options.rule, options.variation, executor)
+        return {name: evidence.under(RULES[name]) for name in names}
+    return {CONJUNCTIVE: SequenceEvidence(stats, options.variation, executor)} if options.variation else {}
 
 
 def fit_jointly(
-    options: BKTOptions, table: SkillTable, evidence: Evidence, progress: Progress | None
-) -> tuple[SkillTable, Effects | None]:
-    """All skills together with what varies, from the fit of each skill alone."""
-    theta = np.stack(table.parameters, axis=1)
-    limits = options.limits.pooled(table.pull)
+    options: BKTOptions, stats: Stats, evidence: Mapping[str, Evidence], executor: Executor | None, progress: Progress | None
+) -> dict[str, Any]:
+    """All skills together with what varies, pulled to the mean of a fit of each alone: the model's table, effects and rule."""
+    counts = stats.without(*stats.factors) if stats.factors else stats
+    theta, information = fit_apart(counts, options.limits, executor, None)
+    pull = pull_of(theta, information, options.limits)
+    near = np.vstack([fit_from(counts, options.limits, theta, pull, executor=executor).theta, pull.centre])
+    limits, ones = options.limits.pooled(pull), np.ones(len(near))
     low, high = limits.bounds()
-    ones = np.ones(len(theta))
-    start = Effects(low=low, high=high, logits=to_logits(theta, ones, low, high), guess_scale=ones)
-    base, covariance, effects = fit_effects(evidence, limits, options.variation, start, theta[-1], progress)
-    joint = SkillTable.build(table.names, table.responses, SkillFit(base, covariance, table.pulled, table.pull))
-    return joint, effects if options.variation else None
+    start = Effects(low=low, high=high, logits=to_logits(near, ones, low, high), guess_scale=ones)
+    objectives = {name: Objective(each, limits, options.variation) for name, each in evidence.items()}
+    name, vector = likeliest(objectives, start)
+    theta, covariance, effects = fit_effects(objectives[name], vector, pull.centre, progress)
+    share = np.minimum(np.einsum("kaa->ka", covariance) * pseudo_information(theta, limits), 1.0)
+    table = SkillTable.build(stats.skills, stats.responses, SkillFit(theta, covariance, share, pull))
+    rule = name if options.combine == AUTO else options.combine
+    return {"table": table, "effects": effects if options.variation else None, "combine": rule}
 
 
 def bootstrap_table(

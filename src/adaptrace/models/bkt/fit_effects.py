@@ -7,6 +7,7 @@ standard deviations of the offsets are estimated in a few rounds (MacKay, 1992, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +27,12 @@ from adaptrace.models.bkt.variation import FactorBlock, HalfLifeBlock, LevelBloc
 
 FloatArray = NDArray[np.float64]
 
-LARGEST_LOGIT = 12.0  # of a skill's parameter, where a fit starts
-STD_ROUNDS, ROUND_STEPS, MOST_STEPS = 5, 12, 150
-TOLERANCE = 1e-8  # of the objective
-MOST_SEARCHES, SMALL_GAIN = 4, 1e-5  # a relative gain below it ends the searches
+LARGEST_LOGIT = 12.0  # of a skill's parameter
+START_LOGIT = 3.0  # the same where a fit starts: further out the gradient vanishes, and a search hardly moves
+STD_ROUNDS, ROUGH_STEPS = 5, 12
+SEARCH_STEPS, MOST_SEARCHES = 20, 30
+TOLERANCE, SMALL_GAIN = 1e-7, 1e-6  # relative gains of the objective: a smaller one ends a search, and all searches
+DIFFERENCE = 1e-4  # on the logit scale, of finite differences
 
 
 # ---- the objective ----------------------------------------------------------
@@ -62,10 +65,12 @@ class Objective:
         self.levels = [LevelBlock(kind, number, n, seen) for number, ((kind, n), seen) in enumerate(kinds)]
         self.fading = [HalfLifeBlock(self.n_skills)] if variation.elapsed else []
         self.blocks: list[UnknownBlock] = [*self.factors, *self.levels, *self.fading]
+        self._last: tuple[FloatArray, ObjectivePoint] | None = None
 
     def pack(self, effects: Effects) -> FloatArray:
         """The vector at which a fit starts."""
-        return np.concatenate([effects.logits[:-1].ravel(), *(block.start(effects) for block in self.blocks)])
+        logits = np.clip(effects.logits[:-1], -START_LOGIT, START_LOGIT)
+        return np.concatenate([logits.ravel(), *(block.start(effects) for block in self.blocks)])
 
     def unpack(self, vector: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
         """The logits of the skills' parameters (n_skills, 5), and the values of every block."""
@@ -74,18 +79,31 @@ class Objective:
         return base_logits.reshape(self.n_skills, SIZE), values
 
     def point_at(self, vector: FloatArray) -> ObjectivePoint:
-        """The model at a vector of unknowns, and the log-likelihood there."""
+        """The model at a vector of unknowns, and the log-likelihood there; the last one is kept."""
+        if self._last is not None and np.array_equal(self._last[0], vector):
+            return self._last[1]
         base_logits, values = self.unpack(vector)
         guess_scale, scale_gradient = self._guess_scale(base_logits)
         logits, n = base_logits[self.skill], len(self.factors)
         for factor, each in zip(self.factors, values, strict=False):
             factor.add_offsets(each, logits)
-        base, theta = np.empty_like(base_logits), np.empty_like(logits)
-        kernels.from_logits(base_logits, guess_scale, self.low, self.high, base)
+        base, theta = self._theta(base_logits, guess_scale), np.empty_like(logits)
         kernels.from_logits(logits, guess_scale[self.skill], self.low, self.high, theta)
         rows = [kind.chances(each) for kind, each in zip(self.levels, values[n:], strict=False)]
         half_life = self.fading[0].days(values[-1])[:-1] if self.fading else np.full(self.n_skills, np.inf)
-        return ObjectivePoint(base, guess_scale, scale_gradient, theta, self.evidence.expect(theta, rows, half_life))
+        point = ObjectivePoint(base, guess_scale, scale_gradient, theta, self.evidence.expect(theta, rows, half_life))
+        self._last = (vector.copy(), point)
+        return point
+
+    def base_at(self, vector: FloatArray) -> FloatArray:
+        """The parameters (n_skills, 5) of the skills at a vector of unknowns."""
+        base_logits, _ = self.unpack(vector)
+        return self._theta(base_logits, self._guess_scale(base_logits)[0])
+
+    def _theta(self, logits: FloatArray, guess_scale: FloatArray) -> FloatArray:
+        theta = np.empty_like(logits)
+        kernels.from_logits(logits, guess_scale, self.low, self.high, theta)
+        return theta
 
     def value(self, vector: FloatArray) -> tuple[float, FloatArray]:
         """The objective, and its gradient."""
@@ -110,8 +128,7 @@ class Objective:
         scale_gradient = np.zeros_like(base_logits)
         if not self.limits.plausible or self.low[GUESS] == self.high[GUESS]:
             return np.ones(len(base_logits)), scale_gradient
-        theta = np.empty_like(base_logits)
-        kernels.from_logits(base_logits, np.ones(len(base_logits)), self.low, self.high, theta)
+        theta = self._theta(base_logits, np.ones(len(base_logits)))
         narrowed = np.empty(len(base_logits))
         bkt_fit.guess_ranges(theta, self.problem, scale_gradient, narrowed)
         full = np.maximum(np.minimum(self.high[GUESS], 1.0 - theta[:, SLIP]) - self.low[GUESS], 1e-12)
@@ -143,18 +160,45 @@ class Objective:
 
     # ---- the search ----
 
-    def maximise(self, vector: FloatArray, most_steps: int) -> FloatArray:
-        """The vector at which the objective is highest, searched from ``vector``. Unknowns are scaled by their curvature."""
-        information, gradient = self._information(vector)
-        curvature = [sums(self.skill, information, self.n_skills) + self._pull_information()]
-        curvature += [block.curvature(information, gradient) for block in self.blocks]
-        scale = 1.0 / np.sqrt(np.concatenate([each.ravel() for each in curvature]))
+    def rough_search(self, vector: FloatArray) -> FloatArray:
+        """The vector to which a short search leads, with every unknown by its own curvature."""
+        return self.maximise(vector, self.rough_scale(vector), ROUGH_STEPS)
 
-        def loss(scaled: FloatArray) -> tuple[float, FloatArray]:
-            value, gradient = self.value(scaled * scale)
-            return -value, -gradient * scale
+    def maximise(self, vector: FloatArray, scale: Scale, most_steps: int) -> FloatArray:
+        """The vector at which the objective is highest, searched from ``vector`` with unknowns of this scale."""
 
-        return np.asarray(minimise(loss, vector / scale, steps=most_steps, close=TOLERANCE).point * scale)
+        def loss(steps: FloatArray) -> tuple[float, FloatArray]:
+            value, gradient = self.value(vector + scale.unscaled(steps))
+            return -value, -scale.of_steps(gradient)
+
+        found = minimise(loss, np.zeros(len(vector)), steps=most_steps, close=TOLERANCE)
+        return np.asarray(vector + scale.unscaled(found.point))
+
+    def rough_scale(self, vector: FloatArray) -> Scale:
+        """Every unknown by its own curvature, as if the hidden states were observed."""
+        information, _ = self._information(vector)
+        curvature = sums(self.skill, information, self.n_skills) + self._pull_information()
+        return Scale((1.0 / np.sqrt(curvature))[:, :, None] * np.eye(SIZE), self.rest_scale(vector))
+
+    def rest_scale(self, vector: FloatArray) -> FloatArray:
+        """The scale of all unknowns but the skills' parameters, each by its own curvature."""
+        curvature = [block.curvature(*self._information(vector)).ravel() for block in self.blocks]
+        return np.asarray(1.0 / np.sqrt(np.concatenate([np.empty(0), *curvature])))
+
+    def observed_information(self, vector: FloatArray) -> FloatArray:
+        """The observed information (n_skills, 5, 5) on the logits of the skills' parameters.
+
+        All skills are moved at once, so one gradient per parameter gives every skill's: the dependence between skills of one
+        event is left out.
+        """
+        n, columns = self.n_skills * SIZE, []
+        here = self.value(vector)[1][:n].reshape(-1, SIZE)
+        for a in range(SIZE):
+            moved = vector.copy()
+            moved[a:n:SIZE] += DIFFERENCE
+            columns.append((here - self.value(moved)[1][:n].reshape(-1, SIZE)) / DIFFERENCE)
+        information = np.stack(columns, axis=2)
+        return np.asarray(0.5 * (information + np.swapaxes(information, 1, 2)))
 
     def _pull_information(self) -> FloatArray:
         """Roughly the information of the pseudo-counts on each logit, and a little where there are none."""
@@ -167,6 +211,21 @@ class Objective:
         seen = np.stack([self.evidence.cells.starts, unknown, known, unknown, known], axis=1)
         curvature, _ = self._to_logits(point.theta, np.ones_like(point.theta), point.guess_scale[self.skill])
         return np.asarray(seen * curvature**2 / np.maximum(point.theta * (1.0 - point.theta), 1e-300)), point.gradient
+
+    def covariance(self, vector: FloatArray, information: FloatArray) -> FloatArray:
+        """Covariance (n_skills, 5, 5) of the logits of the skills' parameters: the inverse of the observed information."""
+        values, vectors = np.linalg.eigh(information)
+        inverse = (vectors / np.maximum(values, VAGUE_STD**-2)[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+        jacobian = np.zeros_like(information)  # from the logits between bounds to those between 0 and 1
+        for a in range(SIZE):
+            ends = []
+            for side in (DIFFERENCE, -DIFFERENCE):
+                moved = vector.copy()
+                moved[a : self.n_skills * SIZE : SIZE] += side
+                theta = np.clip(self.base_at(moved), 1e-12, 1.0 - 1e-12)
+                ends.append(np.log(theta) - np.log1p(-theta))
+            jacobian[:, :, a] = (ends[0] - ends[1]) / (2.0 * DIFFERENCE)
+        return np.asarray(jacobian @ inverse @ np.swapaxes(jacobian, 1, 2))
 
     def set_stds(self, vector: FloatArray) -> None:
         """Estimate the standard deviations of the offsets from the offsets found so far."""
@@ -191,6 +250,31 @@ class Objective:
         )
 
 
+class Scale(NamedTuple):
+    """How far unknowns move in a step of one: a linear map from steps to a change of the vector."""
+
+    skills: FloatArray  # (n_skills, 5, 5) of the logits of a skill's parameters
+    rest: FloatArray  # (n,) of all other values
+
+    @classmethod
+    def observed(cls, information: FloatArray, rest: FloatArray) -> Scale:
+        """By the observed information (n_skills, 5, 5) of each skill, which knows how its parameters depend on one another."""
+        values, vectors = np.linalg.eigh(information)
+        return cls(vectors / np.sqrt(np.maximum(np.abs(values), VAGUE_STD**-2))[:, None, :], rest)
+
+    def unscaled(self, steps: FloatArray) -> FloatArray:
+        """The change of the vector."""
+        n = self.skills.shape[0] * SIZE
+        moved = np.einsum("kab,kb->ka", self.skills, steps[:n].reshape(-1, SIZE))
+        return np.concatenate([moved.ravel(), self.rest * steps[n:]])
+
+    def of_steps(self, gradient: FloatArray) -> FloatArray:
+        """A gradient in the vector as one in the steps."""
+        n = self.skills.shape[0] * SIZE
+        moved = np.einsum("kab,ka->kb", self.skills, gradient[:n].reshape(-1, SIZE))
+        return np.concatenate([moved.ravel(), self.rest * gradient[n:]])
+
+
 def to_logits(theta: FloatArray, guess_scale: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     """The logits (n, 5) of parameters (n, 5) between their bounds: the inverse of the kernel ``from_logits``."""
     highest = np.tile(high, (len(theta), 1))
@@ -199,26 +283,24 @@ def to_logits(theta: FloatArray, guess_scale: FloatArray, low: FloatArray, high:
     return np.asarray(np.clip(np.log(share) - np.log1p(-share), -LARGEST_LOGIT, LARGEST_LOGIT))
 
 
+def likeliest(objectives: Mapping[str, Objective], start: Effects) -> tuple[str, FloatArray]:
+    """Which of several objectives a short search brings highest, and the vector where it ended."""
+    found = {name: objective.rough_search(objective.pack(start)) for name, objective in objectives.items()}
+    best = max(found, key=lambda name: objectives[name].value(found[name])[0])
+    return best, found[best]
+
+
 def fit_effects(
-    evidence: Evidence,
-    limits: Limits,
-    variation: Variation,
-    start: Effects,
-    unknown: FloatArray,
-    progress: Progress | None = None,
+    objective: Objective, vector: FloatArray, unknown: FloatArray, progress: Progress | None = None
 ) -> tuple[FloatArray, FloatArray, Effects]:
-    """Most likely skills and offsets, from the skills of a plain fit.
+    """Most likely skills and offsets.
 
     Parameters
     ----------
-    evidence
-        Responses or their counts.
-    limits
-        Bounds and smoothing, with the pull to the mean skill.
-    variation
-        What varies.
-    start
-        The effects from which the search starts.
+    objective
+        What is maximised.
+    vector
+        Where a rough search ended.
     unknown
         (5,) parameters of unknown skills.
     progress
@@ -229,41 +311,18 @@ def fit_effects(
     theta, covariance, effects
         (n_skills, 5) parameters of the skills, covariance (n_skills, 5, 5) of their logits given the offsets, and the effects.
     """
-    objective = Objective(evidence, limits, variation)
-    vector = objective.pack(start)
     rounds = STD_ROUNDS if objective.factors else 0
     for number in range(rounds):
-        vector = objective.maximise(vector, ROUND_STEPS)
         objective.set_stds(vector)
+        vector = objective.rough_search(vector)
         if progress is not None:
             progress((number + 1) / (rounds + 1))
-    for _ in range(MOST_SEARCHES):  # a search may stop at a kink of a rule; the next one scales anew
-        before, vector = objective.value(vector)[0], objective.maximise(vector, MOST_STEPS)
+    for _ in range(MOST_SEARCHES):
+        before, rest = objective.value(vector)[0], objective.rest_scale(vector)
+        information = objective.observed_information(vector)
+        vector = objective.maximise(vector, Scale.observed(information, rest), SEARCH_STEPS)
         if objective.value(vector)[0] - before < SMALL_GAIN * abs(before):
             break
     if progress is not None:
         progress(1.0)
-    return objective.point_at(vector).base, observed_covariance(objective, vector), objective.effects(vector, unknown)
-
-
-def observed_covariance(objective: Objective, vector: FloatArray, step: float = 1e-4) -> FloatArray:
-    """Covariance (n_skills, 5, 5) of the logits of the skills' parameters: the inverse of the observed information.
-
-    All skills are changed at once, so one pair of gradients per parameter gives every skill's information by central
-    differences; the dependence between skills of one event is left out.
-    """
-    n, n_skills = objective.n_skills * SIZE, objective.n_skills
-    information, jacobian = np.zeros((n_skills, SIZE, SIZE)), np.zeros((n_skills, SIZE, SIZE))
-    for a in range(SIZE):
-        ends = []
-        for side in (step, -step):
-            moved = vector.copy()
-            moved[a:n:SIZE] += side
-            theta = np.clip(objective.point_at(moved).base, 1e-12, 1.0 - 1e-12)
-            ends.append((objective.value(moved)[1][:n].reshape(-1, SIZE), np.log(theta) - np.log1p(-theta)))
-        information[:, :, a] = -(ends[0][0] - ends[1][0]) / (2.0 * step)
-        jacobian[:, :, a] = (ends[0][1] - ends[1][1]) / (2.0 * step)
-    information = 0.5 * (information + np.swapaxes(information, 1, 2))
-    values, vectors = np.linalg.eigh(information)
-    inverse = (vectors / np.maximum(values, VAGUE_STD**-2)[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-    return np.asarray(jacobian @ inverse @ np.swapaxes(jacobian, 1, 2))
+    return objective.base_at(vector), objective.covariance(vector, information), objective.effects(vector, unknown)

@@ -86,15 +86,23 @@ def fit_all(stats: Stats, limits: Limits, *, executor: Executor | None = None, p
     progress
         Called with the share that is done.
     """
-    theta, information = np.empty((len(stats.skills), SIZE)), np.empty((len(stats.skills), SIZE, SIZE))
-    pooled = limits.pooling != 0.0 and len(theta) > 0
+    pooled = limits.pooling != 0.0 and len(stats.skills) > 0
     half = 0.5 if pooled else 1.0
-    _fit(stats, limits, len(stats.trie.parent), theta, information, executor, progress and (lambda share: progress(half * share)))
+    theta, information = fit_apart(stats, limits, executor, progress and (lambda share: progress(half * share)))
     pull = pull_of(theta, information, limits)
     if pooled:
         limits = limits.pooled(pull)
         _fit(stats, limits, LARGE, theta, information, executor, progress and (lambda share: progress(0.5 + 0.5 * share)))
     return SkillFit(theta, *uncertainty(theta, information, limits), pull)
+
+
+def fit_apart(
+    stats: Stats, limits: Limits, executor: Executor | None, progress: Progress | None
+) -> tuple[FloatArray, FloatArray]:
+    """Parameters (n_skills, 5) and information (n_skills, 5, 5) of every skill, as if there were no other."""
+    theta, information = np.empty((len(stats.skills), SIZE)), np.empty((len(stats.skills), SIZE, SIZE))
+    _fit(stats, limits, len(stats.trie.parent), theta, information, executor, progress)
+    return theta, information
 
 
 def fit_near(
@@ -248,10 +256,13 @@ def uncertainty(theta: FloatArray, information: FloatArray, limits: Limits) -> t
     diagonal = np.where(free, vague, 1.0)
     information[:, range(SIZE), range(SIZE)] += diagonal
     inverse = np.linalg.inv(information) if len(theta) else information
-    covariance = inverse * both
-    pseudo_information = limits.smoothing[..., 0] * (1.0 - theta) ** 2 + limits.smoothing[..., 1] * theta**2
-    share = np.einsum("kaa->ka", inverse) * (pseudo_information + vague)
-    return np.asarray(covariance), np.where(free, np.minimum(share, 1.0), 0.0)
+    share = np.einsum("kaa->ka", inverse) * (pseudo_information(theta, limits) + vague)
+    return np.asarray(inverse * both), np.where(free, np.minimum(share, 1.0), 0.0)
+
+
+def pseudo_information(theta: FloatArray, limits: Limits) -> FloatArray:
+    """The information (n_skills, 5) of the pseudo-counts on the logits of theta."""
+    return np.asarray(limits.smoothing[..., 0] * (1.0 - theta) ** 2 + limits.smoothing[..., 1] * theta**2)
 
 
 def _slice(trie: Trie, first: int, last: int) -> Trie:

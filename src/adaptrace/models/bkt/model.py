@@ -21,8 +21,8 @@ from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.bkt import fit as fits
 from adaptrace.models.bkt.effects import Effects, offsets_table
-from adaptrace.models.bkt.fitted import RULES, FittedBKT
-from adaptrace.models.bkt.options import BKTOptions, check_base, check_effects, options_from_dict
+from adaptrace.models.bkt.fitted import FittedBKT
+from adaptrace.models.bkt.options import AUTO, CONJUNCTIVE, BKTOptions, check_base, check_effects, options_from_dict
 from adaptrace.models.bkt.skill_table import Row, SkillTable
 from adaptrace.models.bkt.state import BKTState
 from adaptrace.models.bkt.state_table import MOST_ODDS, mastery_from_states, states
@@ -56,7 +56,8 @@ class BKT(BKTOptions, SavedModel):
     elapsed
         Whether mastery fades with time: P(known) halves in the skill's half-life (days). Needs ``time``.
     combine
-        How the skills of one event combine: ``"conjunctive"``, ``"mean"``, ``"min"`` or ``"weakest-first"``; see
+        How the skills of one event combine: ``"conjunctive"``, ``"mean"``, ``"min"`` or ``"weakest-first"``; or ``"auto"``: a
+        fit takes whichever of the first two makes its log likelier, and the model that it returns names it. See
         :func:`adaptrace.kernels.bkt.joint` and :func:`~adaptrace.kernels.bkt.credit`.
     bounds
         Parameter -> (lowest, highest), e.g. ``{"guess": (0, 0.4), "slip": (0, 0.3)}``.
@@ -107,7 +108,7 @@ class BKT(BKTOptions, SavedModel):
         BKT(1 skill, forget=False)
         """
         table = SkillTable.given(skills, parameters)
-        return cls(forget=bool(np.any(table.parameters.forget[:-1])), table=table)
+        return cls(forget=bool(np.any(table.parameters.forget[:-1])), combine=CONJUNCTIVE, table=table)
 
     # ---- the fit ----
 
@@ -152,20 +153,19 @@ class BKT(BKTOptions, SavedModel):
         """
         if isinstance(data, Stats):
             fits.check_factors(self, data)
-        blank = replace(self, table=None, effects=None)
+        blank = replace(self, table=None, effects=None, combine=CONJUNCTIVE if self.combine == AUTO else self.combine)
         if base is not None:
             if not isinstance(base, BKT) or base.table is None:
                 raise ModelError(f"base: got {base!r}; expected a fitted BKT")
             check_base(self, base)
             stats = base.stats(data) if isinstance(data, Log) else data
-            return replace(blank, table=fits.table_near(self, stats, base.table, executor, progress))
+            return replace(blank, table=fits.table_near(self, stats, base.table, executor, progress), combine=base.combine)
         stats = blank.stats(data) if isinstance(data, Log) else data
-        table, effects = fits.table_alone(self, stats, executor, progress), None
         with parallel.workers(executor, int(stats.responses.sum())) as pool:
             evidence = fits.joint_evidence(self, data, stats, pool)
-            if evidence is not None:
-                table, effects = fits.fit_jointly(self, table, evidence, progress)
-        return replace(blank, table=table, effects=effects)
+            if evidence:
+                return replace(blank, **fits.fit_jointly(self, stats, evidence, pool, progress))
+            return replace(blank, table=fits.table_alone(self, stats, pool, progress))
 
     def refit(self, data: Log | Stats, *, executor: Executor | None = None, progress: Progress | None = None) -> BKT:
         """A fit to other data of much the same skills, from the parameters of this model: faster than :meth:`fit`.
@@ -195,7 +195,7 @@ class BKT(BKTOptions, SavedModel):
         """What the fit found, and the passes over a log; a ModelError before the fit."""
         if self.table is None:
             raise ModelError("this model is not fitted; use the one that fit(log) returns, or from_parameters(...)")
-        return FittedBKT(table=self.table, effects=self.effects, rule=RULES[self.combine])
+        return FittedBKT(table=self.table, effects=self.effects, rule=self.rule)
 
     # ---- a log ----
 

@@ -19,6 +19,8 @@ from adaptrace.models.bkt.skill_table import SMALLEST
 from adaptrace.models.bkt.variation import Variation
 
 MOST_FORGETTING = 0.02
+AUTO, CONJUNCTIVE = "auto", "conjunctive"
+CHOSEN_FROM = (CONJUNCTIVE, "mean")  # by AUTO: those whose update of a skill is its exact posterior, given the others' chances
 MAY_VARY = {
     "items": ("learn", "guess", "slip"),
     "kinds": ("learn", "guess", "slip"),
@@ -39,7 +41,7 @@ class BKTOptions:
     students: Sequence[str] = ()
     levels: Mapping[str, int] = field(default_factory=dict)
     elapsed: bool = False
-    combine: str = "conjunctive"
+    combine: str = AUTO
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     fixed: Mapping[str, float] = field(default_factory=dict)
     smoothing: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -70,6 +72,11 @@ class BKTOptions:
         return Variation(factors=factors, levels=self.levels, elapsed=self.elapsed)
 
     @property
+    def rule(self) -> int:
+        """How the skills of one event combine; conjunctive where no fit has chosen yet."""
+        return RULES.get(self.combine, RULES[CONJUNCTIVE])
+
+    @property
     def holds_students(self) -> bool:
         """Whether the model has values of single students: its file is then for its owner alone."""
         return bool(self.students)
@@ -88,7 +95,7 @@ class BKTOptions:
         """The options that differ from the defaults, as ``repr`` shows them."""
         varies = "".join(f", {name}={tuple(getattr(self, name))}" for name in MAY_VARY if getattr(self, name))
         varies += f", levels={dict(self.levels)}" * bool(self.levels) + ", elapsed=True" * self.elapsed
-        varies += f", combine='{self.combine}'" * (self.combine != "conjunctive")
+        varies += f", combine='{self.combine}'" * (self.combine not in (AUTO, CONJUNCTIVE))
         return f"forget={self.forget}{varies}"
 
     def options_to_dict(self) -> dict[str, Any]:
@@ -177,8 +184,8 @@ def check_variation(options: BKTOptions) -> None:
     if not all(isinstance(n, int | np.integer) and n >= 2 for n in counts):
         expected = "kind -> number of its levels, at least 2, e.g. {'project': 5}"
         problems.append(f"levels: got {options.levels!r}; expected {expected}")
-    if options.combine not in RULES:
-        problems.append(f"combine: got {options.combine!r}; expected one of {', '.join(RULES)}")
+    if options.combine not in (AUTO, *RULES):
+        problems.append(f"combine: got {options.combine!r}; expected one of {', '.join((AUTO, *RULES))}")
     if options.pooling is not None and (isinstance(options.pooling, bool) or not are_counts((options.pooling,), 1)):
         problems.append(f"pooling: got {options.pooling!r}; expected 0 or more pseudo-observations, or None")
     _refuse(problems)
@@ -193,7 +200,7 @@ def check_base(options: BKTOptions, base: BKTOptions) -> None:
     ]
     if options.pooling == 0.0:
         problems.append("base: pooling=0 pulls towards nothing; expected None or more than 0")
-    if base.combine != options.combine:
+    if options.combine not in (AUTO, base.combine):
         problems.append(f"base: got combine='{base.combine}'; expected '{options.combine}', as this model has")
     _refuse(problems)
 
