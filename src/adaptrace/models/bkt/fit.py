@@ -71,7 +71,7 @@ def joint_evidence(options: BKTOptions, data: Log | Stats, stats: Stats, executo
     names = CHOSEN_FROM if options.combine == AUTO else [options.combine]
     if isinstance(data, Log) and data.has_several_skills:
         of_log = ResponseEvidence if options.variation else SplitEvidence  # what varies makes few histories equal
-        evidence = of_log(data, options.rule, options.variation, executor)
+        evidence = of_log(data.by_name, options.rule, options.variation, executor)
         return {name: evidence.under(RULES[name]) for name in names}
     return {CONJUNCTIVE: SequenceEvidence(stats, options.variation, executor)} if options.variation else {}
 
