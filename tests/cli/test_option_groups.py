@@ -46,7 +46,9 @@ def test_a_command_gets_its_groups_filled_and_its_own_options_as_they_are() -> N
         levels=["project=5"],
         time_unit="s",
         ordered=True,
+        no_merge=True,
     )
+    assert not got["reading"].merge
     assert (got["log"], got["k"], got["drawing"]) == ("a.csv", 5, DrawOptions(seed=7, draws=20))
     assert got["reading"].columns == {"student": "pupil"}
     assert got["reading"].counts == {"project": 5}

@@ -97,11 +97,11 @@ def test_what_an_interrupted_run_leaves_has_the_names_that_earlier_versions_gave
     folder = tmp_path / ".out.partial"
     plan = json.loads((folder / "plan.json").read_text())
     assert list(plan) == ["plan", "files", "layout", "model", "rows", "at", "before", "state"]
-    assert (plan["plan"], plan["layout"], plan["rows"], plan["at"]) == (1, [{}, None], 200, "None")
+    assert (plan["plan"], plan["layout"], plan["rows"], plan["at"]) == (2, [{}, None, True], 200, "None")
     assert plan["state"] == [str(tmp_path / "state"), 1]
     assert {path.name for path in folder.iterdir()} == {"plan.json", "out", "done"}
     (note,) = json.loads((folder / "done" / "bucket-0000.json").read_text())
-    assert list(note) == ["file", "rows", "responses"]
+    assert list(note) == ["file", "rows", "responses", "reading"]
     assert note["file"] == "0001-bucket-0000.parquet"
     assert (tmp_path / ".state.partial-state" / note["file"]).exists()
     assert (folder / "out" / "bucket-0000.parquet").exists()

@@ -24,7 +24,7 @@ ROWS = st.lists(
 def log_of(rows: list[tuple[int, set[int], float, int]]) -> at.Log:
     student, skills, correct, order = zip(*rows, strict=True)
     columns = {"student": student, "item": order, "skills": [list(s) for s in skills], "correct": correct, "order": order}
-    return at.Log.from_arrow(pa.table(columns))
+    return at.Log.from_arrow(pa.table(columns), merge=False)
 
 
 @settings(max_examples=40, deadline=None)

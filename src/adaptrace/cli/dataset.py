@@ -79,6 +79,7 @@ def score(
         state=state,
         columns=reading.columns,
         time_unit=reading.time_unit,
+        merge=reading.merge,
         **asdict(folder),
         **moment,
     )
@@ -95,6 +96,8 @@ def _score_folder(log: str, output: Path, model: Any, **options: Any) -> None:
 
     with usage(), fitting("scoring") as progress:
         scored = dataset.score_dataset(log, output, model=model, progress=progress, **options)
+    for note in scored.notes:
+        say(f"note: {note}")
     for problem in scored.skipped:
         say(f"left out: {problem}")
     say(f"{output}: {scored}")

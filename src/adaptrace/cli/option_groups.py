@@ -48,6 +48,16 @@ class LogOptions:
         _log_option("--ordered", help="Promise that rows are grouped by student and in time order; an error if not."),
     ] = False
 
+    no_merge: Annotated[
+        bool,
+        _log_option("--no-merge", help="Keep rows apart that differ in nothing but the skill; by default they are one event."),
+    ] = False
+
+    @property
+    def merge(self) -> bool:
+        """Whether rows that differ in nothing but the skill are one event."""
+        return not self.no_merge
+
     @property
     def columns(self) -> dict[str, str]:
         """Our names of columns -> theirs."""
@@ -84,6 +94,7 @@ class LogOptions:
                 catalog=catalog,
                 time_unit=self.time_unit,
                 ordered=self.ordered,
+                merge=self.merge,
                 keep=keep,
                 levels=self.counts_for(model),
             )

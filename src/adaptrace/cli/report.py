@@ -149,7 +149,7 @@ def _logs(log: str, model: Any, reading: LogOptions) -> Log | Iterator[Log]:
     from adaptrace.io import files
 
     if reading.format is None and not reading.ordered and not reading.levels and files.are_parquet(log):
-        return dataset.logs_of(log, model, columns=reading.columns, time_unit=reading.time_unit)
+        return dataset.logs_of(log, model, columns=reading.columns, time_unit=reading.time_unit, merge=reading.merge)
     return reading.read(log, model=model)
 
 

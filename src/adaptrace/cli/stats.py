@@ -90,14 +90,19 @@ COMMANDS = (stats, merge)
 
 def _counts_of(log: str, blank: Any, reading: LogOptions) -> Stats:
     """The counts of a log, of Parquet of any size."""
-    from adaptrace import dataset
+    from adaptrace.dataset.dataset import ReadOptions
+    from adaptrace.dataset.stats import counts_and_notes
     from adaptrace.io import files
 
     if reading.format is not None or reading.ordered or not files.are_parquet(log):
-        counts: Stats = blank.stats(reading.read(log))
-        return counts
+        found: Stats = blank.stats(reading.read(log))
+        return found
+    options = ReadOptions.of(blank, columns=reading.columns, time_unit=reading.time_unit, merge=reading.merge)
     with fitting("counting") as progress:
-        return dataset.stats_dataset(log, blank, columns=reading.columns, time_unit=reading.time_unit, progress=progress)
+        counts, notes = counts_and_notes(log, blank, options=options, progress=progress)
+    for note in notes:
+        say(f"note: {note}")
+    return counts
 
 
 def _suppressed(found: Stats, min_students: int, log: str) -> Stats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,13 +10,23 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.encoding import encode, with_sorted_names
+from adaptrace.data.merging import Merging, merged, skills_of_events, tidy
 from adaptrace.data.ordering import ordering_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.kernels import parallel
-from adaptrace.kernels import rows as kernels
 
 
-def build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: bool, source: str) -> tuple[pa.Table, NDArray[Any]]:
+class Built(NamedTuple):
+    """The table of a log, the row of the source that each of its rows came from, and what was found of further skills."""
+
+    table: pa.Table
+    source_row: NDArray[Any]
+    merging: Merging
+
+
+def build(
+    checked: dict[str, pa.Array], extra: dict[str, pa.Array], source: str, *, ordered: bool = False, merge: bool = False
+) -> Built:
     """Encode names, merge the rows of each event, and order by student and time.
 
     Parameters
@@ -25,15 +35,12 @@ def build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: boo
         The canonical columns.
     extra
         Further columns to keep.
-    ordered
-        Whether the rows are promised to be in order.
     source
         What to call the data in errors.
-
-    Returns
-    -------
-    tuple
-        The table of a log, and the row of ``checked`` that each of its rows came from.
+    ordered
+        Whether the rows are promised to be in order.
+    merge
+        Whether rows without an ``event_id`` that differ in nothing but the skill are one event.
     """
     columns = {name: array for name, array in checked.items() if name not in ("student", "item", "skill", "skills")}
     columns |= {name: array for name, array in extra.items() if name not in checked}
@@ -42,7 +49,7 @@ def build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: boo
     student, item, skill = parallel.run(encode, [(checked["student"],), (checked["item"],), (names,)])
     skill = with_sorted_names(skill)
     if several:
-        skill = _tidy(checked["skills"].offsets.to_numpy().astype(np.int64), skill)
+        skill = tidy(checked["skills"].offsets.to_numpy().astype(np.int64), skill)
     rows = np.arange(len(student), dtype=np.int32 if len(student) < 2**31 else np.int64)
     if "event_id" in checked:
         events = encode(checked["event_id"])
@@ -58,17 +65,15 @@ def build(checked: dict[str, pa.Array], extra: dict[str, pa.Array], ordered: boo
     if ordering is not None:
         arrays = ordering.apply_all(arrays)
     ordered_table = pa.table([pa.chunked_array([array]) for array in arrays[:-1]], names=table.column_names)
-    return ordered_table, arrays[-1].to_numpy()
+    return _with_merged_rows(ordered_table, arrays[-1].to_numpy(), merge)
 
 
-def _tidy(start: NDArray[np.int64], skill: pa.DictionaryArray) -> pa.Array:
-    """Lists of distinct skills in the order of their names; plain skills if no event has several."""
-    codes = skill.indices.to_numpy().astype(np.int32)
-    size, start, codes = kernels.tidy_events(start, codes)
-    entries = pa.DictionaryArray.from_arrays(codes[:size], skill.dictionary)
-    if size == len(start) - 1:
-        return entries
-    return pa.ListArray.from_arrays(pa.array(start.astype(np.int32)), entries)
+def _with_merged_rows(table: pa.Table, rows: NDArray[Any], merge: bool) -> Built:
+    """The table in order, once rows that differ in nothing but the skill are one event, if that is wanted."""
+    if not merge:
+        return Built(table, rows, Merging())
+    table, kept, found = merged(table)
+    return Built(table, rows if kept is None else rows[kept], found)
 
 
 def _merge_events(
@@ -80,14 +85,7 @@ def _merge_events(
     problems = [problem for name, column in columns.items() for problem in _clashes(events, first[event], name, column)]
     if problems:
         raise DataError(source, problems)
-    lists = pa.types.is_list(skill.type)
-    entries = skill.values if lists else skill
-    counts = np.diff(skill.offsets.to_numpy()) if lists else np.ones(len(event), np.int64)
-    entry_event = np.repeat(event, counts)
-    start = kernels.segment_starts(entry_event, len(first))
-    grouped = np.empty(len(entry_event), np.int64)
-    kernels.group(entry_event, start, grouped)
-    return first, _tidy(start, entries.take(pa.array(grouped)))
+    return first, skills_of_events(event, len(first), skill)
 
 
 def _clashes(events: pa.DictionaryArray, leader: NDArray[np.int64], name: str, column: pa.Array) -> list[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from adaptrace.data.building import build
 from adaptrace.data.checks import check_correct
 from adaptrace.data.encoding import spread_out
 from adaptrace.data.joining import check_parts, kept_columns
+from adaptrace.data.merging import NOTHING, Merging
+from adaptrace.data.names import list_notes
 from adaptrace.data.reading import Reading, extra_columns
 from adaptrace.errors import DataError, Problem, counted
 from adaptrace.io.files import joined, read_parts
@@ -48,11 +50,14 @@ class Log:
         integers (n_rows,): the 0-based row of the source that each response came from.
     notes
         What the reader of results should know about how the log was read, e.g. rows that were left out.
+    merging
+        How many rows were merged as further skills of a response, and how many only look like it.
     """
 
     table: pa.Table
     source_row: NDArray[Any]
     notes: tuple[str, ...] = ()
+    merging: Merging = NOTHING
 
     @classmethod
     def read(
@@ -64,6 +69,7 @@ class Log:
         catalog: Catalog | None = None,
         time_unit: str | None = None,
         ordered: bool = False,
+        merge: bool = True,
         keep: Sequence[str] = (),
         levels: Mapping[str, int] | None = None,
     ) -> Log:
@@ -75,7 +81,7 @@ class Log:
             The file; a folder (also hive-partitioned) or glob is read as one log.
         format
             The name of a published layout (see :mod:`adaptrace.data.formats`), e.g. ``assistments2009``.
-        columns, catalog, time_unit, ordered, keep, levels
+        columns, catalog, time_unit, ordered, merge, keep, levels
             As in :meth:`from_arrow`.
 
         Raises
@@ -90,7 +96,7 @@ class Log:
         else:
             text = TEXT_NAMES | {name.strip().lower() for key, name in (columns or {}).items() if key in TEXT_NAMES}
             parts = read_parts(path, text)
-        reading = Reading(columns, time_unit, levels or {}, parts[0].name)
+        reading = Reading(columns, time_unit, levels or {}, parts[0].name, merge)
         source, checked = parts[0], None
         if len(parts) > 1:
             checked = check_parts(parts, reading, with_skills=catalog is None)
@@ -99,7 +105,7 @@ class Log:
             log = log_from_checked(source.table, reading, catalog=catalog, ordered=ordered, keep=keep, checked=checked)
         rows = log.source_row if source.rows is None else source.rows[log.source_row]
         seeming = dict.fromkeys(note for part in parts for note in reading.notes(part.table)) if format is None else ()
-        return cls(log.table, rows, (*source.notes, *notes, *seeming))
+        return cls(log.table, rows, (*source.notes, *notes, *seeming, *log.notes), log.merging)
 
     @classmethod
     def from_arrow(
@@ -110,6 +116,7 @@ class Log:
         catalog: Catalog | None = None,
         time_unit: str | None = None,
         ordered: bool = False,
+        merge: bool = True,
         keep: Sequence[str] = (),
         levels: Mapping[str, int] | None = None,
         source: str = "table",
@@ -130,6 +137,9 @@ class Log:
             integers are an order.
         ordered
             Promise that the rows are grouped by student and in time order; it is an error if they are not.
+        merge
+            Rows of one student that agree in item, time and order, outcome, and all else that an event has, but not in the skill
+            are one event with these skills. ``False`` keeps them apart.
         keep
             Further columns to keep.
         levels
@@ -151,10 +161,10 @@ class Log:
         >>> len(log), log.skills.to_pylist()
         (2, ['fractions'])
         """
-        reading = Reading(columns, time_unit, levels or {}, source)
+        reading = Reading(columns, time_unit, levels or {}, source, merge)
         table = reading.imported(data, keep)
         log = log_from_checked(table, reading, catalog=catalog, ordered=ordered, keep=keep)
-        return cls(log.table, log.source_row, reading.notes(table))
+        return cls(log.table, log.source_row, (*reading.notes(table), *log.notes), log.merging)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -313,8 +323,8 @@ class Log:
         columns = {name: schema.combined(table[name]) for name in table.column_names}
         kept = {name: columns.pop(name) for name in self._further_columns()}
         columns["correct"] = check_correct(columns["correct"]).array
-        part, _ = build(columns, kept, True, "log")
-        return Log(part, self.source_row[rows], self.notes)
+        part = build(columns, kept, "log", ordered=True).table
+        return Log(part, self.source_row[rows], self.notes, self.merging)
 
     def split(self, test: float = 0.2, *, seed: int) -> tuple[Log, Log]:
         """Split by student into (train, test); the share ``test`` of the students is drawn with ``seed``."""
@@ -344,4 +354,7 @@ def log_from_checked(
     checked = reading.check(table, with_skills=catalog is None) if checked is None else checked
     if catalog is not None and not {"skill", "skills"} & checked.keys():
         checked["skills"] = catalog.skills_of(checked["item"], reading.source)
-    return Log(*build(checked, extra_columns(table, keep, reading.source), ordered, reading.source))
+    extra = extra_columns(table, keep, reading.source)
+    built = build(checked, extra, reading.source, ordered=ordered, merge=reading.merge)
+    log = Log(*built[:2])
+    return replace(log, notes=(*built.merging.notes, *list_notes(log.skills)), merging=built.merging)

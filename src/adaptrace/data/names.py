@@ -20,7 +20,8 @@ from adaptrace.errors import DataError, Problem
 from adaptrace.io.tables import is_whole_text, text_of
 from adaptrace.kernels import rows as kernels
 
-LIST_SEPARATOR = ";"  # between the skills of one cell where a file has no lists (CSV)
+LIST_SEPARATORS = (";", "~~")  # between the skills of one cell where a file has no lists: CSV, and exports of DataShop
+LIST_LIKE = (*LIST_SEPARATORS, "|")  # what may stand between skills where a list was read as one name
 A_NAME = "a name: text in UTF-8 that is not blank, a whole number or a UUID"
 NOT_BLANK = "a name that is not blank"
 MANY = 100_000  # names
@@ -143,7 +144,7 @@ def _may_be_blank(names: pa.Array) -> bool:
 
 
 def check_skills(array: pa.Array) -> Checked:
-    """One key a row, or a list of keys a row; strings are split at ``;``."""
+    """One key a row, or a list of keys a row; strings are split at ``;`` and ``~~``."""
     array = _lists(array)
     if not pa.types.is_list(array.type):  # one number a row
         keys = check_keys(array)
@@ -154,8 +155,19 @@ def check_skills(array: pa.Array) -> Checked:
     return rows if rows.array is None else _checked_entries(array)
 
 
+def list_notes(skills: pa.Array) -> tuple[str, ...]:
+    """Questions about names of skills that may be lists: a note for each separator that stands in any of them."""
+    names, notes = as_text(skills), []
+    for separator in LIST_LIKE:
+        if pc.any(pc.match_substring(names, separator)).as_py():
+            write = "" if separator in LIST_SEPARATORS else f"write '{LIST_SEPARATORS[0]}' for '{separator}' and "
+            how = f"{write}map the column as skills: columns={{'skills': 'its name here'}}, --column skills=NAME"
+            notes.append(f"names of skills hold '{separator}': are these lists? If so, {how}")
+    return tuple(notes)
+
+
 def check_prerequisites(array: pa.Array) -> Checked:
-    """A list of keys a row, also empty or null; strings are split at ``;``."""
+    """A list of keys a row, also empty or null; strings are split at ``;`` and ``~~``."""
     array = _lists(array.cast(pa.string()) if pa.types.is_null(array.type) else array)
     if not pa.types.is_list(array.type):
         return wrong_type(array, "a list of skills in every row", "join them by ; or leave the cell empty")
@@ -167,7 +179,7 @@ def _lists(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(array.type) and is_text(array.type.value_type):
         array = array.dictionary_decode()
     if is_text(array.type):
-        split = pc.split_pattern(array.cast(pa.string()), LIST_SEPARATOR)
+        split = pc.split_pattern_regex(array.cast(pa.string()), "|".join(LIST_SEPARATORS))
         parts = pc.utf8_trim_whitespace(split.flatten())
         real = pc.not_equal(parts, "")
         row = pc.list_parent_indices(split).filter(real).to_numpy()

@@ -25,6 +25,7 @@ class Reading(NamedTuple):
     time_unit: str | None
     levels: Mapping[str, int]
     source: str
+    merge: bool = True
 
     def imported(self, data: Any, keep: Sequence[str] = ()) -> pa.Table:
         """Any table in memory as an Arrow table, once the memory of the columns that are used is checked.

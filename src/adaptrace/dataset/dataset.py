@@ -52,17 +52,23 @@ class ReadOptions:
         Kind -> number of its levels.
     reads
         Canonical columns to read, as far as they are there.
+    merge
+        Whether rows that differ in nothing but the skill are one event.
     """
 
     columns: Mapping[str, str] | None = None
     time_unit: str | None = None
     levels: Mapping[str, int] | None = None
     reads: tuple[str, ...] = tuple(column.name for column in schema.RESPONSES)
+    merge: bool = True
 
     @classmethod
-    def of(cls, model: Any, *, columns: Mapping[str, str] | None, time_unit: str | None) -> ReadOptions:
+    def of(
+        cls, model: Any, *, columns: Mapping[str, str] | None = None, time_unit: str | None = None, merge: bool = True
+    ) -> ReadOptions:
         """What a model looks at; all columns where it does not say."""
-        return cls(columns, time_unit, levels_of(model), model.reads if isinstance(model, ReadsColumns) else cls.reads)
+        reads = model.reads if isinstance(model, ReadsColumns) else cls.reads
+        return cls(columns, time_unit, levels_of(model), reads, merge)
 
 
 @dataclass(frozen=True)
@@ -288,14 +294,16 @@ def reading_of(dataset: Dataset) -> Reading:
     """How columns that already have their canonical names are checked."""
     options = dataset.options
     given = {name: name for name in options.columns or {} if name in dataset.types}
-    return Reading(given, options.time_unit, options.levels or {}, dataset.source)
+    return Reading(given, options.time_unit, options.levels or {}, dataset.source, options.merge)
 
 
 def log_of(dataset: Dataset, table: pa.Table) -> Log:
     """Rows of a dataset as a log. The same ``event_id`` of two students is two events: who else is read must not matter."""
-    table = with_items(table)
+    reading = reading_of(dataset)
+    if "item" not in table.column_names:  # not read: there is no time or order by which rows could be one event
+        table, reading = with_items(table), reading._replace(merge=False)
     if "event_id" in table.column_names:
         of = [schema.as_text(schema.combined(table[name])) for name in ("event_id", "student")]
         ids = pc.binary_join_element_wise(*of, " of student ")
         table = table.set_column(table.column_names.index("event_id"), "event_id", ids)
-    return log_from_checked(table, reading_of(dataset))
+    return log_from_checked(table, reading)

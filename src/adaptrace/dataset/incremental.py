@@ -116,7 +116,7 @@ def score(run: Run, files: Dataset) -> Scored:
     written = _write_changes(increment, updated) if run.changed else sum(each.written for each in updated)
     seen, parts = (*state.seen, *states.seen(files.files)), tuple(each.part for each in updated)
     run.staging.finish({"model": state.model, "rows": written}, Manifest(state.model, run.increment, seen, parts, state.texts))
-    return Scored(files.rows, written, late=len(late))
+    return Scored(files.rows, written, late=len(late), notes=increment.new.log.notes)
 
 
 def _plan(run: Run, files: Dataset) -> dict[str, object]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from adaptrace.data.log import Log
+from adaptrace.data.merging import Merging
+from adaptrace.data.names import list_notes
 from adaptrace.dataset.dataset import Dataset
 from adaptrace.dataset.staging import Staging
 from adaptrace.dataset.state import Manifest
@@ -69,6 +71,30 @@ class Run:
         return [None if state is None else str(state.absolute()), self.increment]
 
 
+class ReadingNotes(NamedTuple):
+    """How the rows of a part were read; those of several parts add up. Plain data hold it as lists."""
+
+    merging: Sequence[int]  # a Merging
+    questions: Sequence[str]  # on names of skills
+
+    @classmethod
+    def of(cls, log: Log) -> ReadingNotes:
+        """Of one log."""
+        return cls(log.merging, list_notes(log.skills))
+
+    @classmethod
+    def total(cls, parts: Iterable[Sequence[Any]]) -> ReadingNotes:
+        """Of several together."""
+        found = [cls(*each) for each in parts]
+        questions = dict.fromkeys(note for each in found for note in each.questions)
+        return cls(Merging(*map(sum, zip(Merging(), *(each.merging for each in found), strict=True))), sorted(questions))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of results should know."""
+        return (*Merging(*self.merging).notes, *self.questions)
+
+
 @dataclass(frozen=True)
 class Scored:
     """What was done.
@@ -85,6 +111,8 @@ class Scored:
         Whether an interrupted run was resumed.
     skipped
         What was wrong in the files that were left out.
+    notes
+        What the reader of results should know about how the responses were read; where there was a state, the new ones.
     """
 
     responses: int
@@ -92,6 +120,7 @@ class Scored:
     late: int = 0
     resumed: bool = False
     skipped: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         who = "student with late rows was" if self.late == 1 else "students with late rows were"

@@ -19,7 +19,7 @@ from adaptrace.dataset import incremental
 from adaptrace.dataset import state as states
 from adaptrace.dataset.dataset import Dataset, ReadOptions, sort_of
 from adaptrace.dataset.partition import Partition, rows_of_a_log
-from adaptrace.dataset.run import Run, Scored, states_and_mastery
+from adaptrace.dataset.run import ReadingNotes, Run, Scored, states_and_mastery
 from adaptrace.dataset.staging import FILES, STATE, Staging
 from adaptrace.dataset.state import Manifest, StatePart
 from adaptrace.dataset.survey import survey
@@ -29,7 +29,7 @@ from adaptrace.kernels import parallel
 from adaptrace.models import ScoresMastery, require
 from adaptrace.models.bkt import BKT
 
-PLAN = 1  # the number of this layout of pieces: a run of another one is not resumed
+PLAN = 2  # the number of this layout of pieces: a run of another one is not resumed
 
 
 def score_dataset(
@@ -42,6 +42,7 @@ def score_dataset(
     workers: int | None = None,
     columns: Mapping[str, str] | None = None,
     time_unit: str | None = None,
+    merge: bool = True,
     time: datetime.datetime | None = None,
     before: datetime.datetime | None = None,
     changed: bool = False,
@@ -70,7 +71,7 @@ def score_dataset(
         At most so much, e.g. ``"2GB"``.
     workers
         Threads; by default one per core.
-    columns, time_unit
+    columns, time_unit, merge
         As in :meth:`adaptrace.Log.from_arrow`. One ``event_id`` of two students is two events.
     time
         When mastery is asked for, where it fades with time.
@@ -111,7 +112,7 @@ def score_dataset(
         staging.recover()
         staging.check()
         previous = states.load(staging.state, model.fingerprint) if staging.state is not None else None
-        dataset, problems = survey(source, ReadOptions.of(model, columns=columns, time_unit=time_unit))
+        dataset, problems = survey(source, ReadOptions.of(model, columns=columns, time_unit=time_unit, merge=merge))
         run = Run(
             dataset=dataset,
             model=model,
@@ -222,7 +223,8 @@ def _score_everything(run: Run) -> Scored:
     rows = sum(part.rows for part in parts)
     state = Manifest(run.model.fingerprint, run.increment, states.seen(run.dataset.files), parts, _text_columns(run.dataset))
     run.staging.finish({"model": run.model.fingerprint, "rows": rows}, state if run.staging.state is not None else None)
-    return Scored(sum(each["responses"] for each in done), rows, resumed=resumed)
+    notes = ReadingNotes.total(each["reading"] for each in done).notes
+    return Scored(sum(each["responses"] for each in done), rows, resumed=resumed, notes=notes)
 
 
 def _plan(run: Run) -> dict[str, Any]:
@@ -231,7 +233,7 @@ def _plan(run: Run) -> dict[str, Any]:
     plan = {
         "plan": PLAN,
         FILES: [[file.name, file.identity] for file in run.dataset.files],
-        "layout": [dict(options.columns or {}), options.time_unit],
+        "layout": [dict(options.columns or {}), options.time_unit, options.merge],
         "model": run.model.fingerprint,
         "rows": run.log_rows,
         "at": str(run.time),
@@ -248,7 +250,7 @@ def _score_log(run: Run, name: str, log: Log) -> dict[str, Any]:
     if run.staging.state is not None and known is not None:
         states.write_part(known, run.staging.new_state / file)
     states.write_part(mastery, run.staging.new_out / f"{name}.parquet", compression="snappy")
-    return {"file": file, "rows": len(mastery), "responses": len(log)}
+    return {"file": file, "rows": len(mastery), "responses": len(log), "reading": ReadingNotes.of(log)}
 
 
 def _text_columns(dataset: Dataset) -> tuple[str, ...]:

@@ -48,12 +48,15 @@ class Summary:
         Its files.
     bucketed
         Whether the files were worked on as they were, with no shuffle.
+    notes
+        What the reader of results should know about how the responses were read.
     """
 
     responses: int
     rows: int
     parts: int
     bucketed: bool
+    notes: tuple[str, ...] = ()
 
 
 def score(
@@ -64,6 +67,7 @@ def score(
     model: Any,
     columns: Mapping[str, str] | None = None,
     time_unit: str | None = None,
+    merge: bool = True,
     time: datetime.datetime | None = None,
     bucketed: bool | None = None,
     partitions: int | None = None,
@@ -82,7 +86,7 @@ def score(
         A new or an empty folder. All parts appear in it when all is done, or none.
     model
         A fitted model that scores.
-    columns, time_unit, time
+    columns, time_unit, merge, time
         As in :func:`adaptrace.score_dataset`.
     bucketed
         Promise that no student is in two files, as where ``df.repartition(n, "student").write.parquet(...)`` wrote them; by
@@ -101,15 +105,16 @@ def score(
         If the model cannot score.
     """
     require(model, ScoresMastery, "score")
+    options = ReadOptions.of(model, columns=columns, time_unit=time_unit, merge=merge)
     with appearing(Path(out)) as folder:
-        run = SparkRun(spark, _surveyed(source, columns, time_unit, model), partitions)
+        run = SparkRun(spark, _surveyed(source, options), partitions)
         result, as_files = run.go(SparkJob(run.dataset, model, time), spark_tasks.scoring(os.fspath(folder)), bucketed)
-        rows, parts = result.value or (0, 0)
+        rows, parts, reading = result.value or spark_tasks.Written()
         seen = len(list(folder.glob(spark_tasks.PARTS)))
         if seen != parts:
             got = f"the workers wrote {parts} parts and the driver sees {seen}"
             raise OutputError(f"{out}: {got}; choose a folder that the driver shares with all workers")
-    return Summary(result.rows, rows, parts, as_files)
+    return Summary(result.rows, rows, parts, as_files, reading.notes)
 
 
 def stats(
@@ -119,6 +124,7 @@ def stats(
     model: Any,
     columns: Mapping[str, str] | None = None,
     time_unit: str | None = None,
+    merge: bool = True,
     bucketed: bool | None = None,
     partitions: int | None = None,
 ) -> Stats:
@@ -126,7 +132,7 @@ def stats(
 
     Parameters
     ----------
-    spark, source, columns, time_unit, bucketed, partitions
+    spark, source, columns, time_unit, merge, bucketed, partitions
         As in :func:`score`. Where ``bucketed`` is a broken promise, a student in two files counts as two.
     model
         Fitted or not.
@@ -139,13 +145,14 @@ def stats(
         If the model does not fit from stats.
     """
     require(model, Countable, "stats")
-    run = SparkRun(spark, _surveyed(source, columns, time_unit, model), partitions)
+    options = ReadOptions.of(model, columns=columns, time_unit=time_unit, merge=merge)
+    run = SparkRun(spark, _surveyed(source, options), partitions)
     counted: Stats = run.go(SparkJob(run.dataset, model), spark_tasks.COUNTING, bucketed)[0].value
     return counted
 
 
-def _surveyed(source: str | os.PathLike[str], columns: Mapping[str, str] | None, time_unit: str | None, model: Any) -> Dataset:
-    dataset, problems = survey(source, ReadOptions.of(model, columns=columns, time_unit=time_unit))
+def _surveyed(source: str | os.PathLike[str], options: ReadOptions) -> Dataset:
+    dataset, problems = survey(source, options)
     if problems:
         raise DataError(dataset.source, problems)
     return dataset

@@ -20,7 +20,7 @@ from adaptrace.data import schema
 from adaptrace.data.encoding import encode
 from adaptrace.data.log import Log
 from adaptrace.dataset.dataset import Dataset, log_of, reading_of, with_items
-from adaptrace.dataset.run import states_and_mastery
+from adaptrace.dataset.run import ReadingNotes, states_and_mastery
 from adaptrace.dataset.state import write_part
 from adaptrace.dataset.student_keys import EVERYONE, KeyArray, by_share, keys_of
 from adaptrace.errors import AdaptraceError, DataError, Problem
@@ -169,8 +169,14 @@ def _joined(job: SparkJob, share: int, bundles: list[Bundle], task: Task) -> Tas
 class Written(NamedTuple):
     """What a scoring wrote."""
 
-    pairs: int  # of student and skill
-    parts: int
+    pairs: int = 0  # of student and skill
+    parts: int = 0
+    reading: ReadingNotes = ReadingNotes.total([])
+
+
+def _all_written(parts: Sequence[Written]) -> Written:
+    pairs, files, reading = zip(*parts, strict=True)
+    return Written(sum(pairs), sum(files), ReadingNotes.total(reading))
 
 
 def scoring(folder: str) -> Task:
@@ -179,9 +185,9 @@ def scoring(folder: str) -> Task:
     def write(job: SparkJob, log: Log, part: int) -> Written:
         _, mastery = states_and_mastery(job.model, log, time=job.time)
         write_part(mastery, Path(folder) / PARTS.replace("*", f"{part:05d}"), compression="snappy")
-        return Written(len(mastery), 1)
+        return Written(len(mastery), 1, ReadingNotes.of(log))
 
-    return Task(write, lambda all_of_it: Written(*map(sum, zip(*all_of_it, strict=True))))
+    return Task(write, _all_written)
 
 
 COUNTING = Task(lambda job, log, part: job.model.stats(log), added)

@@ -9,6 +9,7 @@ from typing import Any
 from adaptrace.data.log import Log
 from adaptrace.dataset.dataset import ReadOptions
 from adaptrace.dataset.partition import logs_of_dataset
+from adaptrace.dataset.run import ReadingNotes
 from adaptrace.models import BKT, Countable, require
 from adaptrace.stats.stats import Stats, added
 
@@ -21,13 +22,14 @@ def stats_dataset(
     workers: int | None = None,
     columns: Mapping[str, str] | None = None,
     time_unit: str | None = None,
+    merge: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Stats:
     """The stats of a folder of Parquet in any order: equal, to the last count, to ``model.stats`` of the whole log.
 
     Parameters
     ----------
-    source, memory, workers, columns, time_unit, progress
+    source, memory, workers, columns, time_unit, merge, progress
         As in :func:`adaptrace.score_dataset`. The counts themselves are in memory too.
     model
         Its options say what is distinguished, as in :meth:`adaptrace.BKT.stats`.
@@ -45,8 +47,22 @@ def stats_dataset(
     Stats(24 skills, 25,169 responses in 5,620 prefixes)
     """
     require(model, Countable, "stats_dataset")
-    options = ReadOptions.of(model, columns=columns, time_unit=time_unit)
-    return added(logs_of_dataset(source, model.stats, options=options, memory=memory, workers=workers, progress=progress))
+    options = ReadOptions.of(model, columns=columns, time_unit=time_unit, merge=merge)
+    return counts_and_notes(source, model, options=options, memory=memory, workers=workers, progress=progress)[0]
+
+
+def counts_and_notes(
+    source: str | os.PathLike[str], model: BKT, *, options: ReadOptions, **work: Any
+) -> tuple[Stats, tuple[str, ...]]:
+    """The stats of a folder, and what the reader of results should know about how its rows were read."""
+    notes = list[ReadingNotes]()
+
+    def counted(log: Log) -> Stats:
+        notes.append(ReadingNotes.of(log))
+        return model.stats(log)
+
+    stats = added(logs_of_dataset(source, counted, options=options, **work))
+    return stats, ReadingNotes.total(notes).notes
 
 
 def logs_of(
@@ -56,6 +72,7 @@ def logs_of(
     memory: str | int = "2GB",
     columns: Mapping[str, str] | None = None,
     time_unit: str | None = None,
+    merge: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Log]:
     """A folder of Parquet as logs that share no student, one after another, e.g. for :func:`adaptrace.report.pace`.
@@ -64,7 +81,7 @@ def logs_of(
 
     Parameters
     ----------
-    source, memory, columns, time_unit, progress
+    source, memory, columns, time_unit, merge, progress
         As in :func:`adaptrace.score_dataset`. The logs that are read ahead are part of the memory.
     model
         The columns that make a difference to it are read.
@@ -76,5 +93,5 @@ def logs_of(
     >>> [len(log) for log in logs_of(sample_path("responses.parquet"), at.BKT())]
     [23550]
     """
-    options = ReadOptions.of(model, columns=columns, time_unit=time_unit)
+    options = ReadOptions.of(model, columns=columns, time_unit=time_unit, merge=merge)
     return logs_of_dataset(source, lambda log: log, options=options, memory=memory, progress=progress)

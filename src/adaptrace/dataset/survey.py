@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from adaptrace.data import schema
 from adaptrace.data.joining import OPTIONAL, lacks
+from adaptrace.data.merging import SAME
 from adaptrace.dataset.dataset import Dataset, File, ReadOptions, sort_of
 from adaptrace.errors import DataError, Problem
 from adaptrace.io import arrow_check, folders
@@ -59,8 +60,9 @@ def survey(source: str | os.PathLike[str], options: ReadOptions) -> tuple[Datase
     files = [each for each in opened if isinstance(each, File)]
     usual = {column.name: _usual(files, column.name) for column in schema.RESPONSES}
     # the item is a part of what an event is, and the kind says which levels there are: both are read where they are needed
-    also = {"item": usual["event_id"], "kind": usual["level"]}
-    wanted = [name for name in usual if name in options.reads or also.get(name) or name.startswith("skill")]
+    also = {name for name, why in (("item", usual["event_id"]), ("kind", usual["level"])) if why}
+    also |= {"item", *SAME} if options.merge and (usual["time"] or usual["order"]) else set()
+    wanted = [name for name in usual if name in options.reads or name in also or name.startswith("skill")]
     expected = {name: usual[name] for name in wanted}
     unlike = {file.name: found for file in files if (found := _differences(file, expected))}
     problems += [problem for each in unlike.values() for problem in each]
@@ -91,7 +93,7 @@ def _open(source: str | os.PathLike[str], path: Path, options: ReadOptions) -> F
     problems = schema.missing([*kinds.names, *named], schema.RESPONSES, found, need)
     if problems:
         return [Problem(each.got, each.expected, each.remedy, each.column, file=name) for each in problems]
-    read = {name: here for name, here in found.items() if name in (*options.reads, skill, "item", "kind")}
+    read = {name: here for name, here in found.items() if name in (*options.reads, skill, "item", *SAME)}
     types = {name: pa.string() if here in named else kinds.field(here).type for name, here in read.items()}
     groups = tuple(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     return File(path, name, identity(path), groups, types, read, named)

@@ -66,6 +66,28 @@ def first_disorder(student: CodeArray, time: IntArray) -> int:
 
 
 @kernel
+def mark_tied_repeats(student: CodeArray, time: IntArray, item: CodeArray, n_items: int, marked: NDArray[np.bool_]) -> int:
+    """Mark the rows whose item the student answered more than once at one time, and return how many they are.
+
+    Rows are in order: by student, then time.
+    """
+    last = np.full(n_items, -1, np.int64)
+    begin, found = 0, 0
+    for row in range(1, len(student)):
+        if time[row] != time[row - 1] or student[row] != student[row - 1]:
+            begin = row
+            continue
+        if begin == row - 1:
+            last[item[begin]] = begin
+        before = last[item[row]]
+        if before >= begin:
+            found += 1 if marked[before] else 2
+            marked[before] = marked[row] = True
+        last[item[row]] = row
+    return found
+
+
+@kernel
 def segment_starts(student: CodeArray, n_students: int) -> IntArray:
     """Where each student's rows begin once they are grouped, shape (n_students + 1,)."""
     start = np.zeros(n_students + 1, np.int64)
