@@ -15,6 +15,7 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
         *("AdaptraceError", "ConflictError", "ConstraintError", "DataError", "ModelError", "OutputError", "StoreError"),
         "UnknownItemError",
     ),
+    "evaluate.audit_table": ("audit_table",),
     "evaluate.comparison": ("Comparison", "compare"),
     "evaluate.fairness": ("Fairness", "fairness"),
     "evaluate.off_policy": ("Estimate", "off_policy"),

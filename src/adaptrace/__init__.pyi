@@ -15,6 +15,7 @@ from adaptrace.errors import (
     StoreError as StoreError,
     UnknownItemError as UnknownItemError,
 )
+from adaptrace.evaluate.audit_table import audit_table as audit_table
 from adaptrace.evaluate.comparison import Comparison as Comparison, compare as compare
 from adaptrace.evaluate.fairness import Fairness as Fairness, fairness as fairness
 from adaptrace.evaluate.off_policy import Estimate as Estimate, off_policy as off_policy

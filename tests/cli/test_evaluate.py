@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -385,3 +386,25 @@ def test_help_names_the_extra_that_pictures_need_and_what_stdout_gets(run) -> No
     text = " ".join(run("compare", "--help").stdout.replace("│", " ").split())
     assert 'the extra "plot"' in text  # brackets are markup to some releases of typer and rich, text to others
     assert "by default a table to read" in text
+
+
+# ---- ties, and the table for kt-audit ---------------------------------------
+
+
+def test_audit_writes_the_table_of_the_library(run, path: Path, log: at.Log, here: Path) -> None:
+    shown = run("audit", str(path), "--model", "pfa", "--folds", "2", "-o", "table.parquet")
+    assert shown.code == 0
+    assert pq.read_table(here / "table.parquet").equals(at.audit_table(at.PFA(), log, folds=2))
+
+
+def test_compare_and_replay_say_what_ties_move(run, log: at.Log, here: Path) -> None:
+    random, n = np.random.default_rng(0), 1200
+    time = pa.array(1_600_000_000_000_000 + 10_000_000_000 * (np.arange(n) // 5), pa.timestamp("us", "UTC"))
+    columns = {"student": np.arange(n) // 20, "item": np.arange(n) % 20, "skill": ["k"] * n, "time": time}
+    pq.write_table(pa.table({**columns, "correct": np.repeat(random.integers(0, 2, n // 5), 5)}), here / "tied.parquet")
+    compare = ["compare", "tied.parquet", "--models", "recency", "--folds", "2", "--draws", "20"]
+    for command in (compare, ["replay", "tied.parquet", "--every", "12d", "--draws", "20"]):
+        together, in_order = (run(*command, "-o", "out.csv", "--ties", ties) for ties in ("together", "in-order"))
+        assert (together.code, in_order.code) == (0, 0), together.stderr
+        assert "before others of the same student and time were learned: AUC 0." in together.stderr
+        assert "before others" not in in_order.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,7 @@ from adaptrace.cli.options import (
     load,
     policy_of,
 )
-from adaptrace.cli.terminal import WrongUsage, check_outputs, draw, fitting, usage, waiting, write, write_or_show
+from adaptrace.cli.terminal import WrongUsage, check_outputs, draw, fitting, say, usage, waiting, write, write_or_show
 from adaptrace.errors import counted
 
 if TYPE_CHECKING:
@@ -40,7 +41,18 @@ UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 OWN = ("student", "item", "time", "opportunity")  # folds and slices of these need no column of the log to be kept
 BASELINE = "constant"
 
+
+class Ties(StrEnum):
+    """How responses of one student and time are predicted."""
+
+    together = "together"
+    in_order = "in-order"
+
+
 Plot = Annotated[Path | None, typer.Option("--plot", help='A picture: .png, .svg or .pdf; needs the extra "plot" (matplotlib).')]
+TiesOption = Annotated[
+    Ties, typer.Option("--ties", help="Responses of one student and time: predicted together before any is learned, or in order.")
+]
 Predictions = Annotated[Path | None, typer.Option("--predictions", help="Where to write every tested response.")]
 
 
@@ -52,6 +64,7 @@ def compare(
     models: Annotated[str, typer.Option("--models", help=f"Names of models, separated by commas: {NAMES}.")] = "bkt,pfa,best-lr",
     folds: Annotated[int, typer.Option("--folds", min=2, help="The number of folds.")] = 5,
     by: Annotated[str, typer.Option("--by", help="Folds of student, item or time, or a column of folds.")] = "student",
+    ties: TiesOption = Ties.together,
     groups: Annotated[str | None, typer.Option("--groups", help="The column of students' groups.")] = None,
     slices: Annotated[
         str | None, typer.Option("--slices", help="Also metrics by skill, group, opportunity, kind or another column.")
@@ -74,9 +87,12 @@ def compare(
 
     responses = reading.read(log, columns={"group": groups} if groups else {}, keep=_kept(by, slices))
     with usage(), fitting("comparing") as progress:
-        result = comparison.compare(chosen, responses, folds=folds, by=by, progress=progress, **asdict(drawing))
+        options = {"folds": folds, "by": by, "ties": ties.value, **asdict(drawing)}
+        result = comparison.compare(chosen, responses, progress=progress, **options)
         sliced = result.slices(slices, **asdict(drawing)) if slices else None
     _show_comparison(result, sliced, output, raw_cells)
+    for note in result.notes if output else ():  # else it stands below the table
+        say(f"note: {note}")
     if differences:
         write(result.differences, differences, raw_cells=raw_cells)
     if predictions:
@@ -89,6 +105,7 @@ def replay(
     model: ModelName = "bkt",
     every: Annotated[str | None, typer.Option("--every", help="How long a period is: 4w, 30d, 12h or 90m.")] = None,
     marks: Annotated[str | None, typer.Option("--marks", help="Refit at these times (UTC): 2024-01-01,2024-02-01.")] = None,
+    ties: TiesOption = Ties.together,
     output: Report = None,
     raw_cells: RawCells = False,
     predictions: Predictions = None,
@@ -105,13 +122,41 @@ def replay(
 
     responses = reading.read(log)
     with usage(), fitting("replaying") as progress:
-        result = validation.replay(blank, responses, **calendar, progress=progress)
+        result = validation.replay(blank, responses, **calendar, ties=ties.value, progress=progress)
     table = _periods(result, drawing)
     head = f"{model}, refitted before each of {counted(len(table), 'period')}"
     write_or_show(table, output, head, text.metrics_text(table, ("start", "n", "students")), raw_cells=raw_cells)
+    for note in result.notes:
+        say(f"note: {note}")
     if predictions:
         write(comparison.Comparison(responses, {model: result}, {}).predictions, predictions, raw_cells=raw_cells)
     draw(plots.periods, table, plot)
+
+
+def audit(
+    log: LogPath,
+    model: ModelName = "bkt",
+    folds: Annotated[int, typer.Option("--folds", min=2, help="The number of folds.")] = 5,
+    by: Annotated[str, typer.Option("--by", help="Folds of student, item or time, or a column of folds.")] = "student",
+    ties: TiesOption = Ties.together,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same folds.")] = 0,
+    output: Output = None,
+    raw_cells: RawCells = False,
+    *,
+    reading: LogOptions,
+) -> None:
+    """Write the predictions of a cross-validation as the table that `kt-audit run` (PyPI) checks for leaks.
+
+    Students are numbers in it. It has nothing to do with audit.jsonl, the record of who handled real names.
+    """
+    blank = with_options(model, {}, reading.counts)
+    check_outputs(output)
+    from adaptrace.evaluate.audit_table import audit_table
+
+    responses = reading.read(log, keep=_kept(by))
+    with usage(), fitting("cross-validating") as progress:
+        table = audit_table(blank, responses, folds=folds, by=by, seed=seed, ties=ties.value, progress=progress)
+    write(table, output, raw_cells=raw_cells)
 
 
 def simulate(
@@ -171,7 +216,7 @@ def fairness(
     draw(plots.fairness, result.gaps, plot)
 
 
-COMMANDS = (compare, replay, simulate, fairness)
+COMMANDS = (compare, replay, audit, simulate, fairness)
 
 
 # ---- options, and tables as text --------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -19,6 +19,7 @@ from adaptrace.evaluate import metrics, text
 from adaptrace.evaluate.fold_runs import FoldProgress
 from adaptrace.evaluate.folds import plan_of, whole
 from adaptrace.evaluate.named_models import named_models
+from adaptrace.evaluate.ties import TOGETHER, check_ties
 from adaptrace.evaluate.validation import Validation, validated
 from adaptrace.models.base import Model, Progress, check_needs
 
@@ -96,6 +97,11 @@ class Comparison:
             table = table.append_column(name, pa.array(each.predicted[self._rows]))
         return table
 
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of the figures should know: the notes of every model's :class:`Validation`."""
+        return tuple(f"{name}: {note}" for name, each in self.validations.items() for note in each.notes)
+
     def slices(self, by: Any, *, draws: int = 200, seed: int = 0) -> pa.Table:
         """Every metric of every model by skill, opportunity, kind, group or any column of the log.
 
@@ -141,6 +147,7 @@ def compare(
     folds: int = 5,
     by: str = "student",
     seed: int = 0,
+    ties: str = TOGETHER,
     draws: int = 200,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -152,7 +159,7 @@ def compare(
     models
         Models, named by their ``repr``, or name -> model. Unless there is one, a
         :class:`~adaptrace.models.constant.Constant` is put before them: no model should be worse.
-    log, folds, by, executor, progress
+    log, folds, by, ties, executor, progress
         As in :func:`cross_validate`.
     seed
         Makes the folds and the draws.
@@ -188,7 +195,7 @@ def compare(
     """
     named = named_models(models)
     whole("draws", draws, 1)
-    plan = plan_of(log, by, folds, seed)
+    plan = replace(plan_of(log, by, folds, seed), together=check_ties(ties))
     check_needs(named, log)
     steps = FoldProgress(progress, len(named) * len(plan.names) + 1)
     validations = validated(named, log, plan, executor, steps)
@@ -206,7 +213,8 @@ def _as_text(comparison: Comparison) -> str:
     marks = {metric: _marks(comparison, metric) for metric in text.HEADINGS}
     n, students = table["n"][0].as_py(), table["students"][0].as_py()
     head = f"{n_folds} fold{'s' * (n_folds != 1)}, {n:,} responses of {students:,} student{'s' * (students != 1)}"
-    return "\n".join([head, "", text.metrics_text(table, ("model", *text.LAST), marks), "", LEGEND])
+    notes = [f"note: {note}" for note in comparison.notes]
+    return "\n".join([head, "", text.metrics_text(table, ("model", *text.LAST), marks), "", LEGEND, *notes])
 
 
 def _marks(comparison: Comparison, metric: str) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from adaptrace.data.log import Log
 from adaptrace.errors import AdaptraceError, ModelError
 from adaptrace.evaluate.folds import FoldPlan
+from adaptrace.evaluate.ties import held_back
 from adaptrace.models.base import Model, Progress
 
 FloatArray = NDArray[np.float64]
@@ -45,6 +48,15 @@ class FoldProgress:
             self.progress(share)
 
 
+class FoldRun(NamedTuple):
+    """What a model predicted, of one fold or of all."""
+
+    predicted: FloatArray  # (n_rows,) P(correct), NaN where not tested
+    in_order: FloatArray  # (n_rows,) the same, where each response has learned from all rows before it, also those of its time
+    fit_seconds: FloatArray  # (n_folds,)
+    predict_seconds: FloatArray
+
+
 @dataclass(frozen=True, eq=False)
 class Fold:
     """One fold: what a model is fitted to, and what it predicts from."""
@@ -53,6 +65,7 @@ class Fold:
     train: Log
     history: Log
     wanted: BoolArray  # (n_rows of history,) which are tested
+    together: bool  # whether responses of one student and time are predicted before any of them is learned
 
     @classmethod
     def of(cls, log: Log, plan: FoldPlan, number: int) -> Fold:
@@ -62,26 +75,35 @@ class Fold:
         train, known = log.select(plan.train(number)), log if history.all() else log.select(history)
         for each in (train, known):
             each.rows  # noqa: B018  # computed here, so that it counts in no model's time
-        return cls(name, train, known, plan.fold[history] == number)
+        return cls(name, train, known, plan.fold[history] == number, plan.together)
 
-    def predicted(
-        self, name: str, model: Model, executor: Executor | None, progress: Progress
-    ) -> tuple[FloatArray, tuple[float, float]]:
-        """P(correct) of the tested rows, and the seconds of the fit and the prediction."""
+    def predicted(self, name: str, model: Model, executor: Executor | None, progress: Progress) -> FoldRun:
+        """What a model predicts of the tested rows."""
         began = time.perf_counter()
-        try:
+        with self._naming_failures(name):
             fitted = model.fit(self.train, executor=executor, progress=progress)
             between = time.perf_counter()
             values = np.asarray(fitted.predict(self.history), np.float64)
+        ended = time.perf_counter()
+        held = self._check(name, values)
+        if self.together:
+            with self._naming_failures(name):
+                held = held_back(fitted, self.history, self.wanted, values)
+            self._check(name, held)
+        return FoldRun(held[self.wanted], values[self.wanted], np.array([between - began]), np.array([ended - between]))
+
+    @contextlib.contextmanager
+    def _naming_failures(self, name: str) -> Iterator[None]:
+        """Make any failure a ModelError that names the model and the fold."""
+        try:
+            yield
         except Exception as error:
             own = isinstance(error, AdaptraceError)
             first, *more = str(error).split("\n") if own else [f"{type(error).__name__}: {error}"]
             raise ModelError(f"{name}, {self.name}: {first}", *more) from error
-        ended = time.perf_counter()
-        self._check(name, values)
-        return values[self.wanted], (between - began, ended - between)
 
-    def _check(self, name: str, values: FloatArray) -> None:
+    def _check(self, name: str, values: FloatArray) -> FloatArray:
+        """The predictions, if there is one in [0, 1] for each row."""
         if values.shape != (len(self.history),):
             got, expected = f"predictions of shape {values.shape}", f"({len(self.history)},), one a response"
             raise ModelError(f"{name}, {self.name}: got {got}; expected {expected}")
@@ -89,17 +111,20 @@ class Fold:
         if len(bad):
             row = int(self.history.source_row[bad[0]]) + 1
             raise ModelError(f"{name}, {self.name}: got a prediction of {values[bad[0]]} for row {row}; expected one in [0, 1]")
+        return values
 
 
 def run_folds(
     models: Mapping[str, Model], log: Log, plan: FoldPlan, executor: Executor | None, steps: FoldProgress
-) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Model -> P(correct) of every row (NaN where not tested), and the seconds of its fits and predictions (2, n_folds)."""
-    predicted = {name: np.full(len(log), np.nan) for name in models}
-    seconds = {name: np.zeros((2, len(plan.names))) for name in models}
+) -> dict[str, FoldRun]:
+    """Model -> what it predicted of every row, and the seconds of its fits and predictions."""
+    sizes = (len(log), len(log), len(plan.names), len(plan.names))
+    found = {name: FoldRun(*(np.full(size, np.nan) for size in sizes)) for name in models}
     for number in range(len(plan.names)):
         fold, tested = Fold.of(log, plan, number), plan.fold == number
         for name, model in models.items():
-            predicted[name][tested], seconds[name][:, number] = fold.predicted(name, model, executor, steps.within)
+            run = fold.predicted(name, model, executor, steps.within)
+            for whole, part, place in zip(found[name], run, (tested, tested, [number], [number]), strict=True):
+                whole[place] = part
             steps.finish()
-    return {name: (predicted[name], seconds[name]) for name in models}
+    return found

@@ -31,6 +31,7 @@ class FoldPlan:
     fold: IntArray  # (n_rows,) the fold that tests the row; -1: none
     names: tuple[str, ...]  # of the folds
     forward: bool = False  # whether a fold is fitted to the folds before it, and not to all others
+    together: bool = False  # whether responses of one student and time are predicted before any of them is learned
 
     def train(self, number: int) -> BoolArray:
         """The rows that the fold's model is fitted to."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,19 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.log import Log
-from adaptrace.evaluate import metrics
+from adaptrace.errors import counted
+from adaptrace.evaluate import metrics, text
 from adaptrace.evaluate.fold_runs import FoldProgress, run_folds
 from adaptrace.evaluate.folds import FoldPlan, calendar, plan_of, refused
 from adaptrace.evaluate.named_models import checked_model
+from adaptrace.evaluate.ties import IN_ORDER, TOGETHER, begins, check_ties
 from adaptrace.models.base import Model, Progress, check_needs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+
+MOVED = 0.002  # from here on a difference in a figure is said
 
 
 # ---- the result -------------------------------------------------------------
@@ -47,6 +52,9 @@ class Validation:
         The name of each fold: its number, its value in the column of folds, or when it begins (ISO 8601).
     fit_seconds, predict_seconds
         float64 (n_folds,): wall time of each fold's fit and predictions.
+    in_order
+        float64 (n_rows,): as ``predicted``, but where each response has learned from all of its student's rows before it, also
+        from those of its own time.
     """
 
     log: Log
@@ -55,11 +63,30 @@ class Validation:
     folds: tuple[str, ...]
     fit_seconds: FloatArray
     predict_seconds: FloatArray
+    in_order: FloatArray
 
     @property
     def tested(self) -> BoolArray:
         """Whether a fold tested the row, (n_rows,)."""
         return self.fold >= 0
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of the figures should know: whether responses of one time, learned in order, would move one by .002."""
+        rows = np.flatnonzero(self.tested)
+        one, other = self.predicted[rows], self.in_order[rows]
+        if np.array_equal(one, other):
+            return ()
+        correct = self.log.correct[rows]
+        values = {name: (metric(correct, one), metric(correct, other)) for name, metric in metrics.METRICS.items()}
+        moved = [f"{text.HEADINGS[name]} {a:.4f}, not {b:.4f}" for name, (a, b) in values.items() if abs(a - b) > MOVED]
+        if not moved:
+            return ()
+        tied = int((~begins(self.log))[rows].sum())
+        what = (
+            f"{counted(tied, 'response')} predicted before others of the same student and time were learned: {'; '.join(moved)}"
+        )
+        return (f"{what} as when each is learned before the next is predicted (ties='{IN_ORDER}')",)
 
     def report(self, by: Any = None, *, draws: int = 200, seed: int = 0) -> pa.Table:
         """Every metric of the tested rows with its 95 % interval: :func:`adaptrace.evaluate.metrics.report`.
@@ -98,6 +125,7 @@ def cross_validate(
     folds: int = 5,
     by: str = "student",
     seed: int = 0,
+    ties: str = TOGETHER,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Validation:
@@ -123,6 +151,9 @@ def cross_validate(
         train and test, the model is fitted once, to train (fold -1).
     seed
         Makes the folds: the same students (items) get the same folds, whatever the order of the log.
+    ties
+        ``"together"``: responses of one student with one ``time`` (and ``order``) are all predicted before any of them is
+        learned, as nobody knows which came first. ``"in-order"``: each is learned before the next is predicted.
     executor
         Where the pieces of a fit run; it changes no bit of the result.
     progress
@@ -138,7 +169,7 @@ def cross_validate(
     DataError
         If the log is empty, lacks a column, or has not enough students, items or times for the folds.
     ValueError
-        If ``folds`` or ``by`` is not one of these.
+        If ``folds``, ``by`` or ``ties`` is not one of these.
     ModelError
         If a fit or prediction fails. The error names the fold, and its cause is the failure.
 
@@ -152,7 +183,7 @@ def cross_validate(
     (Validation(3 folds, 4 of 4 responses tested), [0.83, 0.83, 0.67, 0.67])
     """
     models = {repr(model): checked_model(repr(model), model)}
-    plan = plan_of(log, by, folds, seed)
+    plan = replace(plan_of(log, by, folds, seed), together=check_ties(ties))
     check_needs(models, log)
     return validated(models, log, plan, executor, FoldProgress(progress, len(plan.names)))[repr(model)]
 
@@ -163,6 +194,7 @@ def replay(
     *,
     marks: Sequence[datetime.datetime] | None = None,
     every: datetime.timedelta | None = None,
+    ties: str = TOGETHER,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Validation:
@@ -177,7 +209,7 @@ def replay(
         fit. Responses before the first mark are only fitted to (fold -1).
     every
         Instead of ``marks``: refit again after each such time, from the first response on.
-    executor, progress
+    ties, executor, progress
         As in :func:`cross_validate`.
 
     Returns
@@ -203,7 +235,7 @@ def replay(
     [nan, 0.5, 0.25]
     """
     models = {repr(model): checked_model(repr(model), model)}
-    plan = calendar(log, marks, every)
+    plan = replace(calendar(log, marks, every), together=check_ties(ties))
     check_needs(models, log)
     return validated(models, log, plan, executor, FoldProgress(progress, len(plan.names)))[repr(model)]
 
@@ -216,7 +248,7 @@ def validated(
 ) -> dict[str, Validation]:
     """Every model on every fold."""
     found = run_folds(models, log, plan, executor, steps)
-    return {name: Validation(log, p, plan.fold, plan.names, *seconds) for name, (p, seconds) in found.items()}
+    return {name: Validation(log, run.predicted, plan.fold, plan.names, *run[2:], run.in_order) for name, run in found.items()}
 
 
 def _sliced_rows(log: Log, by: Any) -> tuple[IntArray, pa.Array | None]:
