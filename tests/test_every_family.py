@@ -156,6 +156,7 @@ COMMANDS: dict[str, list[list[str]]] = {  # command -> arguments; NAME is the fa
     "predict": [READ],
     "recommend": [["-m", "model.json", "-C", "catalog.json", "-l", "log.parquet", "-s", STUDENT]],
     "score": [READ, [*READ, "-o", "OUT"], [*READ, "-o", "OUT", "--state", "OUT-state"]],
+    "audit": [["log.parquet", "--model", "NAME", "--folds", "2"]],
     "compare": [["log.parquet", "--models", "NAME", "--folds", "2", "--draws", "20"]],
     "replay": [["log.parquet", "--model", "NAME", "--every", "20d", "--draws", "20"]],
     "simulate": [
@@ -209,6 +210,7 @@ def drawn(case: Case) -> dict[str, Any]:
 
 
 CALLS: dict[str, Callable[[Case], Any]] = {
+    "audit_table": lambda c: at.audit_table(EVERY[c.family](), c.log, folds=2),
     "compare": lambda c: at.compare([EVERY[c.family]()], c.log, folds=2, draws=2),
     "cross_validate": lambda c: at.cross_validate(EVERY[c.family](), c.log, folds=2),
     "fairness": lambda c: at.fairness(c.model, c.log, by="class", draws=20),

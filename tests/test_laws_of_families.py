@@ -213,23 +213,25 @@ def test_5_the_order_of_an_events_skills_changes_no_prediction(name: str) -> Non
     assert EVERY[name]().fit(other).to_dict() == EVERY[name]().fit(log).to_dict()
 
 
-def split(table: pa.Table, *, events: bool) -> at.Log:
-    """One row per skill of every event: rows of one event where told so, else each a response of its own."""
+def split(table: pa.Table, *, by: str | None) -> at.Log:
+    """One row per skill of every event: rows of one event by their id, or as they agree in all else; or each one of its own."""
     rows = [
         {**{key: row[key] for key in ("student", "item", "correct", "time")}, "skill": skill, "number": number}
         for number, row in enumerate(table.to_pylist())
         for skill in row["skills"]
     ]
-    return at.Log.from_arrow(pa.Table.from_pylist(rows), columns={"event_id": "number"} if events else None)
+    columns = {"event_id": "number"} if by == "id" else None
+    return at.Log.from_arrow(pa.Table.from_pylist(rows), columns=columns, merge=by == "agreement")
 
 
 @each_family
 def test_5_an_event_split_into_rows_is_still_one_event(name: str) -> None:
     table = random_table(8)
-    log, merged = at.Log.from_arrow(table), split(table, events=True)
-    assert len(merged) == len(log) < len(split(table, events=False))
-    assert fitted(name).predict(merged).tolist() == fitted(name).predict(log).tolist()
-    assert EVERY[name]().fit(merged).to_dict() == EVERY[name]().fit(log).to_dict()
+    log = at.Log.from_arrow(table)
+    for merged in (split(table, by="id"), split(table, by="agreement")):
+        assert len(merged) == len(log) < len(split(table, by=None))
+        assert fitted(name).predict(merged).tolist() == fitted(name).predict(log).tolist()
+        assert EVERY[name]().fit(merged).to_dict() == EVERY[name]().fit(log).to_dict()
 
 
 def coins(seed: int) -> pa.Table:
@@ -250,11 +252,11 @@ def test_5_one_row_per_skill_tells_the_answer_before_it_is_asked_and_events_do_n
     """
     train, test = coins(0), coins(1)
     honest = EVERY[name]().fit(at.Log.from_arrow(train))
-    events, rows = at.Log.from_arrow(test), split(test, events=False)
+    events, rows = at.Log.from_arrow(test), split(test, by=None)
     truth = metrics.auc(events.correct, honest.predict(events))
     assert truth == pytest.approx(0.5, abs=0.05)  # a standard error is 1 / sqrt(12 x 600) = 0.012
-    assert honest.predict(split(test, events=True)).tolist() == honest.predict(events).tolist()
-    leaking = EVERY[name]().fit(split(train, events=False))
+    assert honest.predict(split(test, by="agreement")).tolist() == honest.predict(events).tolist()
+    leaking = EVERY[name]().fit(split(train, by=None))
     inflated = metrics.auc(rows.correct, leaking.predict(rows))
     if name in ("recency", "blend"):
         assert inflated > truth + 0.2

@@ -34,6 +34,7 @@ from adaptrace.kernels import parallel
 MOST_ROWS, FEWEST_ROWS = 4_000_000, 50_000  # of a log
 SHARES, ENOUGH_ROWS = 4, 2_000_000  # logs for each worker, so that all end together, unless they are small
 ROW_BYTES, ID_BYTES = 150, 350  # what a row takes at most while it is worked on, and what the id of its event does
+ALIKE_BYTES = 25  # what the columns take that tell whether rows differ in nothing but the skill
 BASE_BYTES = 400_000_000  # what the process takes by itself
 UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
@@ -80,7 +81,9 @@ def rows_of_a_log(dataset: Dataset, *, memory: str | int, workers: int) -> int:
     number = text.removesuffix(unit).strip()
     if not number.replace(".", "", 1).isdecimal():
         raise ValueError(f"memory: got {memory!r}; expected a size, e.g. '2GB'")
-    each = ROW_BYTES + ID_BYTES * ("event_id" in dataset.types)
+    each = (
+        ROW_BYTES + ID_BYTES * ("event_id" in dataset.types) + ALIKE_BYTES * (dataset.options.merge and "item" in dataset.types)
+    )
     rows = int((float(number) * UNITS.get(unit, 1) - BASE_BYTES) / each / workers)
     if rows < FEWEST_ROWS:
         least = (BASE_BYTES + FEWEST_ROWS * each * workers) / 1e6
