@@ -219,3 +219,16 @@ def test_a_roster_of_other_names_is_noted(report, here: Path) -> None:
     outcome = report("mastery MASTERY --roster real.csv --by class")
     assert outcome.code == 0
     assert "note: the roster has the class of no student; does it name students as the mastery does" in outcome.stderr
+
+
+def test_pace_of_a_folder_says_what_was_merged(run, tmp_path: Path) -> None:
+    log = at.sample_log()
+    rows = [{**row, "skill": skill} for row in log.table.to_pylist() for skill in row["skills"]]
+    pq.write_table(
+        pa.table({name: [row[name] for row in rows] for name in ("student", "item", "skill", "correct", "time")}),
+        tmp_path / "log.parquet",
+    )
+    at.BKT().fit(log).save(tmp_path / "model.json")
+    outcome = run("report", "pace", tmp_path / "log.parquet", "-m", tmp_path / "model.json", "-o", tmp_path / "pace.csv")
+    assert outcome.code == 0
+    assert f"note: {len(rows) - len(log):,} rows merged into" in outcome.stderr

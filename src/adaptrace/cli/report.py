@@ -149,8 +149,21 @@ def _logs(log: str, model: Any, reading: LogOptions) -> Log | Iterator[Log]:
     from adaptrace.io import files
 
     if reading.format is None and not reading.ordered and not reading.levels and files.are_parquet(log):
-        return dataset.logs_of(log, model, columns=reading.columns, time_unit=reading.time_unit, merge=reading.merge)
+        columns, unit = reading.columns, reading.time_unit
+        return _with_notes(dataset.logs_of(log, model, columns=columns, time_unit=unit, merge=reading.merge))
     return reading.read(log, model=model)
+
+
+def _with_notes(logs: Iterator[Log]) -> Iterator[Log]:
+    """The logs, one after another, and at the end what is to be said of how they were read."""
+    from adaptrace.dataset.run import ReadingNotes
+
+    found = []
+    for log in logs:
+        found.append(ReadingNotes.of(log))
+        yield log
+    for note in ReadingNotes.total(found).notes:
+        say(f"note: {note}")
 
 
 def _sizes(text: str) -> tuple[int, int]:
