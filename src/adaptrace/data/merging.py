@@ -7,7 +7,6 @@ else an event has. A response that is read as several, one after the other, lets
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from adaptrace.kernels import rows as kernels
 IntArray = NDArray[np.int64]
 
 SAME = ("correct", "time", "order", "kind", "response_ms", "event_id")  # columns in which rows of one event agree
+MOST = 2**62  # numbers below it are joined without being numbered anew
 KEEP = "pass merge=False, on the command line --no-merge, to keep them apart"
 GIVE_IDS = "give the rows of one event one event_id, or a list of skills"
 
@@ -116,22 +116,21 @@ def _with_events(
 ) -> tuple[pa.Table, IntArray | None, Merging]:
     """The table with one row for each event, given the rows whose item the student answered more than once at one time."""
     chosen = {name: array.take(pa.array(rows)) for name, array in arrays.items()}
-    name = _skill_column(arrays)
-    moment = _moments(chosen["student"].indices.to_numpy(), time[rows])
-    place = _together([moment, _codes(chosen["item"])])
-    same = _together([place, *(_codes(chosen[each]) for each in SAME if each in chosen)])
-    skill = _set_codes(chosen[name])
-    event = _together([same, _occurrence(_together([same, skill]))])  # the second time with one skill is another event
-    size, first = np.bincount(event), np.unique(event, return_index=True)[1]
-    of_event = skills_of_events(event, len(size), chosen[name])
-    found = Merging(len(rows) - len(size), int((size > 1).sum()), _differing(place[first], _set_codes(of_event)))
-    if not found.rows:
-        return table, None, found
+    clock, name = "time" if "time" in arrays else "order", _skill_column(arrays)
+    place = _joined([_moments(chosen["student"].indices.to_numpy(), time[rows]), _codes(chosen["item"])])
+    same = _joined([place, *(_codes(chosen[each]) for each in SAME if each in chosen and each != clock)])
+    again = _groups(_joined([same, _set_codes(chosen[name])])).turn
+    event, first, _ = _groups(_joined([same, again]))  # what comes a second time with the same skill is another event
     code = np.arange(len(table))
     code[rows] = rows[first][event]
-    kept = np.flatnonzero(code == np.arange(len(table)))
-    skills = skills_of_events(np.searchsorted(kept, code), len(kept), arrays[name])
-    rest = table.take(pa.array(kept)).drop_columns([name]).combine_chunks()
+    leads = code == np.arange(len(table))
+    number, kept = np.cumsum(leads) - 1, np.flatnonzero(leads)
+    skills = arrays[name] if len(kept) == len(table) else skills_of_events(number[code], len(kept), arrays[name])
+    unlike = _differing(_groups(place[first]).number, number[rows[first]], skills)
+    found = Merging(len(table) - len(kept), int((np.bincount(event) > 1).sum()), unlike)
+    if not found.rows:
+        return table, None, found
+    rest = table.drop_columns([name]).take(pa.array(kept)).combine_chunks()
     return rest.add_column(2, "skills" if pa.types.is_list(skills.type) else "skill", skills), kept, found
 
 
@@ -148,10 +147,12 @@ def _like_the_row_before(arrays: Mapping[str, pa.Array], student: NDArray[Any], 
     return int(np.logical_and.reduce([*alike, skill[:, 0] != skill[:, 1]]).sum())
 
 
-def _differing(place: IntArray, skill: IntArray) -> int:
-    """How many events stand at one place with an event of other skills."""
-    several = np.bincount(np.unique(np.stack([place, skill]), axis=1)[0], minlength=int(place.max()) + 1) > 1
-    return int(several[place].sum())
+def _differing(place: IntArray, row: IntArray, skills: pa.Array) -> int:
+    """How many events stand at one place with an event of other skills; ``row`` says where the skills of each are."""
+    several = np.bincount(place)[place] > 1
+    place = _groups(place[several]).number
+    pair = _groups(_joined([place, _set_codes(skills.take(pa.array(row[several])))]))
+    return int((np.bincount(place[pair.first])[place] > 1).sum())
 
 
 # ---- codes ------------------------------------------------------------------
@@ -182,15 +183,31 @@ def _set_codes(skill: pa.Array) -> IntArray:
     return _codes(pc.binary_join(text, " "))
 
 
-def _together(codes: Iterable[IntArray]) -> IntArray:
-    """Equal numbers for rows that are equal in all codes, by first appearance."""
-    return reduce(lambda one, other: _codes(pa.array(one * (int(other.max()) + 1) + other)), codes)
-
-
-def _occurrence(code: IntArray) -> IntArray:
-    """How many rows before have the same code, (n_rows,)."""
-    order = np.argsort(code, kind="stable")
-    start = np.concatenate([[0], np.cumsum(np.bincount(code))])
-    out = np.empty(len(code), np.int64)
-    out[order] = np.arange(len(code)) - start[code[order]]
+def _joined(codes: Iterable[IntArray]) -> IntArray:
+    """Equal numbers for rows that are equal in all codes."""
+    out, size = np.zeros(0, np.int64), 1
+    for code in codes:
+        width = int(code.max(initial=0)) + 1
+        if size * width >= MOST:
+            out, size = _groups(out).number, len(out)
+        out = out * width + code if len(out) else code
+        size *= width
     return out
+
+
+class Groups(NamedTuple):
+    """Rows by a code."""
+
+    number: IntArray  # (n_rows,) of the group of each, in the order of the codes
+    first: IntArray  # (n_groups,) the first row of each
+    turn: IntArray  # (n_rows,) how many rows of its group stand before each
+
+
+def _groups(code: IntArray) -> Groups:
+    """Rows of equal codes as groups; fast where the codes nearly ascend."""
+    order = np.argsort(code, kind="stable")
+    begins = np.flatnonzero(np.diff(code[order], prepend=code[order[:1]] - 1))
+    ranked = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(code)))
+    number, turn = np.empty(len(code), np.int64), np.empty(len(code), np.int64)
+    number[order], turn[order] = ranked, np.arange(len(code)) - begins[ranked]
+    return Groups(number, order[begins], turn)
