@@ -263,6 +263,7 @@ COMMANDS: dict[str, list[str]] = {
     "score": READ,
     "compare": ["log.parquet", "--models", "constant", "--folds", "2", "--draws", "20", "--slices", "class"],
     "replay": ["log.parquet", "--model", "constant", "--every", "5d", "--draws", "20"],
+    "audit": ["log.parquet", "--model", "constant", "--folds", "2"],
     "simulate": ["--student-model", "model.json", "-C", "items.csv", "--students", "2", "--responses", "2", "--seed", "1"],
     "fairness": [*READ, "--by", "class", "--draws", "20"],
     "pseudonymize": ["log.parquet", "-o", "OUT.parquet", "-k", "key"],

@@ -132,6 +132,7 @@ COMMANDS: dict[str, str] = {  # in an order in which each finds what it needs
     "merge": "counts.parquet -o both.parquet",
     "compare": "log.parquet --models constant,bkt --folds 2 --draws 20",
     "replay": "log.parquet --model bkt --every 20d --draws 20",
+    "audit": "log.parquet --model bkt --folds 2",
     "simulate": "--student-model model.json --catalog catalog.json --students 2 --responses 4 --seed 0",
     "fairness": "log.parquet -m model.json --by class --draws 20",
     "report mastery": "mastery --roster roster.csv --min-students 1",

@@ -119,14 +119,14 @@ def _with_events(
     clock, name = "time" if "time" in arrays else "order", _skill_column(arrays)
     place = _joined([_moments(chosen["student"].indices.to_numpy(), time[rows]), _codes(chosen["item"])])
     same = _joined([place, *(_codes(chosen[each]) for each in SAME if each in chosen and each != clock)])
-    again = _groups(_joined([same, _set_codes(chosen[name])])).turn
-    event, first, _ = _groups(_joined([same, again]))  # what comes a second time with the same skill is another event
+    again = _equal_rows(_joined([same, _set_codes(chosen[name])])).turn
+    event, first, _ = _equal_rows(_joined([same, again]))  # what comes a second time with the same skill is another event
     code = np.arange(len(table))
     code[rows] = rows[first][event]
     leads = code == np.arange(len(table))
     number, kept = np.cumsum(leads) - 1, np.flatnonzero(leads)
     skills = arrays[name] if len(kept) == len(table) else skills_of_events(number[code], len(kept), arrays[name])
-    unlike = _differing(_groups(place[first]).number, number[rows[first]], skills)
+    unlike = _differing(_equal_rows(place[first]).number, number[rows[first]], skills)
     found = Merging(len(table) - len(kept), int((np.bincount(event) > 1).sum()), unlike)
     if not found.rows:
         return table, None, found
@@ -150,8 +150,8 @@ def _like_the_row_before(arrays: Mapping[str, pa.Array], student: NDArray[Any], 
 def _differing(place: IntArray, row: IntArray, skills: pa.Array) -> int:
     """How many events stand at one place with an event of other skills; ``row`` says where the skills of each are."""
     several = np.bincount(place)[place] > 1
-    place = _groups(place[several]).number
-    pair = _groups(_joined([place, _set_codes(skills.take(pa.array(row[several])))]))
+    place = _equal_rows(place[several]).number
+    pair = _equal_rows(_joined([place, _set_codes(skills.take(pa.array(row[several])))]))
     return int((np.bincount(place[pair.first])[place] > 1).sum())
 
 
@@ -189,13 +189,13 @@ def _joined(codes: Iterable[IntArray]) -> IntArray:
     for code in codes:
         width = int(code.max(initial=0)) + 1
         if size * width >= MOST:
-            out, size = _groups(out).number, len(out)
+            out, size = _equal_rows(out).number, len(out)
         out = out * width + code if len(out) else code
         size *= width
     return out
 
 
-class Groups(NamedTuple):
+class EqualRows(NamedTuple):
     """Rows by a code."""
 
     number: IntArray  # (n_rows,) of the group of each, in the order of the codes
@@ -203,11 +203,11 @@ class Groups(NamedTuple):
     turn: IntArray  # (n_rows,) how many rows of its group stand before each
 
 
-def _groups(code: IntArray) -> Groups:
+def _equal_rows(code: IntArray) -> EqualRows:
     """Rows of equal codes as groups; fast where the codes nearly ascend."""
     order = np.argsort(code, kind="stable")
     begins = np.flatnonzero(np.diff(code[order], prepend=code[order[:1]] - 1))
     ranked = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(code)))
     number, turn = np.empty(len(code), np.int64), np.empty(len(code), np.int64)
     number[order], turn[order] = ranked, np.arange(len(code)) - begins[ranked]
-    return Groups(number, order[begins], turn)
+    return EqualRows(number, order[begins], turn)
