@@ -189,7 +189,7 @@ class Factors:
         one = 0.8 - 2.6 * np.array([level_of(skill) for skill in names]) + random.normal(0.0, 0.5, len(names))
         wins, fails = random.uniform(0.1, 0.4, len(names)), random.uniform(0.0, 0.15, len(names))
         blank, values = pa.array([], pa.string()), np.concatenate([[0.0], one, wins, fails])
-        return at.PFA(weights=Weights(blank, pa.array(names), blank, values, 0, 0.0))
+        return at.PFA(counts="linear", weights=Weights(blank, pa.array(names), blank, values, 0, 0.0))
 
     def pupil(self, catalog: at.Catalog, name: str, random: np.random.Generator) -> Pupil:
         """A student."""

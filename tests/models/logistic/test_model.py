@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,16 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 import adaptrace as at
+from adaptrace.evaluate import metrics
 from adaptrace.models.logistic import AFM, DAS3H, PFA, BestLR, Feature, Logistic, Recency
 from adaptrace.models.logistic.features import INTERCEPT
 from reference import logistic as reference
-from reference.school import START, random_log
+from reference.school import START, random_log, times
 
+LINEAR: list[Callable[..., Logistic]] = [partial(PFA, counts="linear"), partial(AFM, counts="linear")]
 FAMILIES: list[Callable[..., Logistic]] = [PFA, AFM, BestLR, DAS3H, Recency]
 each_family = pytest.mark.parametrize("make", FAMILIES, ids=lambda make: make.__name__)
+each_model = pytest.mark.parametrize("make", FAMILIES + LINEAR, ids=lambda make: repr(make()))
 
 
 @cache
@@ -28,7 +31,7 @@ def small(several: bool) -> at.Log:
     return random_log(3, rows=260, several=several)
 
 
-@each_family
+@each_model
 @pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
 @pytest.mark.parametrize(("l2", "near"), [(0.05, 5e-6), (0.5, 1e-6), (1.0, 1e-6), (20.0, 1e-6)])
 def test_the_fit_ends_at_the_optimum_of_another_optimiser(
@@ -144,7 +147,7 @@ def simulated(learn: float, seed: int) -> at.Log:
 
 def test_planted_weights_are_found() -> None:
     """Within four standard errors, some 0.08 for 4,000 answers a skill on counts that spread over five."""
-    told = PFA(l2=0.01).fit(simulated(0.3, 0)).coefficients().to_pylist()
+    told = PFA(counts="linear", l2=0.01).fit(simulated(0.3, 0)).coefficients().to_pylist()
     weights = {(row["feature"].split()[0], row["name"]): row["weight"] for row in told}
     level = {skill: weights["one", ""] + weights["one", skill] for skill in "ab"}
     assert level == pytest.approx({"a": -0.5, "b": 0.8}, abs=0.25)
@@ -239,3 +242,46 @@ def test_the_student_counts_where_students_have_weights() -> None:
     ranked = sorted(weights, key=lambda name: weights[name])
     chances = [at.Student(model, name=name).predict("u", skills=["a"]) for name in (ranked[0], "somebody", ranked[-1])]
     assert chances[0] < chances[1] < chances[2]
+
+
+# ---- long histories ---------------------------------------------------------
+
+
+@cache
+def long_histories() -> at.Log:
+    """36 students with 100 responses and four with 3,000 on three skills; their abilities drift."""
+    random, parts = np.random.default_rng(2), []
+    for student in range(40):
+        n = 3000 if student < 4 else 100
+        ability = 0.8 + random.normal() + 0.03 * np.cumsum(random.normal(size=n))
+        skill = random.integers(0, 3, n)
+        correct = random.random(n) < 1.0 / (1.0 + np.exp(0.5 - ability - 0.5 * skill))
+        item = 10 * skill + random.integers(0, 10, n)
+        columns = {"item": item, "skill": skill, "correct": correct.astype(float), "time": times(np.arange(n) / 2880.0)}
+        parts.append(pa.table({"student": np.full(n, student), **columns}))
+    return at.Log.from_arrow(pa.concat_tables(parts))
+
+
+def held_out_loss(model: Any) -> float:
+    return metrics.log_loss(long_histories().correct, at.cross_validate(model, long_histories()).predicted)
+
+
+@each_family
+def test_no_family_explodes_where_histories_are_long(make: Callable[..., Logistic]) -> None:
+    assert held_out_loss(make()) < held_out_loss(at.Constant())
+
+
+def test_linear_counts_explode_there() -> None:
+    """Or the test above would say nothing."""
+    assert held_out_loss(PFA(counts="linear")) > 1.0
+
+
+def test_counts_are_log_or_linear_and_come_back_as_they_were() -> None:
+    for model in (PFA(), AFM(), *(make() for make in LINEAR)):
+        fitted = model.fit(small(False))
+        again = Logistic.from_dict(fitted.to_dict())
+        assert (type(again), again.counts) == (type(model), model.counts)
+        assert again.to_dict() == fitted.to_dict()
+    assert repr(PFA(counts="linear")) == "PFA(counts='linear')"
+    with pytest.raises(at.ModelError, match="counts: got 'square'; expected 'log' or 'linear'"):
+        PFA(counts="square")

@@ -41,6 +41,7 @@ from adaptrace.models.saved import SavedModel
 FloatArray = NDArray[np.float64]
 
 NOTHING_GIVEN = np.empty((1, 0))
+COUNTS = ("log", "linear")
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -86,7 +87,13 @@ class Logistic(SavedModel):
             raise ModelError("; ".join(problems))
 
     def __repr__(self) -> str:
-        return f"{self.name}()" if self.weights is None else f"{self.name}({counted(len(self.weights.values), 'weight')})"
+        fitted = [] if self.weights is None else [counted(len(self.weights.values), "weight")]
+        return f"{self.name}({', '.join(fitted + self._options)})"
+
+    @property
+    def _options(self) -> list[str]:
+        """What differs from the default, for ``repr``."""
+        return []
 
     @property
     def holds_students(self) -> bool:
@@ -232,31 +239,86 @@ OWN_STUDENT, OWN_ITEM = Feature(what="one", by="student"), Feature(what="one", o
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class PFA(Logistic):
-    """Performance factors analysis: skills with weights for right and wrong answers (Pavlik, Cen & Koedinger, 2009, eq. 2).
+class _CountsOfSkills(Logistic):
+    """A model of counts of a skill's responses, as they are or their logarithms."""
 
-    Parameters
-    ----------
-    l2
-        Penalty on every weight but the intercept.
-    """
+    counts: str = "log"
+    features: Sequence[Feature] = field(default=(), init=False)
 
-    features: Sequence[Feature] = field(default=(INTERCEPT, *_of_skill("one", "wins", "fails")), init=False)
-    name: str = field(default="PFA", init=False)
+    _shared: ClassVar[tuple[Feature, ...]]  # the features before those of the skills
+    _counted: ClassVar[tuple[str, ...]]  # what is counted
+
+    def __post_init__(self) -> None:
+        if self.counts not in COUNTS:
+            raise ModelError(f"counts: got {self.counts!r}; expected {' or '.join(map(repr, COUNTS))}")
+        what = (f"log_{each}" if self.counts == "log" else each for each in self._counted)
+        object.__setattr__(self, "features", (*self._shared, *_of_skill("one", *what)))
+        super().__post_init__()
+
+    @property
+    def _options(self) -> list[str]:
+        return [] if self.counts == "log" else [f"counts={self.counts!r}"]
+
+    @classmethod
+    def _with_features(cls, features: Sequence[Feature], l2: float, weights: Weights) -> Logistic | None:
+        models = (cls(counts=counts, l2=l2, weights=weights) for counts in COUNTS)
+        return next((model for model in models if model.features == features), None)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class AFM(Logistic):
+class PFA(_CountsOfSkills):
+    """Performance factors analysis: skills with weights for right and wrong answers (Pavlik, Cen & Koedinger, 2009, eq. 2).
+
+    The paper's counts grow without end: a student with ten times the practice of those that the model was fitted to gets
+    ten times their logit, and log loss may be far above that of a constant. Logarithms hardly grow and predict better on
+    public logs, so they are the default.
+
+    Parameters
+    ----------
+    counts
+        ``"log"``: log(1 + right answers) and log(1 + wrong answers); ``"linear"``: the counts themselves, as in the paper.
+    l2
+        Penalty on every weight but the intercept.
+
+    Raises
+    ------
+    ModelError
+        If ``counts`` is neither.
+
+    Examples
+    --------
+    >>> import adaptrace as at
+    >>> at.PFA(counts="linear").fit(at.sample_log())
+    PFA(73 weights, counts='linear')
+    """
+
+    name: str = field(default="PFA", init=False)
+
+    _shared: ClassVar[tuple[Feature, ...]] = (INTERCEPT,)
+    _counted: ClassVar[tuple[str, ...]] = ("wins", "fails")
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class AFM(_CountsOfSkills):
     """Additive factors model: the student, the skills, and how often they were practised (Cen, Koedinger & Junker, 2006).
 
     Parameters
     ----------
+    counts
+        ``"log"``: log(1 + attempts), see :class:`PFA`; ``"linear"``: attempts, whose weight is a learning rate (the paper).
     l2
         Penalty on every weight but the intercept.
+
+    Raises
+    ------
+    ModelError
+        If ``counts`` is neither.
     """
 
-    features: Sequence[Feature] = field(default=(INTERCEPT, OWN_STUDENT, *_of_skill("one", "attempts")), init=False)
     name: str = field(default="AFM", init=False)
+
+    _shared: ClassVar[tuple[Feature, ...]] = (INTERCEPT, OWN_STUDENT)
+    _counted: ClassVar[tuple[str, ...]] = ("attempts",)
 
 
 def _best_lr() -> tuple[Feature, ...]:
