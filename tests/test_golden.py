@@ -79,8 +79,6 @@ def assert_same(found: pa.Table, wanted: pa.Table, *, rtol: float = 0.0, bits: t
 @pytest.mark.parametrize(("release", "name"), models(""))
 def test_a_model_predicts_as_it_did(release: str, name: str) -> None:
     folder, then = GOLDEN / release, about(release)
-    if name == "fsrs" and reading.versions()["fsrs"] != then["versions"]["fsrs"]:
-        pytest.skip(f"the scheduler is that of fsrs {then['versions']['fsrs']}, which is not installed")
     rtol = 0.0 if name in then["exact"] else tolerance(release)
     model = reading.model_of(folder, name)
     assert reading.fingerprint(model) == then["fingerprints"][name]  # else no state and no store is of this model any more

@@ -175,13 +175,12 @@ def models_with_exp() -> dict[str, Any]:
         "2pl": at.TwoPL(),
         "half-life": at.HalfLife(),
         "half-life-noisy": at.HalfLife(guess_and_slip=True),
+        "fsrs": at.FSRS(),
         "blend": at.Blend(),
     }
     everything = at.BKT(
         items=("slip",), kinds=("guess",), groups=("prior",), students=("learn",), levels=LEVELS, elapsed=True, combine="mean"
     )
-    if reading.versions()["fsrs"]:
-        unfitted["fsrs"] = at.FSRS()
     return {name: model.fit(log) for name, model in unfitted.items()} | {"bkt-everything": everything.fit(events)}
 
 
