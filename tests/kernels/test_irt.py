@@ -98,7 +98,8 @@ def test_extremes_stay_numbers(mean: float, variance: float, correct: float) -> 
 
 
 def traced(log: at.Log, difficulty: Any, slope: Any, dynamics: Dynamics, *, told: bool = True) -> AbilityPath:
-    out = AbilityPath(*(np.full(len(log) if told or not name else 0, np.nan) for name in range(3)))
+    sizes = (len(log), *((len(log),) * 2 + (len(log.students),) * 2 if told else (0,) * 4))
+    out = AbilityPath(*(np.full(size, np.nan) for size in sizes))
     kernels.trace(log.rows, difficulty, slope, dynamics, 0, len(log.students), out)
     return out
 
@@ -135,7 +136,7 @@ def test_students_do_not_see_each_other() -> None:
     log = random_log(3)
     difficulty, slope = places(log, 2)
     whole = traced(log, difficulty, slope, DYNAMICS)
-    parts = AbilityPath(*np.full((3, len(log)), np.nan))
+    parts = AbilityPath(*np.full((3, len(log)), np.nan), *np.full((2, len(log.students)), np.nan))
     for student in range(len(log.students)):
         kernels.trace(log.rows, difficulty, slope, DYNAMICS, student, student + 1, parts)
     assert [part.tolist() for part in parts] == [part.tolist() for part in whole]
@@ -206,6 +207,31 @@ def test_the_gradient_of_the_marginal_likelihood_is_that_of_differences() -> Non
         assert got.discrimination[k] == pytest.approx(steeper, rel=1e-6, abs=1e-7)
     wider = difference(lambda h: leaned(log, difficulty, slope, 0.9 * math.exp(h), 13).likelihood[0])
     assert got.spread[0] == pytest.approx(wider, rel=1e-6, abs=1e-7)
+
+
+def informed(log: at.Log, difficulty: Any, slope: Any, spread: float, nodes: int) -> kernels.ItemInformation:
+    node, weight = roots_hermitenorm(nodes)
+    item, n_items = log.table["item"].chunk(0).indices.to_numpy(), len(difficulty)
+    table = Table(*(np.empty((n_items, nodes)) for _ in Table._fields))
+    out = kernels.ItemInformation(*np.zeros((3, n_items)))
+    kernels.tabulate(spread * node, difficulty, slope, 0, n_items, table)
+    weight = np.log(weight / weight.sum())
+    kernels.inform(log.rows, item, table, spread * node, weight, difficulty, slope, 0, len(log.students), out)
+    return out
+
+
+def test_the_information_is_minus_the_second_derivative_of_the_marginal_likelihood() -> None:
+    """By differences of the gradient; students answer some items several times."""
+    log, (difficulty, slope), step = random_log(6, rows=60), items(7), 1e-5
+    got = informed(log, difficulty, slope, 0.9, 13)
+    for k in range(9):
+        move = step * np.eye(9)[k]
+        harder = [leaned(log, difficulty + side * move, slope, 0.9, 13).difficulty[k] for side in (1.0, -1.0)]
+        steeper = [leaned(log, difficulty, slope * np.exp(side * move), 0.9, 13).discrimination[k] for side in (1.0, -1.0)]
+        assert got.difficulty[k] == pytest.approx((harder[1] - harder[0]) / (2.0 * step), rel=1e-5, abs=1e-6)
+        both = [leaned(log, difficulty + side * move, slope, 0.9, 13).discrimination[k] for side in (1.0, -1.0)]
+        assert got.discrimination[k] == pytest.approx((steeper[1] - steeper[0]) / (2.0 * step), rel=1e-5, abs=1e-6)
+        assert got.both[k] == pytest.approx((both[1] - both[0]) / (2.0 * step), rel=1e-5, abs=1e-6)
 
 
 def test_what_students_say_adds_up() -> None:

@@ -124,3 +124,19 @@ def optimum(dense: Floats, correct: Floats, penalty: Floats) -> tuple[float, Flo
     arguments: dict[str, Any] = {"jac": gradient, "hess": hessian, "method": "trust-exact", "options": {"gtol": 1e-9}}
     found = minimize(lambda weights: objective(weights, dense, correct, penalty), np.zeros(len(penalty)), **arguments)
     return float(found.fun), found.x
+
+
+def curvature(weights: Floats, dense: Floats, correct: Floats, penalty: Floats, step: float = 1e-3) -> Floats:
+    """The second derivatives of the objective by finite differences of its values (n_weights, n_weights)."""
+    n, steps = len(weights), step * np.eye(len(weights))
+
+    def value(move: Floats) -> float:
+        return objective(weights + move, dense, correct, penalty)
+
+    out = np.zeros((n, n))
+    for a in range(n):
+        for b in range(a + 1):
+            signs = ((1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0))
+            out[a, b] = sum(i * j * value(i * steps[a] + j * steps[b]) for i, j in signs) / (4.0 * step * step)
+            out[b, a] = out[a, b]
+    return out

@@ -41,6 +41,8 @@ class AbilityPath(NamedTuple):
     predicted: FloatArray  # (n_rows,) P(correct) before each response
     ability: FloatArray  # (n_rows,) mean before each response, or empty
     own: FloatArray  # (n_rows,) the student's part of it, or empty
+    last: FloatArray  # (n_students,) mean of the student's part after the last response, or empty
+    uncertain: FloatArray  # (n_students,) its variance, or empty
 
 
 @kernel
@@ -91,7 +93,7 @@ def trace(
     begin = rows.pair_start[first]
     n_pairs = rows.pair_start[last] - begin
     mean, variance = np.zeros(n_pairs), np.full(n_pairs, skill_spread)
-    wanted = len(out.ability) > 0
+    wanted, ends = len(out.ability) > 0, len(out.last) > 0
     for student in range(first, last):
         own, uncertain = 0.0, spread
         for row in range(rows.student_start[student], rows.student_start[student + 1]):
@@ -109,6 +111,8 @@ def trace(
             for at in range(here, until):
                 pair = rows.pair[at] - begin
                 mean[pair], variance[pair] = moved(mean[pair], variance[pair], share, pull, shrink, growth, skill_drift)
+        if ends:
+            out.last[student], out.uncertain[student] = own, uncertain
 
 
 # ---- the marginal likelihood of the items -----------------------------------
@@ -143,6 +147,22 @@ def tabulate(node: FloatArray, difficulty: FloatArray, discrimination: FloatArra
 
 
 @kernel
+def believe(rows: Rows, item: CodeArray, table: Table, weight: FloatArray, student: int, posterior: FloatArray) -> float:
+    """Weigh each ability of the grid by the student's responses; the logarithm of the sum before it is made 1."""
+    posterior[:] = weight
+    for row in range(rows.student_start[student], rows.student_start[student + 1]):
+        wrong, i = 1.0 - rows.correct[row], item[row]
+        for at in range(len(posterior)):
+            posterior[at] += table.right[i, at] - wrong * table.logit[i, at]
+    top, mass = posterior.max(), 0.0
+    for at in range(len(posterior)):
+        posterior[at] = math.exp(posterior[at] - top)
+        mass += posterior[at]
+    posterior /= mass
+    return top + math.log(mass)  # type: ignore[no-any-return]
+
+
+@kernel
 def marginal(
     rows: Rows,
     item: CodeArray,
@@ -161,17 +181,7 @@ def marginal(
     """
     posterior = np.empty(len(node))
     for student in range(first, last):
-        posterior[:] = weight
-        for row in range(rows.student_start[student], rows.student_start[student + 1]):
-            wrong, i = 1.0 - rows.correct[row], item[row]
-            for at in range(len(node)):
-                posterior[at] += table.right[i, at] - wrong * table.logit[i, at]
-        top, mass = posterior.max(), 0.0
-        for at in range(len(node)):
-            posterior[at] = math.exp(posterior[at] - top)
-            mass += posterior[at]
-        out.likelihood[0] += top + math.log(mass)
-        posterior /= mass
+        out.likelihood[0] += believe(rows, item, table, weight, student, posterior)
         for row in range(rows.student_start[student], rows.student_start[student + 1]):
             i, error, weighted = item[row], 0.0, 0.0
             for at in range(len(node)):
@@ -181,3 +191,55 @@ def marginal(
             out.difficulty[i] -= discrimination[i] * error
             out.discrimination[i] += discrimination[i] * (weighted - error * difficulty[i])
             out.spread[0] += discrimination[i] * weighted
+
+
+class ItemInformation(NamedTuple):
+    """What responses say of each item, all else given: minus the second derivative of the marginal log-likelihood."""
+
+    difficulty: FloatArray  # (n_items,)
+    discrimination: FloatArray  # (n_items,) of the logarithm of the discrimination
+    both: FloatArray  # (n_items,) the mixed derivative
+
+
+@kernel
+def inform(
+    rows: Rows,
+    item: CodeArray,
+    table: Table,
+    node: FloatArray,
+    weight: FloatArray,
+    difficulty: FloatArray,
+    discrimination: FloatArray,
+    first: int,
+    last: int,
+    out: ItemInformation,
+) -> None:
+    """Add what students [first, last) say of each item (Louis, 1982, eq. 3.2).
+
+    That is: what their responses would say if their abilities were known, less what is lost because they are not. The arguments
+    are those of :func:`marginal`.
+    """
+    posterior, count, right = np.empty(len(node)), np.zeros(len(difficulty)), np.zeros(len(difficulty))
+    for student in range(first, last):
+        believe(rows, item, table, weight, student, posterior)
+        here = range(rows.student_start[student], rows.student_start[student + 1])
+        for row in here:
+            count[item[row]] += 1.0
+            right[item[row]] += rows.correct[row]
+        for row in here:
+            i = item[row]
+            if count[i] == 0.0:  # the student's responses on the item were counted together
+                continue
+            slope, mean, turn = discrimination[i], 0.0, 0.0
+            for at in range(len(node)):
+                p, off = table.chance[i, at], node[at] - difficulty[i]
+                score, known = slope * (right[i] - count[i] * p), slope * slope * count[i] * p * (1.0 - p)
+                mean += posterior[at] * score
+                turn += posterior[at] * off * score
+                out.difficulty[i] += posterior[at] * (known - score * score)
+                out.discrimination[i] += posterior[at] * (off * off * known - off * score - off * off * score * score)
+                out.both[i] += posterior[at] * (score - off * known + off * score * score)
+            out.difficulty[i] += mean * mean
+            out.discrimination[i] += turn * turn
+            out.both[i] -= mean * turn
+            count[i], right[i] = 0.0, 0.0

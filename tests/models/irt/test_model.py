@@ -310,6 +310,56 @@ def test_progress_ends_with_all_done() -> None:
     assert shares[-1] == 1.0
 
 
+@pytest.mark.parametrize(("make", "least"), [(Rasch, 0.86), (TwoPL, 0.82)])
+def test_intervals_of_difficulties_hold_about_as_often_as_they_say(make: Any, least: float) -> None:
+    """90 % of 40 items in each of 12 schools, drawn from the priors of the fit, within three standard errors.
+
+    Those of 2PL hold 85 %: each is given the other items, and so the scale, which is not known either.
+    """
+    held = []
+    for seed in range(12):
+        random = np.random.default_rng(100 + seed)
+        difficulty, slope = random.normal(size=40), np.exp(random.normal(size=40) / np.sqrt(10.0))
+        slope = slope if make is TwoPL else np.ones(40)
+        log = reference.school(seed, students=300, length=40, difficulty=difficulty, slope=slope)
+        table = make(drift=False, skills=False).fit(log).difficulties(log)
+        held.append(np.abs(table["difficulty"].to_numpy() - difficulty) < 1.645 * table["standard_error"].to_numpy())
+        if make is TwoPL:
+            error = table["discrimination_error"].to_numpy()
+            held.append(np.abs(table["discrimination"].to_numpy() - slope) < 1.645 * error)
+    assert least < np.mean(held) < 0.94
+
+
+def test_intervals_of_abilities_hold_as_often_as_they_say() -> None:
+    """Where they do not move: 90 % of 600 students, within three standard errors."""
+    difficulty = np.linspace(-2.0, 2.0, 30)
+    log = reference.school(5, students=600, length=30, difficulty=difficulty)
+    ability = np.random.default_rng(5)
+    _ = [ability.permutation(30) for _ in range(600)], ability.normal(size=(600, 30))  # as the school draws them
+    planted = ability.normal(size=(600, 1)).ravel()
+    table = Rasch(drift=False, skills=False).fit(log).students(log)
+    assert table["student"].to_pylist() == [f"s{number}" for number in range(600)]
+    assert set(table["responses"].to_pylist()) == {30}
+    held = np.abs(table["ability"].to_numpy() - planted) < 1.645 * table["standard_error"].to_numpy()
+    assert 0.86 < held.mean() < 0.94
+
+
+def test_an_ability_is_that_of_the_state_after_the_last_response() -> None:
+    log = reference.school(3, students=6, length=20, difficulty=planted()[0], skills=3)
+    model = TwoPL().fit(log)
+    for row in model.students(log).to_pylist():
+        state = at.Student.from_log(model, log, student=row["student"]).state
+        assert (row["ability"], row["standard_error"]) == (state.ability[0], np.sqrt(state.ability[1]))
+
+
+def test_errors_are_of_the_fits_own_log() -> None:
+    logs = [reference.school(seed, students=30, length=20, difficulty=planted()[0]) for seed in (1, 2)]
+    model = Rasch().fit(logs[0])
+    assert model.difficulties(logs[0]).column_names == ["item", "difficulty", "discrimination", "standard_error"]
+    with pytest.raises(at.ModelError, match="log: got 600 responses that give other items; expected the 600 that"):
+        model.difficulties(logs[1])
+
+
 def test_a_model_that_is_not_fitted_says_so() -> None:
     log = reference.school(12, students=2, length=2, difficulty=planted()[0])
     for call in (

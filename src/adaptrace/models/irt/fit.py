@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from adaptrace.kernels import irt as kernels
 from adaptrace.kernels import parallel
-from adaptrace.kernels.irt import AbilityPath, Dynamics, MarginalGradient, Table
+from adaptrace.kernels.irt import AbilityPath, Dynamics, ItemInformation, MarginalGradient, Table
 from adaptrace.kernels.lbfgs import minimise
 from adaptrace.kernels.rows import Rows
+from adaptrace.models.irt.bank import ItemBank
 
 FloatArray = NDArray[np.float64]
 
@@ -149,6 +150,33 @@ def calibrate(
     return CalibratedItems(difficulty, discrimination, mean, skill, float(np.exp(2.0 * spread)))
 
 
+class ItemErrors(NamedTuple):
+    """Standard errors of items, (n_items,) each."""
+
+    difficulty: FloatArray
+    discrimination: FloatArray
+
+
+def item_errors(rows: Rows, item: NDArray[np.int32], bank: ItemBank, discriminate: bool) -> ItemErrors:
+    """How sure :func:`calibrate` is of each item, all else given; ``bank.dynamics.spread`` is the spread that it found."""
+    node, weight = grid(len(item) / max(len(rows.student_start) - 1, 1))
+    ability, n_items = np.sqrt(bank.dynamics.spread) * node, len(bank.items)
+    table, places = Table(*(np.empty((n_items, len(node))) for _ in Table._fields)), (bank.difficulty, bank.discrimination)
+    kernels.tabulate(ability, *places, 0, n_items, table)
+    pieces = parallel.spans(rows.student_start, PIECES)
+    parts = [ItemInformation(*np.zeros((3, n_items))) for _ in pieces]
+    parallel.run(
+        kernels.inform,
+        [(rows, item, table, ability, weight, *places, *piece, out) for piece, out in zip(pieces, parts, strict=True)],
+    )
+    harder, steeper, both = (sum(part) for part in zip(*parts, strict=True))
+    harder, steeper = harder + OWN, steeper + DISCRIMINATION
+    if not discriminate:
+        return ItemErrors(1.0 / np.sqrt(harder), np.zeros(n_items))
+    whole = harder * steeper - both * both  # the determinant of the information of both
+    return ItemErrors(np.sqrt(steeper / whole), bank.discrimination * np.sqrt(harder / whole))
+
+
 def fit_dynamics(
     rows: Rows,
     difficulty: FloatArray,
@@ -162,7 +190,7 @@ def fit_dynamics(
     ``difficulty`` and ``discrimination`` (n_rows,); ``free``: which of the five are fitted, the others stay. Variances are
     sought by their logarithms; the gradient is by finite differences.
     """
-    out = AbilityPath(np.empty(len(difficulty)), np.empty(0), np.empty(0))
+    out = AbilityPath(np.empty(len(difficulty)), *(np.empty(0) for _ in AbilityPath._fields[1:]))
     pieces, correct, unknown = parallel.spans(rows.student_start, PIECES), rows.correct, np.flatnonzero(free)
     low, high = (np.append(np.log(ends), end) for ends, end in zip(zip(*BOUNDS, strict=True), (-1.0, 1.0), strict=True))
     stretch = np.array([1.0, 1.0, 1.0, 1.0, GROWTH])  # of the steps

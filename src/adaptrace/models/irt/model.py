@@ -21,7 +21,7 @@ from adaptrace.kernels.irt import AbilityPath, Dynamics
 from adaptrace.models import content as read
 from adaptrace.models.base import Progress
 from adaptrace.models.irt.bank import ItemBank
-from adaptrace.models.irt.fit import ENOUGH, AskedItems, calibrate, fit_dynamics
+from adaptrace.models.irt.fit import ENOUGH, AskedItems, calibrate, fit_dynamics, item_errors
 from adaptrace.models.irt.fit import START as TYPICAL
 from adaptrace.models.irt.state import IRTState, ItemLookup
 from adaptrace.models.saved import Part, SavedModel, summary_of
@@ -114,8 +114,10 @@ class IRT(SavedModel):
         return self.abilities(log).predicted
 
     def abilities(self, log: Log) -> AbilityPath:
-        """P(correct) before each response, and the ability it comes from."""
-        rows, out = log.rows, AbilityPath(*(np.empty(len(log)) for _ in AbilityPath._fields))
+        """P(correct) before each response, the ability it comes from, and each student's ability after the last response."""
+        rows, n_students = log.rows, len(log.students)
+        sizes = (len(log), len(log), len(log), n_students, n_students)
+        out = AbilityPath(*map(np.empty, sizes))
         difficulty, discrimination = self._fitted.place(log)
         pieces = parallel.spans(rows.student_start, 4 * parallel.cores())
         parallel.run(kernels.trace, [(rows, difficulty, discrimination, self._fitted.dynamics, *piece, out) for piece in pieces])
@@ -125,10 +127,57 @@ class IRT(SavedModel):
         """Difficulty and discrimination of the item of every response, (n_rows,) each."""
         return self._fitted.place(log)
 
-    def difficulties(self) -> pa.Table:
-        """One row per item: ``item``, ``difficulty`` and ``discrimination``, on the logit scale."""
+    def students(self, log: Log) -> pa.Table:
+        """One row per student of a log: ``student``, ``ability``, ``standard_error`` and ``responses``.
+
+        The ability, on the logit scale, as it is believed to be after the student's last response: mean and standard deviation of
+        a normal belief. Students of the fit's log have mean 0 before their first response.
+
+        Examples
+        --------
+        >>> import adaptrace as at
+        >>> log = at.sample_log()
+        >>> at.Rasch().fit(log).students(log).column_names
+        ['student', 'ability', 'standard_error', 'responses']
+        """
+        path, counts = self.abilities(log), np.diff(log.rows.student_start)
+        names = {"student": schema.as_text(log.students), "ability": path.last}
+        return pa.table({**names, "standard_error": np.sqrt(path.uncertain), "responses": counts})
+
+    def difficulties(self, log: Log | None = None) -> pa.Table:
+        """One row per item: ``item``, ``difficulty`` and ``discrimination``, on the logit scale.
+
+        Parameters
+        ----------
+        log
+            What the model was fitted to: then also ``standard_error`` of the difficulty and, of :class:`TwoPL`,
+            ``discrimination_error``.
+
+        Raises
+        ------
+        ModelError
+            If the log is another one.
+
+        Notes
+        -----
+        The errors are of the penalised marginal likelihood that the items were calibrated by (Louis, 1982), each given its skills
+        and all other items, so somewhat too small: 90 % intervals held 90 % of simulated items of ``Rasch``, 85 % of ``TwoPL``.
+        The items are calibrated again for them, which takes most of the time of a fit.
+        """
         bank = self._fitted
-        return pa.table({"item": bank.items, "difficulty": bank.difficulty, "discrimination": bank.discrimination})
+        columns = {"item": bank.items, "difficulty": bank.difficulty, "discrimination": bank.discrimination}
+        return pa.table(columns if log is None else {**columns, **self._errors(log)})
+
+    def _errors(self, log: Log) -> dict[str, FloatArray]:
+        """Standard errors of the items, where the log is that of the fit."""
+        bank = self._calibrated(log, None)
+        if not bank.items.equals(self._fitted.items) or not np.array_equal(bank.difficulty, self._fitted.difficulty):
+            got, fitted = counted(len(log), "response"), f"{self._fitted.responses:,}"
+            raise ModelError(f"log: got {got} that give other items; expected the {fitted} that the model was fitted to")
+        item = schema.find(log.items, bank.items)[log.table["item"].chunk(0).indices.to_numpy()].astype(np.int32)
+        errors = item_errors(log.rows, item, bank, self.discrimination)
+        own = {"standard_error": errors.difficulty}
+        return {**own, "discrimination_error": errors.discrimination} if self.discrimination else own
 
     def summary(self) -> pa.Table:
         """How abilities differ and move, then the difficulty of every skill and item: ``parameter``, ``name``, ``value``.

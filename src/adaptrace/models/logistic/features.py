@@ -134,6 +134,12 @@ def _which(feature: Feature, rates: Sequence[float], windows: Sequence[float]) -
     return windows.index(feature.days) if feature.what in WINDOWED else 0
 
 
+def largest_apart(plan: FeaturePlan, blocks: Sequence[Block]) -> Block | None:
+    """The most weights of which a response meets those of one name only: of items, or of students."""
+    starts = {int(first) for first, by in zip(plan.base, plan.by, strict=True) if by in (kernels.BY_ITEM, kernels.BY_STUDENT)}
+    return max((block for block in blocks if block.first in starts), key=lambda block: block.features * block.names, default=None)
+
+
 def is_several(of: int, by: int) -> bool:
     """Whether a feature has a value for each skill of an event."""
     return bool(by == kernels.BY_SKILL or (by == kernels.BY_PATTERN and of == kernels.SKILL))

@@ -1,13 +1,14 @@
-"""Logistic models: a weighted sum of what a student did before. PFA, AFM, Best-LR, DAS3H: each is a list of features."""
+"""Logistic models: a weighted sum of what a student did before, named by a list of features."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,7 @@ from adaptrace.models.logistic.features import (
     Feature,
     feature_from_dict,
     label,
+    largest_apart,
     plan_of,
     problems_of,
     values_per_skill,
@@ -38,10 +40,12 @@ from adaptrace.models.logistic.state import LogisticState, WeightLookup
 from adaptrace.models.logistic.weights import Weights
 from adaptrace.models.saved import SavedModel
 
+if TYPE_CHECKING:
+    from adaptrace.models.logistic.inference import Criteria
+
 FloatArray = NDArray[np.float64]
 
 NOTHING_GIVEN = np.empty((1, 0))
-COUNTS = ("log", "linear")
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -78,6 +82,7 @@ class Logistic(SavedModel):
     weights: Weights | None = None
 
     family: ClassVar[str] = "logistic"
+    known: ClassVar[dict[str, type[Logistic]]] = {}  # the models of the literature, by their names
 
     def __post_init__(self) -> None:
         problems = [problem for feature in self.features for problem in problems_of(feature)]
@@ -146,18 +151,93 @@ class Logistic(SavedModel):
             got, remedy = f"{given.shape[1]} given columns", "give them to fit_given and predict_given"
             raise ModelError(f"feature times: got {got}; expected a column {absent[0]}, counted from 0; {remedy}")
 
-    def summary(self) -> pa.Table:
-        """Every weight: ``parameter`` (the feature), whose it is (``name``; empty where all share it) and ``value``."""
-        return self.coefficients().rename_columns(["parameter", "name", "value"])
+    def summary(self, log: Log | None = None) -> pa.Table:
+        """Every weight: ``parameter`` (the feature), whose it is (``name``; empty where all share it) and ``value``.
 
-    def coefficients(self) -> pa.Table:
-        """Every weight: ``feature``, whose it is (``name``; empty where all share it) and ``weight``."""
+        With the log, also ``standard_error``, ``z`` and ``p``: see :meth:`coefficients`.
+        """
+        table = self.coefficients(log)
+        return table.rename_columns(["parameter", "name", "value", *table.column_names[3:]])
+
+    def coefficients(self, log: Log | None = None) -> pa.Table:
+        """Every weight: ``feature``, whose it is (``name``; empty where all share it) and ``weight``.
+
+        Parameters
+        ----------
+        log
+            What the model was fitted to: then also ``standard_error``, ``z`` (weight / standard error) and ``p``, two-sided.
+
+        Returns
+        -------
+        pyarrow.Table
+            One row per weight.
+
+        Raises
+        ------
+        ModelError
+            If the log is another one, or if responses and penalty together do not hold every weight.
+
+        Notes
+        -----
+        Standard errors are those of the penalised fit: the inverse of its observed information (Gray, 1992). The penalty is a
+        normal prior with mean 0 and variance ``1 / l2``, so they are standard deviations of the weight given the responses, and
+        ``p / 2`` is the probability, given the responses, that the weight has the other sign. Penalised weights are drawn to 0:
+        ``p`` is then larger than without a penalty, and a weight that no response meets has p = 1. With ``l2`` close to 0 it is
+        Wald's test. Responses are taken as independent given the features; where a student's are not, intervals are too narrow.
+
+        Examples
+        --------
+        >>> import adaptrace as at
+        >>> log = at.sample_log()
+        >>> table = at.PFA().fit(log).coefficients(log)
+        >>> table.column_names
+        ['feature', 'name', 'weight', 'standard_error', 'z', 'p']
+        """
         weights, parts = self._fitted, []
+        sure = None if log is None else np.sqrt(self._variances(log))
         for feature, base in zip(self.features, self._plan(weights)[0].base, strict=True):
             names = weights.names(feature.by)
-            values = pa.array(weights.values[base : base + len(names)])
-            parts.append(pa.table({"feature": [label(feature)] * len(names), "name": names, "weight": values}))
+            own = slice(base, base + len(names))
+            columns = {"feature": [label(feature)] * len(names), "name": names, "weight": pa.array(weights.values[own])}
+            parts.append(pa.table(columns | ({} if sure is None else _tested(weights.values[own], sure[own]))))
         return pa.concat_tables(parts)
+
+    def criteria(self, log: Log) -> Criteria:
+        """Log-likelihood, effective number of weights, AIC and BIC on the log that the model was fitted to.
+
+        Raises
+        ------
+        ModelError
+            As in :meth:`coefficients`.
+
+        Examples
+        --------
+        >>> import adaptrace as at
+        >>> log = at.sample_log()
+        >>> at.PFA().fit(log).criteria(log).bic < at.PFA(counts="linear").fit(log).criteria(log).bic
+        True
+        """
+        from adaptrace.models.logistic.inference import Criteria  # here: scipy.sparse and scipy.linalg take a while
+
+        penalty = self._plan(self._fitted)[1]
+        effective = len(penalty) - float((penalty * self._variances(log)).sum())
+        return Criteria.of(len(log), self._penalised(penalty) - self._fitted.objective, len(penalty), effective)
+
+    def _penalised(self, penalty: FloatArray) -> float:
+        """What the penalty adds to the objective."""
+        return 0.5 * float((penalty * self._fitted.values**2).sum())
+
+    def _variances(self, log: Log) -> FloatArray:
+        """The variance of every weight, where the log is that of the fit."""
+        from adaptrace.models.logistic.inference import variances  # here: as in criteria
+
+        weights, (plan, penalty, blocks) = self._fitted, self._plan(self._fitted)
+        p, correct = self.predict(log), log.correct
+        objective = self._penalised(penalty) - float((correct * np.log(p) + (1.0 - correct) * np.log1p(-p)).sum())
+        if len(log) != weights.responses or not np.isclose(objective, weights.objective, rtol=1e-6):
+            got = f"got {counted(len(log), 'response')}" + (", others" if len(log) == weights.responses else "")
+            raise ModelError(f"log: {got}; expected the {weights.responses:,} that the model was fitted to")
+        return variances(self._design(log, plan, weights, NOTHING_GIVEN), weights.values, penalty, largest_apart(plan, blocks))
 
     @property
     def _fitted(self) -> Weights:
@@ -215,10 +295,8 @@ class Logistic(SavedModel):
         features, weights = tuple(map(feature_from_dict, content["features"])), Weights.from_dict(content["weights"])
         read.numbers(content["weights"], "values", sum(len(weights.names(feature.by)) for feature in features))
         name, l2 = str(content["name"]), read.number(content, "l2")
-        for known in (PFA, AFM, BestLR, DAS3H, Recency):
-            if known.name == name and (model := known._with_features(features, l2, weights)) is not None:
-                return model
-        return Logistic(features=features, name=name, l2=l2, weights=weights)
+        own = Logistic.known[name]._with_features(features, l2, weights) if name in Logistic.known else None
+        return own or Logistic(features=features, name=name, l2=l2, weights=weights)
 
     @classmethod
     def _with_features(cls, features: Sequence[Feature], l2: float, weights: Weights) -> Logistic | None:
@@ -227,171 +305,7 @@ class Logistic(SavedModel):
         return model if model.features == features else None
 
 
-# ---- models of the literature ------------------------------------------------
-
-
-def _of_skill(*what: str) -> tuple[Feature, ...]:
-    """Features of a skill's history with a weight per skill."""
-    return tuple(Feature(what=each, of="skill", by="skill") for each in what)
-
-
-OWN_STUDENT, OWN_ITEM = Feature(what="one", by="student"), Feature(what="one", of="item", by="item")
-
-
-@dataclass(frozen=True, repr=False, kw_only=True)
-class _CountsOfSkills(Logistic):
-    """A model of counts of a skill's responses, as they are or their logarithms."""
-
-    counts: str = "log"
-    features: Sequence[Feature] = field(default=(), init=False)
-
-    _shared: ClassVar[tuple[Feature, ...]]  # the features before those of the skills
-    _counted: ClassVar[tuple[str, ...]]  # what is counted
-
-    def __post_init__(self) -> None:
-        if self.counts not in COUNTS:
-            raise ModelError(f"counts: got {self.counts!r}; expected {' or '.join(map(repr, COUNTS))}")
-        what = (f"log_{each}" if self.counts == "log" else each for each in self._counted)
-        object.__setattr__(self, "features", (*self._shared, *_of_skill("one", *what)))
-        super().__post_init__()
-
-    @property
-    def _options(self) -> list[str]:
-        return [] if self.counts == "log" else [f"counts={self.counts!r}"]
-
-    @classmethod
-    def _with_features(cls, features: Sequence[Feature], l2: float, weights: Weights) -> Logistic | None:
-        models = (cls(counts=counts, l2=l2, weights=weights) for counts in COUNTS)
-        return next((model for model in models if model.features == features), None)
-
-
-@dataclass(frozen=True, repr=False, kw_only=True)
-class PFA(_CountsOfSkills):
-    """Performance factors analysis: skills with weights for right and wrong answers (Pavlik, Cen & Koedinger, 2009, eq. 2).
-
-    The paper's counts grow without end: a student with ten times the practice of those that the model was fitted to gets
-    ten times their logit, and log loss may be far above that of a constant. Logarithms hardly grow and predict better on
-    public logs, so they are the default.
-
-    Parameters
-    ----------
-    counts
-        ``"log"``: log(1 + right answers) and log(1 + wrong answers); ``"linear"``: the counts themselves, as in the paper.
-    l2
-        Penalty on every weight but the intercept.
-
-    Raises
-    ------
-    ModelError
-        If ``counts`` is neither.
-
-    Examples
-    --------
-    >>> import adaptrace as at
-    >>> at.PFA(counts="linear").fit(at.sample_log())
-    PFA(73 weights, counts='linear')
-    """
-
-    name: str = field(default="PFA", init=False)
-
-    _shared: ClassVar[tuple[Feature, ...]] = (INTERCEPT,)
-    _counted: ClassVar[tuple[str, ...]] = ("wins", "fails")
-
-
-@dataclass(frozen=True, repr=False, kw_only=True)
-class AFM(_CountsOfSkills):
-    """Additive factors model: the student, the skills, and how often they were practised (Cen, Koedinger & Junker, 2006).
-
-    Parameters
-    ----------
-    counts
-        ``"log"``: log(1 + attempts), see :class:`PFA`; ``"linear"``: attempts, whose weight is a learning rate (the paper).
-    l2
-        Penalty on every weight but the intercept.
-
-    Raises
-    ------
-    ModelError
-        If ``counts`` is neither.
-    """
-
-    name: str = field(default="AFM", init=False)
-
-    _shared: ClassVar[tuple[Feature, ...]] = (INTERCEPT, OWN_STUDENT)
-    _counted: ClassVar[tuple[str, ...]] = ("attempts",)
-
-
-def _best_lr() -> tuple[Feature, ...]:
-    counts = ("log_wins", "log_attempts")
-    totals = (Feature(what=what, of=of) for of in ("item", "student") for what in counts)
-    return (INTERCEPT, *totals, OWN_ITEM, *_of_skill("one", *counts))
-
-
-@dataclass(frozen=True, repr=False, kw_only=True)
-class BestLR(Logistic):
-    """Best-LR: item, skills, and log-scaled counts of right answers and attempts per skill, on the item and in total.
-
-    Gervet, Koedinger, Schneider & Mitchell (2020), sec. 3.2; without a weight of the student, as for students never seen.
-
-    Parameters
-    ----------
-    l2
-        Penalty on every weight but the intercept.
-    """
-
-    features: Sequence[Feature] = field(default=_best_lr(), init=False)
-    name: str = field(default="BestLR", init=False)
-
-
-def _das3h() -> tuple[Feature, ...]:
-    lengths = (1.0 / 24.0, 1.0, 7.0, 30.0)
-    windows = (Feature(what=what, of="skill", by="skill", days=days) for days in lengths for what in reversed(WINDOWED))
-    return (INTERCEPT, OWN_STUDENT, OWN_ITEM, *_of_skill("one", "log_wins", "log_attempts"), *windows)
-
-
-@dataclass(frozen=True, repr=False, kw_only=True)
-class DAS3H(Logistic):
-    """DAS3H: the student, the item, the skills, and counts per skill in the last hour, day, week, month and ever; needs ``time``.
-
-    Choffin, Popineau, Bourda & Vie (2019), eq. 3 and 4.
-
-    Parameters
-    ----------
-    l2
-        Penalty on every weight but the intercept.
-    """
-
-    features: Sequence[Feature] = field(default=_das3h(), init=False)
-    name: str = field(default="DAS3H", init=False)
-
-
-@dataclass(frozen=True, repr=False, kw_only=True)
-class Recency(Logistic):
-    """Recency: the item, the skills, how right the latest answers were, on the skill and overall, and how long ago.
-
-    After ``logitdec`` and ``recency`` of logistic knowledge tracing (Pavlik, Eglington & Harrell-Williams, 2021); several rates
-    of decay with a weight each stand for the one that is searched there.
-
-    Parameters
-    ----------
-    rates
-        Of decay, per response, each between 0 and 1.
-    l2
-        Penalty on every weight but the intercept.
-    """
-
-    rates: Sequence[float] = (0.5, 0.8, 0.95)
-    features: Sequence[Feature] = field(default=(), init=False)
-    name: str = field(default="Recency", init=False)
-
-    def __post_init__(self) -> None:
-        recent = (Feature(what="recent", of=of, rate=rate) for of in ("skill", "student") for rate in self.rates)
-        since = (Feature(what=what, of=of) for of in ("item", "skill") for what in ("new", "gap"))
-        object.__setattr__(self, "features", (INTERCEPT, *recent, *since, OWN_ITEM, *_of_skill("one")))
-        super().__post_init__()
-
-    @classmethod
-    def _with_features(cls, features: Sequence[Feature], l2: float, weights: Weights) -> Logistic | None:
-        rates = tuple(feature.rate for feature in features if feature.what == "recent" and feature.of == "skill")
-        model = cls(rates=rates, l2=l2, weights=weights)
-        return model if model.features == features else None
+def _tested(weights: FloatArray, errors: FloatArray) -> dict[str, Any]:
+    """Columns of a Wald test of each weight against 0."""
+    z = weights / errors
+    return {"standard_error": errors, "z": z, "p": np.array([math.erfc(abs(each) / math.sqrt(2.0)) for each in z.tolist()])}
