@@ -38,6 +38,15 @@ EVERY: dict[str, Callable[[], Any]] = {
     "windows": lambda: Logistic(
         features=(INTERCEPT, Feature(what="window_wins", days=0.5), Feature(what="days", of="skill", by="skill"))
     ),
+    "spacing": lambda: Logistic(
+        features=(
+            INTERCEPT,
+            Feature(what="one", of="skill", by="skill"),
+            *(Feature(what=what, of="skill", rate=0.8) for what in ("logitdec", "propdec")),
+            Feature(what="base4", of="item", parameters=(0.3, 0.1, 1.0)),
+            Feature(what="ppe", of="skill", by="skill", parameters=(0.1, 0.04, 0.3, 0.6)),
+        )
+    ),
     "rasch-still": lambda: Rasch(drift=False, skills=False),
 }
 NEW = [name for name in EVERY if not name.startswith(("bkt", "constant"))]

@@ -21,12 +21,16 @@ from reference import logistic as reference
 from reference.school import times
 
 COUNTS = ("one", "attempts", "wins", "fails", "log_attempts", "log_wins", "log_fails")
-REST = ("recent", "last", "new", "gap", "days", "window_attempts", "window_wins")
+REST = ("recent", "last", "new", "gap", "days", "window_attempts", "window_wins", "logitdec", "propdec", "base4", "ppe")
 WHOSE = [("student", ""), ("item", ""), ("skill", ""), ("skill", "skill"), ("skill", "pattern")]
 OPTIONS = {
     "recent": [{"rate": 0.5}, {"rate": 0.97}],
     "window_attempts": [{"days": 0.25}, {"days": 1.0}, {"days": 30.0}],
     "window_wins": [{"days": 0.25}, {"days": 1.0}],
+    "logitdec": [{"rate": 0.5}, {"rate": 0.97}],
+    "propdec": [{"rate": 0.8}],
+    "base4": [{"parameters": (0.4, 0.1, 1.2)}],
+    "ppe": [{"parameters": (0.1, 0.04, 0.3, 0.6)}, {"parameters": (0.5, 0.0, 0.0, 0.0)}],
 }
 
 
@@ -262,3 +266,63 @@ def test_roots_and_their_solutions_are_those_of_linear_algebra() -> None:
     for name in range(3):
         assert upper[name] @ point[:, name] == pytest.approx(vector[:, name], rel=1e-9)
         assert upper[name].T @ turned[:, name] == pytest.approx(vector[:, name], rel=1e-9)
+
+
+# ---- logistic knowledge tracing ---------------------------------------------
+
+
+def one_skill(days: list[float], correct: list[float], **options: Any) -> list[float]:
+    """A feature of one student on one skill, before each response."""
+    n = len(days)
+    names = {"student": ["Ada"] * n, "item": ["q"] * n, "skill": ["s"] * n}
+    log = at.Log.from_arrow({**names, "correct": correct, "time": times(days)})
+    return [row[0, ""] for row in by_owner(log, [Feature(of="skill", **options)])]
+
+
+def test_decayed_shares_by_hand() -> None:
+    """Of right, wrong at rate 0.5: 1 and .25 + the ghost's .25 right of 2 x .25 + .5 + 1, and so on."""
+    told = {what: one_skill([0.0, 1.0, 2.0], [1.0, 0.0, 1.0], what=what, rate=0.5) for what in ("logitdec", "propdec")}
+    assert told["propdec"] == pytest.approx([0.5, 1.5 / 2.0, 0.75 / 2.0])
+    assert told["logitdec"] == pytest.approx([0.0, math.log(3.0), math.log(0.75 / 1.25)])
+
+
+def test_a_decayed_logit_has_an_end() -> None:
+    got = one_skill([float(day) for day in range(3000)], [0.0] * 3000, what="logitdec", rate=0.5)
+    assert got[-1] == pytest.approx(60.0 * math.log(0.5) - math.log(2.0))
+
+
+def test_base_levels_by_hand() -> None:
+    """Days 0, 2, 6: after the second the first is 4 days further, and responses were 2 days apart."""
+    got = one_skill([0.0, 2.0, 6.0], [1.0] * 3, what="base4", parameters=(0.5, 0.25, 1.5))
+    day = 86400.0
+    assert got == pytest.approx(
+        [0.0, 1.5 * math.log(2.0) * (2.0 * day) ** -0.5, (2.0 * day) ** 0.25 * math.log(3.0) * (6.0 * day) ** -0.5]
+    )
+
+
+def test_predictive_performance_by_hand() -> None:
+    got = one_skill([0.0, 2.0, 6.0], [1.0] * 3, what="ppe", parameters=(0.5, 0.1, 0.2, 1.0))
+    day = 86400.0
+    age = 2.0 / (1.0 / (6.0 * day) + 1.0 / (4.0 * day))  # weighed by 1 / age: the harmonic mean
+    assert got == pytest.approx([0.0, (2.0 * day) ** -0.1, math.sqrt(2.0) * age ** -(0.1 + 0.2 / math.log(2.0 * day + math.e))])
+
+
+def test_predictive_performance_looks_at_the_latest_thousand() -> None:
+    days = np.cumsum(np.random.default_rng(0).exponential(1.0, 1100)).tolist()
+    feature = {"what": "ppe", "parameters": (0.1, 0.04, 0.3, 0.6)}
+    rows = [{"student": "Ada", "item": "q", "skill": ["s"], "correct": 1.0, "day": day} for day in np.round(np.array(days), 6)]
+    got = one_skill([row["day"] for row in rows], [1.0] * 1100, **feature)
+    expected = [reference.value(Feature(of="skill", **feature), rows[:row], rows[row], "s") for row in (500, 1000, 1050, 1099)]
+    assert [got[row] for row in (500, 1000, 1050, 1099)] == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_is_no_feature_is_one_error_that_lists_those_that_exist() -> None:
+    with pytest.raises(at.ModelError, match=r"feature what: got 'recency'; expected one of 'one', 'attempts', .*'base4', 'ppe'$"):
+        at.Logistic(features=(Feature(what="recency"),))
+    told = r"feature ppe: got parameters \(0.1,\); expected 4 numbers from 0 to 2: practice, decay, spacing, weight"
+    with pytest.raises(at.ModelError, match=told):
+        at.Logistic(features=(Feature(what="ppe", parameters=[0.1]),))
+    with pytest.raises(at.ModelError, match=r"feature wins: got parameters \(1,\); expected none"):
+        at.Logistic(features=(Feature(what="wins", parameters=(1,)),))
+    with pytest.raises(at.ModelError, match=r"feature logitdec: got rate 0\.0; expected a number between 0 and 1"):
+        at.Logistic(features=(Feature(what="logitdec"),))

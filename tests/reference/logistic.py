@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -53,6 +54,11 @@ def value(feature: Feature, before: Sequence[dict[str, Any]], now: dict[str, Any
     ages = range(len(outcomes) - 1, -1, -1)
     weighed = math.fsum(feature.rate**age for age in ages)
     right = math.fsum(feature.rate**age * outcome for age, outcome in zip(ages, outcomes, strict=True))
+    days = [before[place]["day"] for place in places]
+    if feature.what in ("logitdec", "propdec"):
+        return decayed(feature, outcomes)
+    if feature.what in ("base4", "ppe"):
+        return spaced(feature, days, now["day"]) if days else 0.0
     said = {
         "one": 1.0,
         "attempts": attempts,
@@ -70,6 +76,32 @@ def value(feature: Feature, before: Sequence[dict[str, Any]], now: dict[str, Any
         "window_wins": math.log(1.0 + math.fsum(before[place]["correct"] for place in inside)),
     }
     return said[feature.what]
+
+
+def decayed(feature: Feature, outcomes: Sequence[float]) -> float:
+    """Vectors of outcomes behind a right and a wrong ghost, times vectors of weights: as the R package LKT writes them."""
+    if not outcomes:
+        return 0.0 if feature.what == "logitdec" else 0.5
+    ages = [min(len(outcomes), 60), *range(len(outcomes) - 1, -1, -1)]
+    right = math.fsum(feature.rate**age * outcome for age, outcome in zip(ages, [1.0, *outcomes], strict=True))
+    wrong = math.fsum(feature.rate**age * (1.0 - outcome) for age, outcome in zip(ages, [0.0, *outcomes], strict=True))
+    return math.log(right / wrong) if feature.what == "logitdec" else right / (right + wrong)
+
+
+def spaced(feature: Feature, days: Sequence[float], now: float) -> float:
+    """Base-level activation, and the predictive performance equation, of responses on these days."""
+    n, day = len(days), 86400.0
+    gaps = [(later - earlier) * day for earlier, later in itertools.pairwise(days)]
+    if feature.what == "base4":
+        decay, spacing, first = feature.parameters
+        level = math.log(1.0 + n) * max((now - days[0]) * day, 1.0) ** -decay
+        mean = sum(gaps) / len(gaps) if gaps else 0.0
+        return mean**spacing * level if mean > 0.0 else first * level
+    practice, decay, spacing, power = feature.parameters
+    ages = [max((now - each) * day, 1.0) for each in days[-1000:]]
+    age = sum(each ** (1.0 - power) for each in ages) / sum(each**-power for each in ages)
+    stability = sum(1.0 / math.log(gap + math.e) for gap in gaps if gap > 0.0) / len(gaps) if gaps else 0.0
+    return n**practice * age ** -(decay + spacing * stability)
 
 
 def described(rows: Sequence[dict[str, Any]], features: Sequence[Feature]) -> Iterator[dict[tuple[int, str], float]]:

@@ -10,6 +10,9 @@ dictionaries by slot, for one student online: the same code, and so the same bit
     wins, fails, attempts      counts before the response, or log(1 + count)      :func:`counted`
     recent(rate)               share of right answers, weighed by rate^(age)      :func:`share`
     window(days)               log(1 + count) of the last so many days            :func:`slide`
+    logitdec, propdec(rate)    as recent, from a right and a wrong answer before the first  :func:`ghost`
+    base4(d, h, f)             log(1 + attempts) age^-d, times spacing^h          :func:`base_level`
+    ppe(c, b, m, x)            attempts^c age^-(b + m stability)                  :func:`predictive_performance`
 """
 
 import math
@@ -30,10 +33,15 @@ Listed = Any  # an array in a log, a list online
 STUDENT, ITEM, SKILL = range(3)  # whose history a value is read from
 ONE, ATTEMPTS, WINS, FAILS, LOG_ATTEMPTS, LOG_WINS, LOG_FAILS = range(7)
 RECENT, LAST, NEW, GAP, DAYS, WINDOW_ATTEMPTS, WINDOW_WINS = range(7, 14)
+LOGITDEC, PROPDEC, BASE4, PPE = range(14, 18)
 ALL, BY_ITEM, BY_SKILL, BY_STUDENT, BY_PATTERN = range(5)  # who has a weight of their own
 HALF_SEEN = 0.5  # right and wrong answers that a recent share starts from
 RECALLED = 4  # outcomes of a pattern; patterns are numbered below 2 << RECALLED: a 1, then a bit per outcome
 NEVER = -1
+OLDEST_GHOST = 60.0  # responses after which the two answers before the first grow no fainter
+SECONDS = 86_400.0  # of a day
+LONGEST = 1000.0  # responses whose ages the predictive performance equation looks at
+WITHOUT_END = math.inf  # days of a window that holds them
 
 
 class FeaturePlan(NamedTuple):
@@ -47,6 +55,8 @@ class FeaturePlan(NamedTuple):
     base: Listed  # the first weight
     rates: Listed  # of the recent shares
     windows: Listed  # days
+    parameters: Listed  # (n_features, 4) of base4 and ppe
+    spaced: Listed  # the features that look at how responses are spaced
 
 
 class Memory(NamedTuple):
@@ -68,6 +78,8 @@ class Memory(NamedTuple):
     later: BySlot  # (n_entries,) the next entry of the chain
     entry_day: BySlot  # (n_entries,)
     entry_correct: BySlot  # (n_entries,)
+    first_day: BySlot  # (n_slots,) when it was first met; empty where no feature looks at spacing
+    stability: BySlot  # (n_slots,) the sum of 1 / log(gap + e) over the gaps between responses, in seconds; or empty
 
 
 class Design(NamedTuple):
@@ -89,18 +101,20 @@ def chance(logit: float) -> float:
 
 
 @kernel
-def meet(memory: Memory, slot: Any, student: int, n_rates: int, n_windows: int) -> None:
+def meet(plan: FeaturePlan, memory: Memory, slot: Any, student: int) -> None:
     """Make a slot the history of this student: empty, if it was that of another."""
     if memory.owner[slot] == student:
         return
     memory.owner[slot] = student
     memory.attempts[slot], memory.wins[slot], memory.last[slot], memory.pattern[slot] = 0.0, 0.0, 0.0, 1
     memory.newest[slot] = NEVER
-    for each in range(n_rates):
+    for each in range(len(plan.rates)):
         memory.recent_attempts[slot, each], memory.recent_wins[slot, each] = 0.0, 0.0
-    for each in range(n_windows):
+    for each in range(len(plan.windows)):
         memory.oldest[slot, each] = NEVER
         memory.window_attempts[slot, each], memory.window_wins[slot, each] = 0.0, 0.0
+    if len(plan.spaced) > 0:
+        memory.first_day[slot], memory.stability[slot] = 0.0, 0.0
 
 
 @kernel
@@ -121,6 +135,57 @@ def share(attempts: float, wins: float) -> float:
 
 
 @kernel
+def ghost(what: int, attempts: float, recent_attempts: float, recent_wins: float, rate: float) -> float:
+    """Logit or share of right answers, weighed by rate^(age), after one right and one wrong answer that were never given.
+
+    ``logitdec`` and ``propdec`` of logistic knowledge tracing (Pavlik et al., 2021), as its package LKT has them since 2023. The
+    two answers stand before the first and fade as it does, down to rate^60: so the logit has an end.
+    """
+    if attempts == 0.0:
+        return 0.0 if what == LOGITDEC else 0.5
+    before = rate ** min(attempts, OLDEST_GHOST)
+    right, wrong = recent_wins + before, recent_attempts - recent_wins + before
+    return math.log(right / wrong) if what == LOGITDEC else right / (right + wrong)
+
+
+@kernel
+def seconds(days: float) -> float:
+    """An age in seconds, at least one."""
+    return max(days * SECONDS, 1.0)
+
+
+@kernel
+def base_level(memory: Memory, slot: Any, parameters: Listed, now: float) -> float:
+    """``base4`` (Pavlik et al., 2021): practice, faded by the age of the first response, more where widely spaced."""
+    attempts, practice = memory.attempts[slot], math.log1p(memory.attempts[slot])
+    faded = practice * seconds(now - memory.first_day[slot]) ** -parameters[0]
+    between = 0.0 if attempts < 2.0 else (memory.day[slot] - memory.first_day[slot]) * SECONDS / (attempts - 1.0)
+    return parameters[2] * faded if between <= 0.0 else between ** parameters[1] * faded  # type: ignore[no-any-return]
+
+
+@kernel
+def age_of(memory: Memory, slot: Any, which: int, power: float, now: float) -> float:
+    """The mean age of the responses of a window, each weighed by age^-power (Walsh et al., 2018); in seconds."""
+    entry, weights, total = memory.oldest[slot, which], 0.0, 0.0
+    while entry != NEVER:
+        age = seconds(now - memory.entry_day[entry])
+        weight = age**-power
+        weights += weight
+        total += weight * age
+        entry = memory.later[entry]
+    return total / weights
+
+
+@kernel
+def predictive_performance(memory: Memory, slot: Any, which: int, parameters: Listed, now: float) -> float:
+    """``ppe``, the predictive performance equation (Walsh et al., 2018): practice fades with age, by how it was spaced."""
+    attempts = memory.attempts[slot]
+    stability = 0.0 if attempts < 2.0 else memory.stability[slot] / (attempts - 1.0)
+    fading = parameters[1] + parameters[2] * stability
+    return attempts ** parameters[0] * age_of(memory, slot, which, parameters[3], now) ** -fading  # type: ignore[no-any-return]
+
+
+@kernel
 def slide(memory: Memory, slot: Any, which: int, days: float, now: float) -> None:
     """Let a window forget what is older than so many days (DAS3H; Choffin et al., 2019, eq. 4)."""
     entry = memory.oldest[slot, which]
@@ -133,12 +198,27 @@ def slide(memory: Memory, slot: Any, which: int, days: float, now: float) -> Non
 
 @kernel
 def recalled(memory: Memory, what: int, slot: Any, place: int, now: float) -> float:
-    """What the last response on a slot that was met adds; see :func:`read`."""
+    """What the last response on a slot adds, if there was one; see :func:`read`."""
+    if memory.attempts[slot] == 0.0:
+        return 1.0 if what == NEW else 0.0
     if what == LAST:
         return float(memory.last[slot])
     if what == GAP:
         return math.log1p(float(place - memory.place[slot]))
     return math.log1p(max(now - memory.day[slot], 0.0)) if what == DAYS else 0.0
+
+
+@kernel
+def traced(plan: FeaturePlan, memory: Memory, feature: int, slot: Any, now: float) -> float:
+    """The value of a feature of logistic knowledge tracing."""
+    what, which, attempts = plan.what[feature], plan.which[feature], memory.attempts[slot]
+    if what <= PROPDEC:
+        return ghost(what, attempts, memory.recent_attempts[slot, which], memory.recent_wins[slot, which], plan.rates[which])
+    if attempts == 0.0:
+        return 0.0
+    if what == BASE4:
+        return base_level(memory, slot, plan.parameters[feature], now)
+    return predictive_performance(memory, slot, which, plan.parameters[feature], now)
 
 
 @kernel
@@ -152,11 +232,20 @@ def read(plan: FeaturePlan, memory: Memory, feature: int, slot: Any, place: int,
     if what == RECENT:
         return share(memory.recent_attempts[slot, which], memory.recent_wins[slot, which])
     if what <= DAYS:
-        if attempts > 0.0:
-            return recalled(memory, what, slot, place, now)
-        return 1.0 if what == NEW else 0.0
+        return recalled(memory, what, slot, place, now)
+    if what >= LOGITDEC:
+        return traced(plan, memory, feature, slot, now)
     slide(memory, slot, which, plan.windows[which], now)
     return math.log1p(memory.window_attempts[slot, which] if what == WINDOW_ATTEMPTS else memory.window_wins[slot, which])
+
+
+@kernel
+def space(memory: Memory, slot: Any, now: float) -> None:
+    """Add the gap before a response to what is known of the spacing; call it before the response is counted."""
+    if memory.attempts[slot] == 0.0:
+        memory.first_day[slot] = now
+    elif now > memory.day[slot]:
+        memory.stability[slot] += 1.0 / math.log((now - memory.day[slot]) * SECONDS + math.e)
 
 
 @kernel
@@ -169,6 +258,8 @@ def lengthened(pattern: int, correct: float) -> int:
 @kernel
 def record(plan: FeaturePlan, memory: Memory, slot: Any, entry: int, place: int, now: float, correct: float) -> None:
     """Add an outcome to a slot; ``entry`` is the response's place in the chains of the windows."""
+    if len(plan.spaced) > 0:
+        space(memory, slot, now)
     memory.attempts[slot] += 1.0
     memory.wins[slot] += correct
     memory.last[slot] = 2.0 * correct - 1.0
@@ -187,8 +278,13 @@ def record(plan: FeaturePlan, memory: Memory, slot: Any, entry: int, place: int,
     for each in range(len(plan.windows)):
         memory.window_attempts[slot, each] += 1.0
         memory.window_wins[slot, each] += correct
-        if memory.oldest[slot, each] == NEVER:
+        oldest = memory.oldest[slot, each]
+        if oldest == NEVER:
             memory.oldest[slot, each] = entry
+        elif plan.windows[each] == WITHOUT_END and memory.window_attempts[slot, each] > LONGEST:
+            memory.window_attempts[slot, each] -= 1.0
+            memory.window_wins[slot, each] -= memory.entry_correct[oldest]
+            memory.oldest[slot, each] = memory.later[oldest]
 
 
 # ---- one response -----------------------------------------------------------
@@ -213,7 +309,7 @@ def values(
     skills, a feature with a weight per skill gives each its own value, one by pattern each its share, others their mean.
     """
     for each in range(len(slot)):
-        meet(memory, slot[each], student, len(plan.rates), len(plan.windows))
+        meet(plan, memory, slot[each], student)
     skills = len(slot) - 2
     for feature in range(len(plan.of)):
         of, by, base, times = plan.of[feature], plan.by[feature], plan.base[feature], plan.times[feature]
@@ -279,6 +375,8 @@ def empty_memory(plan: FeaturePlan, n_slots: int, n_entries: int) -> Memory:
         np.empty(n_entries, np.int64),
         np.empty(n_entries),
         np.empty(n_entries),
+        np.empty(n_slots if len(plan.spaced) > 0 else 0),
+        np.empty(n_slots if len(plan.spaced) > 0 else 0),
     )
 
 

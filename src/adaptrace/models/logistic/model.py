@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,9 +26,10 @@ from adaptrace.models.base import Progress
 from adaptrace.models.logistic.features import (
     BY,
     INTERCEPT,
-    WINDOWED,
+    TIMED,
     Feature,
     feature_from_dict,
+    feature_to_dict,
     label,
     largest_apart,
     plan_of,
@@ -108,7 +109,7 @@ class Logistic(SavedModel):
     @property
     def needs(self) -> tuple[str, ...]:
         """Columns beyond student, item, skill and correct."""
-        return ("time",) if any(feature.what in (*WINDOWED, "days") for feature in self.features) else ()
+        return ("time",) if any(feature.what in TIMED for feature in self.features) else ()
 
     # ---- fit and predict ----
 
@@ -286,7 +287,7 @@ class Logistic(SavedModel):
 
     def to_dict(self) -> dict[str, Any]:
         """The model as plain data, exact to the last bit."""
-        options = {"features": [asdict(feature) for feature in self.features], "name": self.name, "l2": float(self.l2)}
+        options = {"features": list(map(feature_to_dict, self.features)), "name": self.name, "l2": float(self.l2)}
         return {"family": self.family, **options, "weights": self._fitted.to_dict()}
 
     @classmethod

@@ -41,7 +41,10 @@ _RANGES: dict[str, tuple[str, float, float]] = {
     "later": ("entry", kernels.NEVER, read.MOST),
     "entry_day": ("entry", -read.MOST, read.MOST),
     "entry_correct": ("entry", 0.0, 1.0),
+    "first_day": ("spaced", -read.MOST, read.MOST),
+    "stability": ("spaced", 0.0, read.MOST),
 }
+SPACING = ("first_day", "stability")  # kept only where a feature looks at spacing
 _WHOLE = {"owner", "pattern", "place", "newest", "oldest", "later"}
 _ROUNDING = 1e-6  # of sums
 
@@ -120,7 +123,8 @@ class LogisticState:
                 read.number(content, "now"),
             )
             for part, slots in self.memory._asdict().items():
-                slots.update((tuple(key) if isinstance(key, list) else key, value) for key, value in content["memory"][part])
+                given = content["memory"].get(part, ()) if part in SPACING else content["memory"][part]
+                slots.update((tuple(key) if isinstance(key, list) else key, value) for key, value in given)
             _check(self.memory, lookup.plan, self.place)
 
     def predict(self, response: Response, given: Sequence[float] = ()) -> float:
@@ -138,7 +142,7 @@ class LogisticState:
         """Take in one response."""
         plan, slot = self.lookup.plan, self._slots(response)
         for each in slot:
-            meet(self.memory, each, ME, len(plan.rates), len(plan.windows))
+            meet(plan, self.memory, each, ME)
         self.now = self._day(response)
         practise(plan, self.memory, slot, self.entry, self.place, self.now, response.correct)
         self.place, self.entry = self.place + 1, self.entry + len(slot)
@@ -151,13 +155,15 @@ class LogisticState:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, exact to the last bit."""
-        memory = {name: [[_plain(key), value] for key, value in part.items()] for name, part in self.memory._asdict().items()}
+        kept = {name: part for name, part in self.memory._asdict().items() if name not in SPACING or self.lookup.plan.spaced}
+        memory = {name: [[_plain(key), value] for key, value in part.items()] for name, part in kept.items()}
         return {"place": self.place, "entry": self.entry, "now": self.now, "memory": memory}
 
 
 def _check(memory: Memory, plan: FeaturePlan, place: int) -> None:
     """Refuse a memory that no responses leave: the steps follow its numbers."""
-    keys = {"slot": memory.owner.keys(), "entry": memory.later.keys()}
+    slots = memory.owner.keys()
+    keys = {"slot": slots, "entry": memory.later.keys(), "spaced": slots if plan.spaced else {}.keys()}
     for of, several in (("rate", plan.rates), ("window", plan.windows)):
         keys[of] = dict.fromkeys((slot, each) for slot in keys["slot"] for each in range(len(several))).keys()
     for name, (of, low, high) in _RANGES.items():
