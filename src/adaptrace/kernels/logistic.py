@@ -101,19 +101,19 @@ def chance(logit: float) -> float:
 
 
 @kernel
-def meet(plan: FeaturePlan, memory: Memory, slot: Any, student: int) -> None:
+def meet(memory: Memory, slot: Any, student: int, n_rates: int, n_windows: int, n_spaced: int) -> None:
     """Make a slot the history of this student: empty, if it was that of another."""
     if memory.owner[slot] == student:
         return
     memory.owner[slot] = student
     memory.attempts[slot], memory.wins[slot], memory.last[slot], memory.pattern[slot] = 0.0, 0.0, 0.0, 1
     memory.newest[slot] = NEVER
-    for each in range(len(plan.rates)):
+    for each in range(n_rates):
         memory.recent_attempts[slot, each], memory.recent_wins[slot, each] = 0.0, 0.0
-    for each in range(len(plan.windows)):
+    for each in range(n_windows):
         memory.oldest[slot, each] = NEVER
         memory.window_attempts[slot, each], memory.window_wins[slot, each] = 0.0, 0.0
-    if len(plan.spaced) > 0:
+    if n_spaced > 0:
         memory.first_day[slot], memory.stability[slot] = 0.0, 0.0
 
 
@@ -155,34 +155,37 @@ def seconds(days: float) -> float:
 
 
 @kernel
-def base_level(memory: Memory, slot: Any, parameters: Listed, now: float) -> float:
-    """``base4`` (Pavlik et al., 2021): practice, faded by the age of the first response, more where widely spaced."""
-    attempts, practice = memory.attempts[slot], math.log1p(memory.attempts[slot])
-    faded = practice * seconds(now - memory.first_day[slot]) ** -parameters[0]
-    between = 0.0 if attempts < 2.0 else (memory.day[slot] - memory.first_day[slot]) * SECONDS / (attempts - 1.0)
+def base_level(attempts: float, since_first: float, first_to_last: float, parameters: Listed) -> float:
+    """``base4`` (Pavlik et al., 2021): practice, faded by the age of the first response, more where widely spaced. In seconds."""
+    faded = math.log1p(attempts) * max(since_first, 1.0) ** -parameters[0]
+    between = 0.0 if attempts < 2.0 else first_to_last / (attempts - 1.0)
     return parameters[2] * faded if between <= 0.0 else between ** parameters[1] * faded  # type: ignore[no-any-return]
 
 
 @kernel
-def age_of(memory: Memory, slot: Any, which: int, power: float, now: float) -> float:
-    """The mean age of the responses of a window, each weighed by age^-power (Walsh et al., 2018); in seconds."""
-    entry, weights, total = memory.oldest[slot, which], 0.0, 0.0
+def age_of(entry_day: BySlot, later: BySlot, entry: int, power: float, now: float) -> float:
+    """The mean age of the responses of a chain, each weighed by age^-power (Walsh et al., 2018); in seconds."""
+    weights, total = 0.0, 0.0
     while entry != NEVER:
-        age = seconds(now - memory.entry_day[entry])
+        age = max((now - entry_day[entry]) * SECONDS, 1.0)
         weight = age**-power
         weights += weight
         total += weight * age
-        entry = memory.later[entry]
+        entry = later[entry]
     return total / weights
 
 
 @kernel
-def predictive_performance(memory: Memory, slot: Any, which: int, parameters: Listed, now: float) -> float:
+def predictive_performance(attempts: float, stability: float, age: float, parameters: Listed) -> float:
     """``ppe``, the predictive performance equation (Walsh et al., 2018): practice fades with age, by how it was spaced."""
-    attempts = memory.attempts[slot]
-    stability = 0.0 if attempts < 2.0 else memory.stability[slot] / (attempts - 1.0)
-    fading = parameters[1] + parameters[2] * stability
-    return attempts ** parameters[0] * age_of(memory, slot, which, parameters[3], now) ** -fading  # type: ignore[no-any-return]
+    spacing = 0.0 if attempts < 2.0 else stability / (attempts - 1.0)
+    return attempts ** parameters[0] * age ** -(parameters[1] + parameters[2] * spacing)  # type: ignore[no-any-return]
+
+
+@kernel
+def steadiness(gap: float) -> float:
+    """What a gap of so many seconds adds to the stability: nothing if there is none."""
+    return 1.0 / math.log(gap + math.e) if gap > 0.0 else 0.0
 
 
 @kernel
@@ -198,27 +201,12 @@ def slide(memory: Memory, slot: Any, which: int, days: float, now: float) -> Non
 
 @kernel
 def recalled(memory: Memory, what: int, slot: Any, place: int, now: float) -> float:
-    """What the last response on a slot adds, if there was one; see :func:`read`."""
-    if memory.attempts[slot] == 0.0:
-        return 1.0 if what == NEW else 0.0
+    """What the last response on a slot that was met adds; see :func:`read`."""
     if what == LAST:
         return float(memory.last[slot])
     if what == GAP:
         return math.log1p(float(place - memory.place[slot]))
     return math.log1p(max(now - memory.day[slot], 0.0)) if what == DAYS else 0.0
-
-
-@kernel
-def traced(plan: FeaturePlan, memory: Memory, feature: int, slot: Any, now: float) -> float:
-    """The value of a feature of logistic knowledge tracing."""
-    what, which, attempts = plan.what[feature], plan.which[feature], memory.attempts[slot]
-    if what <= PROPDEC:
-        return ghost(what, attempts, memory.recent_attempts[slot, which], memory.recent_wins[slot, which], plan.rates[which])
-    if attempts == 0.0:
-        return 0.0
-    if what == BASE4:
-        return base_level(memory, slot, plan.parameters[feature], now)
-    return predictive_performance(memory, slot, which, plan.parameters[feature], now)
 
 
 @kernel
@@ -232,20 +220,26 @@ def read(plan: FeaturePlan, memory: Memory, feature: int, slot: Any, place: int,
     if what == RECENT:
         return share(memory.recent_attempts[slot, which], memory.recent_wins[slot, which])
     if what <= DAYS:
-        return recalled(memory, what, slot, place, now)
-    if what >= LOGITDEC:
-        return traced(plan, memory, feature, slot, now)
+        if attempts > 0.0:
+            return recalled(memory, what, slot, place, now)
+        return 1.0 if what == NEW else 0.0
     slide(memory, slot, which, plan.windows[which], now)
     return math.log1p(memory.window_attempts[slot, which] if what == WINDOW_ATTEMPTS else memory.window_wins[slot, which])
 
 
 @kernel
-def space(memory: Memory, slot: Any, now: float) -> None:
-    """Add the gap before a response to what is known of the spacing; call it before the response is counted."""
-    if memory.attempts[slot] == 0.0:
-        memory.first_day[slot] = now
-    elif now > memory.day[slot]:
-        memory.stability[slot] += 1.0 / math.log((now - memory.day[slot]) * SECONDS + math.e)
+def traced(plan: FeaturePlan, memory: Memory, feature: int, slot: Any, now: float) -> float:
+    """The value of a feature of logistic knowledge tracing; apart from :func:`read`, which is faster the smaller it is."""
+    what, which, attempts = plan.what[feature], plan.which[feature], memory.attempts[slot]
+    if what <= PROPDEC:
+        return ghost(what, attempts, memory.recent_attempts[slot, which], memory.recent_wins[slot, which], plan.rates[which])
+    if attempts == 0.0:
+        return 0.0
+    parameters, first, last = plan.parameters[feature], memory.first_day[slot], memory.day[slot]
+    if what == BASE4:
+        return base_level(attempts, (now - first) * SECONDS, (last - first) * SECONDS, parameters)
+    age = age_of(memory.entry_day, memory.later, memory.oldest[slot, which], parameters[3], now)
+    return predictive_performance(attempts, memory.stability[slot], age, parameters)
 
 
 @kernel
@@ -258,8 +252,6 @@ def lengthened(pattern: int, correct: float) -> int:
 @kernel
 def record(plan: FeaturePlan, memory: Memory, slot: Any, entry: int, place: int, now: float, correct: float) -> None:
     """Add an outcome to a slot; ``entry`` is the response's place in the chains of the windows."""
-    if len(plan.spaced) > 0:
-        space(memory, slot, now)
     memory.attempts[slot] += 1.0
     memory.wins[slot] += correct
     memory.last[slot] = 2.0 * correct - 1.0
@@ -278,10 +270,16 @@ def record(plan: FeaturePlan, memory: Memory, slot: Any, entry: int, place: int,
     for each in range(len(plan.windows)):
         memory.window_attempts[slot, each] += 1.0
         memory.window_wins[slot, each] += correct
-        oldest = memory.oldest[slot, each]
-        if oldest == NEVER:
+        if memory.oldest[slot, each] == NEVER:
             memory.oldest[slot, each] = entry
-        elif plan.windows[each] == WITHOUT_END and memory.window_attempts[slot, each] > LONGEST:
+
+
+@kernel
+def shorten(plan: FeaturePlan, memory: Memory, slot: Any) -> None:
+    """Leave the responses out of windows without end that are more than they hold; call it after each response."""
+    for each in range(len(plan.windows)):
+        if plan.windows[each] == WITHOUT_END and memory.window_attempts[slot, each] > LONGEST:
+            oldest = memory.oldest[slot, each]
             memory.window_attempts[slot, each] -= 1.0
             memory.window_wins[slot, each] -= memory.entry_correct[oldest]
             memory.oldest[slot, each] = memory.later[oldest]
@@ -309,7 +307,7 @@ def values(
     skills, a feature with a weight per skill gives each its own value, one by pattern each its share, others their mean.
     """
     for each in range(len(slot)):
-        meet(plan, memory, slot[each], student)
+        meet(memory, slot[each], student, len(plan.rates), len(plan.windows), len(plan.spaced))
     skills = len(slot) - 2
     for feature in range(len(plan.of)):
         of, by, base, times = plan.of[feature], plan.by[feature], plan.base[feature], plan.times[feature]
@@ -317,14 +315,21 @@ def values(
         if by == BY_SKILL or (by == BY_PATTERN and of == SKILL):
             for each in range(2, len(slot)):
                 own = code[each] if by == BY_SKILL else memory.pattern[slot[each]]
-                value = factor * read(plan, memory, feature, slot[each if of == SKILL else of], place, now)
+                where = slot[each if of == SKILL else of]
+                if plan.what[feature] > WINDOW_WINS:
+                    value = factor * traced(plan, memory, feature, where, now)
+                else:
+                    value = factor * read(plan, memory, feature, where, place, now)
                 design.column[at] = base + own if own >= 0 else -1
                 design.value[at] = value if by == BY_SKILL else value / skills
                 at += 1
             continue
         total = 0.0
         for each in range(2 if of == SKILL else of, len(slot) if of == SKILL else of + 1):
-            total += read(plan, memory, feature, slot[each], place, now) / (skills if of == SKILL else 1)
+            if plan.what[feature] > WINDOW_WINS:
+                total += traced(plan, memory, feature, slot[each], now) / (skills if of == SKILL else 1)
+            else:
+                total += read(plan, memory, feature, slot[each], place, now) / (skills if of == SKILL else 1)
         own = 0
         if by != ALL:
             own = memory.pattern[slot[of]] if by == BY_PATTERN else code[1 if by == BY_ITEM else 0]
@@ -335,10 +340,23 @@ def values(
 
 
 @kernel
+def space(attempts: BySlot, day: BySlot, first_day: BySlot, stability: BySlot, slot: Any, now: float) -> None:
+    """Add the gap before a response that is not counted yet to what is known of the spacing."""
+    if attempts[slot] == 0.0:
+        first_day[slot] = now
+    else:
+        stability[slot] += steadiness((now - day[slot]) * SECONDS)
+
+
+@kernel
 def practise(plan: FeaturePlan, memory: Memory, slot: Listed, entry: int, place: int, now: float, correct: float) -> None:
     """Add the outcome of a response to its slots; ``entry`` counts the slots of all earlier responses."""
     for each in range(len(slot)):
+        if len(plan.spaced) > 0:
+            space(memory.attempts, memory.day, memory.first_day, memory.stability, slot[each], now)
         record(plan, memory, slot[each], entry + each, place, now, correct)
+        if len(plan.spaced) > 0:
+            shorten(plan, memory, slot[each])
 
 
 # ---- a log ------------------------------------------------------------------

@@ -142,7 +142,7 @@ class LogisticState:
         """Take in one response."""
         plan, slot = self.lookup.plan, self._slots(response)
         for each in slot:
-            meet(plan, self.memory, each, ME)
+            meet(self.memory, each, ME, len(plan.rates), len(plan.windows), len(plan.spaced))
         self.now = self._day(response)
         practise(plan, self.memory, slot, self.entry, self.place, self.now, response.correct)
         self.place, self.entry = self.place + 1, self.entry + len(slot)
