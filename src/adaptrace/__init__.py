@@ -18,6 +18,7 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
     "evaluate.audit_table": ("audit_table",),
     "evaluate.comparison": ("Comparison", "compare"),
     "evaluate.fairness": ("Fairness", "fairness"),
+    "evaluate.given": ("Predictions",),
     "evaluate.off_policy": ("Estimate", "off_policy"),
     "evaluate.validation": ("Validation", "cross_validate", "replay"),
     "models": (

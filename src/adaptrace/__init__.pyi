@@ -18,6 +18,7 @@ from adaptrace.errors import (
 from adaptrace.evaluate.audit_table import audit_table as audit_table
 from adaptrace.evaluate.comparison import Comparison as Comparison, compare as compare
 from adaptrace.evaluate.fairness import Fairness as Fairness, fairness as fairness
+from adaptrace.evaluate.given import Predictions as Predictions
 from adaptrace.evaluate.off_policy import Estimate as Estimate, off_policy as off_policy
 from adaptrace.evaluate.validation import Validation as Validation, cross_validate as cross_validate, replay as replay
 from adaptrace.models import (

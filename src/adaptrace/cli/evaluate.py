@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from adaptrace.evaluate.comparison import Comparison
-    from adaptrace.evaluate.validation import Validation
 
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
 OWN = ("student", "item", "time", "opportunity")  # folds and slices of these need no column of the log to be kept
@@ -123,7 +122,7 @@ def replay(
     responses = reading.read(log)
     with usage(), fitting("replaying") as progress:
         result = validation.replay(blank, responses, **calendar, ties=ties.value, progress=progress)
-    table = _periods(result, drawing)
+    table = result.periods(**asdict(drawing))
     head = f"{model}, refitted before each of {counted(len(table), 'period')}"
     write_or_show(table, output, head, text.metrics_text(table, ("start", "n", "students")), raw_cells=raw_cells)
     for note in result.notes:
@@ -252,21 +251,6 @@ def _moment(text: str) -> datetime.datetime:
         return datetime.datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise WrongUsage(f"--marks: got '{text}'; expected dates with commas between, e.g. 2024-01-01") from error
-
-
-def _periods(result: Validation, drawing: DrawOptions) -> pa.Table:
-    """One row a period: its ``start``, the metrics, and the seconds of its fit and predictions."""
-    import pyarrow as pa
-
-    from adaptrace.data import schema
-
-    starts = [datetime.datetime.fromisoformat(name) for name in result.folds]
-    by = pa.array([starts[fold] if fold >= 0 else None for fold in result.fold.tolist()], schema.TIME)
-    table = result.report(by, **asdict(drawing))
-    table = table.rename_columns(["start", *table.column_names[1:]])
-    for name in ("fit_seconds", "predict_seconds"):
-        table = table.append_column(name, pa.array(getattr(result, name)))
-    return table
 
 
 def _show_comparison(result: Comparison, sliced: pa.Table | None, output: Path | None, raw_cells: bool) -> None:

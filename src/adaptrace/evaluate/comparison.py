@@ -107,11 +107,33 @@ class Comparison:
 
         The parameters are those of :meth:`Validation.report`, and so are the columns, after the first: ``model``.
         """
-        tables = []
-        for name, each in self.validations.items():
-            table = each.report(by, draws=draws, seed=seed)
-            tables.append(table.add_column(0, "model", pa.array([name] * len(table), pa.string())))
-        return pa.concat_tables(tables)
+        return self._stacked({name: each.report(by, draws=draws, seed=seed) for name, each in self.validations.items()})
+
+    def _stacked(self, tables: Mapping[str, pa.Table]) -> pa.Table:
+        """The tables of the models, one below the other, with a first column ``model``."""
+        names = {name: pa.array([name] * len(table), pa.string()) for name, table in tables.items()}
+        return pa.concat_tables([table.add_column(0, "model", names[name]) for name, table in tables.items()])
+
+    def to_latex(self) -> str:
+        r"""The table for a paper: a ``tabular`` that needs the package booktabs.
+
+        The best value of each metric is bold; a value that is not clearly different from it has a tilde.
+
+        Examples
+        --------
+        >>> import adaptrace as at
+        >>> compared = at.compare([at.PFA()], at.sample_log(), folds=2, draws=20)
+        >>> compared.to_latex().splitlines()[1]
+        '\\begin{tabular}{lrrrrrr}'
+        """
+        marks = {metric: _marks(self, metric) for metric in text.HEADINGS}
+        return text.metrics_latex(self.table, marks)
+
+    def pictured(self, picture: str) -> pa.Table:
+        """The table that a picture of :mod:`adaptrace.plots` is drawn of: ``comparison``, ``calibration``, ``learning_curve``."""
+        if picture == "comparison":
+            return self.table
+        return self._stacked({name: each.pictured(picture) for name, each in self.validations.items()})
 
     def __str__(self) -> str:
         return _as_text(self)

@@ -77,6 +77,12 @@ class Fairness:
     practice: pa.Table | None
     gaps: pa.Table
 
+    def pictured(self, picture: str) -> pa.Table:
+        """The table that a picture of :mod:`adaptrace.plots` is drawn of: ``fairness``."""
+        if picture != "fairness":
+            raise ValueError("table: got a Fairness; expected the picture fairness for it")
+        return self.gaps
+
     def __repr__(self) -> str:
         gaps = [gap["flagged"] for gap in _listed_gaps(self)]
         return f"Fairness(by='{self.by}', {len(self.metrics)} groups, {sum(gaps)} of {len(gaps)} gaps flagged)"

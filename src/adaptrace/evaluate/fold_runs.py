@@ -107,7 +107,7 @@ class Fold:
         if values.shape != (len(self.history),):
             got, expected = f"predictions of shape {values.shape}", f"({len(self.history)},), one a response"
             raise ModelError(f"{name}, {self.name}: got {got}; expected {expected}")
-        bad = np.flatnonzero(~((values >= 0.0) & (values <= 1.0)))
+        bad = np.flatnonzero(self.wanted & ~((values >= 0.0) & (values <= 1.0)))
         if len(bad):
             row = int(self.history.source_row[bad[0]]) + 1
             raise ModelError(f"{name}, {self.name}: got a prediction of {values[bad[0]]} for row {row}; expected one in [0, 1]")

@@ -43,6 +43,29 @@ def _metric_columns(table: pa.Table, marks: Mapping[str, Sequence[str]]) -> list
     return columns
 
 
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX |= {character: "\\" + character for character in "&%$#_{}"}
+
+
+def metrics_latex(table: pa.Table, marks: Mapping[str, Sequence[str]]) -> str:
+    """Models and their metrics as a LaTeX ``tabular`` with the rules of booktabs.
+
+    ``marks`` as in :func:`metrics_text`: ``*`` makes a value bold, ``~`` gives it a tilde.
+    """
+    names = ["Model", *("".join(LATEX.get(each, each) for each in name) for name in table["model"].to_pylist())]
+    columns = [names, *(_latex_column(column) for column in _metric_columns(table, marks))]
+    lines = [" & ".join(cells) + r" \\" for cells in zip(*columns, strict=True)]
+    legend = "% bold: best; tilde: no clear difference from the best, the 95 % interval of the paired difference holds 0"
+    begin, end = rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}", r"\end{tabular}"
+    return "\n".join([legend, begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", end])
+
+
+def _latex_column(column: Sequence[str]) -> list[str]:
+    """A column of text and marks, in LaTeX."""
+    bold = (rf"\textbf{{{cell[:-1]}}}" if cell.endswith("*") else cell for cell in column)
+    return [cell.replace("~", r"$^{\sim}$").replace("-", "--").replace("%", r"\%").rstrip() for cell in bold]
+
+
 def numbers(column: pa.ChunkedArray, digits: int = 4) -> list[str]:
     """A column as text; NaN is "nan"."""
     return [f"{value:.{digits}f}" for value in np.asarray(column.to_numpy(), float)]

@@ -107,8 +107,41 @@ class Validation:
         rows, values = _sliced_rows(self.log, by)
         tested = self.tested[rows]
         rows, values = rows[tested], None if values is None else values.filter(pa.array(tested))
-        student = schema.combined(self.log.table["student"]).take(pa.array(rows))
+        student = self._students(rows)
         return metrics.report(self.log.correct[rows], self.predicted[rows], student=student, by=values, draws=draws, seed=seed)
+
+    def calibration(self) -> pa.Table:
+        """The reliability of the predictions: :func:`adaptrace.evaluate.metrics.calibration`, intervals by student."""
+        tested = np.flatnonzero(self.tested)
+        return metrics.calibration(self.log.correct[tested], self.predicted[tested], student=self._students(tested))
+
+    def learning_curve(self) -> pa.Table:
+        """Right answers and predictions at each opportunity: :func:`adaptrace.evaluate.metrics.learning_curve`."""
+        rows = self.log.rows
+        entry = np.repeat(np.arange(len(self.log)), np.diff(rows.skill_start))
+        opportunity, entry = rows.opportunity[self.tested[entry]], entry[self.tested[entry]]
+        told = self.log.correct[entry], self.predicted[entry]
+        return metrics.learning_curve(*told, opportunity=opportunity, student=self._students(entry))
+
+    def periods(self, *, draws: int = 200, seed: int = 0) -> pa.Table:
+        """One row for each period of a replay: its ``start``, the metrics, and the seconds of its fit and predictions."""
+        starts = [datetime.datetime.fromisoformat(name) for name in self.folds]
+        by = pa.array([starts[fold] if fold >= 0 else None for fold in self.fold.tolist()], schema.TIME)
+        table = self.report(by, draws=draws, seed=seed)
+        table = table.rename_columns(["start", *table.column_names[1:]])
+        for name in ("fit_seconds", "predict_seconds"):
+            table = table.append_column(name, pa.array(getattr(self, name)))
+        return table
+
+    def pictured(self, picture: str) -> pa.Table:
+        """The table that a picture of :mod:`adaptrace.plots` is drawn of: ``calibration``, ``learning_curve``, ``periods``."""
+        tables = {"calibration": self.calibration, "learning_curve": self.learning_curve, "periods": self.periods}
+        if picture not in tables:
+            raise ValueError(f"table: got a Validation; expected one of these pictures for it: {', '.join(tables)}")
+        return tables[picture]()
+
+    def _students(self, rows: IntArray) -> pa.Array:
+        return schema.combined(self.log.table["student"]).take(pa.array(rows))
 
     def __repr__(self) -> str:
         folds = f"{len(self.folds)} fold{'s' * (len(self.folds) != 1)}"

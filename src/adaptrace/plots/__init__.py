@@ -1,4 +1,6 @@
-"""Pictures of the library's tables: every function takes a table and gives a matplotlib ``Figure``; needs ``adaptrace[plot]``.
+"""Pictures of the library's tables: every function takes a table, or the object that has it, and gives a matplotlib ``Figure``.
+
+They need ``adaptrace[plot]``.
 
 No window opens and no global state is touched: save a figure with :func:`save` or its own ``savefig``; a notebook shows it.
 The colours are those of Okabe & Ito (2008), which colour-blind people can tell apart; the markers differ as well.

@@ -19,7 +19,7 @@ from adaptrace.plots.drawing import (
     plain,
     set_title,
 )
-from adaptrace.plots.tables import Columns, group_word, read_columns, take_rows
+from adaptrace.plots.tables import Columns, Pictured, group_word, read_columns, take_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,16 +39,16 @@ MEASURES = {  # of fairness, in order, with their units
 }
 
 
-def fairness(table: pa.Table) -> Figure:
+def fairness(table: pa.Table | Pictured) -> Figure:
     """Groups against all other students: the gap in every measure, flagged ones filled.
 
     Parameters
     ----------
     table
-        :attr:`Fairness.gaps <adaptrace.evaluate.fairness.Fairness.gaps>`.
+        A :class:`~adaptrace.evaluate.fairness.Fairness`, or its ``gaps``.
     """
     needed = ("measure", "group", "difference", "low", "high", "flagged")
-    columns = read_columns(table, needed, "adaptrace.fairness(...).gaps")
+    columns = read_columns(table, needed, "adaptrace.fairness(...).gaps", "fairness")
     columns = {**columns, "group": np.array([group_word(group) for group in columns["group"]], object)}
     groups = sorted(set(columns["group"]))
     measures = [name for name in MEASURES if name in columns["measure"]]
@@ -87,7 +87,9 @@ def matrix(table: pa.Table) -> Figure:
     table
         Of :func:`adaptrace.simulation.policy_matrix.policy_matrix`.
     """
-    columns = read_columns(table, ("policy", "student_model", "post_test", "low", "high", "regret"), "adaptrace.policy_matrix")
+    columns = read_columns(
+        table, ("policy", "student_model", "post_test", "low", "high", "regret"), "adaptrace.policy_matrix", "matrix"
+    )
     policies, models = list(dict.fromkeys(columns["policy"])), _student_models(columns)
     place = ([policies.index(name) for name in columns["policy"]], [models.index(name) for name in columns["student_model"]])
     regret = np.full((len(policies), len(models)), np.nan)

@@ -25,7 +25,7 @@ from adaptrace.plots.drawing import (
     set_title,
     spaced,
 )
-from adaptrace.plots.tables import Columns, by_model, read_columns, take_rows, with_ends
+from adaptrace.plots.tables import Columns, Pictured, by_model, read_columns, take_rows, with_ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,13 +37,14 @@ LOSS = ("log_loss", "log loss (nats per response), lower is better")
 AUC = ("auc", "AUC, higher is better")
 
 
-def learning_curve(table: pa.Table) -> Figure:
+def learning_curve(table: pa.Table | Pictured) -> Figure:
     """The share of right answers, and the mean prediction, at each opportunity.
 
     Parameters
     ----------
     table
-        Of :func:`adaptrace.evaluate.metrics.learning_curve`; with a column ``model``, one line of predictions for each model,
+        A :class:`~adaptrace.evaluate.validation.Validation` or :class:`~adaptrace.evaluate.comparison.Comparison`, or a table of
+        :func:`adaptrace.evaluate.metrics.learning_curve`; with a column ``model``, one line of predictions for each model,
         of the same responses.
 
     Raises
@@ -62,7 +63,7 @@ def learning_curve(table: pa.Table) -> Figure:
     'share right'
     """
     means = ("observed", "observed_low", "observed_high", "predicted")
-    curves = by_model(read_columns(table, ("opportunity", "n", *means), "metrics.learning_curve"))
+    curves = by_model(read_columns(table, ("opportunity", "n", *means), "metrics.learning_curve", "learning_curve"))
     seen = next(iter(curves.values()))
     if not all(np.array_equal(seen["observed"], each["observed"]) for each in curves.values()):
         raise ValueError("observed: got other values for other models; expected curves of the same responses, one a model")
@@ -88,16 +89,17 @@ def learning_curve(table: pa.Table) -> Figure:
     return figure
 
 
-def calibration(table: pa.Table) -> Figure:
+def calibration(table: pa.Table | Pictured) -> Figure:
     """Reliability diagram: whether answers predicted at 0.7 come out right 7 times in 10.
 
     Parameters
     ----------
     table
-        Of :func:`adaptrace.evaluate.metrics.calibration`; with a column ``model``, one line for each model.
+        A :class:`~adaptrace.evaluate.validation.Validation` or :class:`~adaptrace.evaluate.comparison.Comparison`, or a table of
+        :func:`adaptrace.evaluate.metrics.calibration`; with a column ``model``, one line for each model.
     """
     needed = ("low", "high", "n", "predicted", "observed", "observed_low", "observed_high")
-    curves = by_model(read_columns(table, needed, "metrics.calibration"))
+    curves = by_model(read_columns(table, needed, "metrics.calibration", "calibration"))
     figure, axes, below = figure_above_bars(5.6, 6.2)
     axes.plot([0.0, 1.0], [0.0, 1.0], color=GREY, linestyle="--", linewidth=1.0, label="as predicted")
     for number, (name, curve) in enumerate(curves.items()):
@@ -118,17 +120,17 @@ def calibration(table: pa.Table) -> Figure:
     return figure
 
 
-def comparison(table: pa.Table, *, baseline: str | None = None) -> Figure:
+def comparison(table: pa.Table | Pictured, *, baseline: str | None = None) -> Figure:
     """Models side by side: log loss and AUC with their 95 % intervals, the lowest log loss first.
 
     Parameters
     ----------
     table
-        :attr:`Comparison.table <adaptrace.evaluate.comparison.Comparison.table>`.
+        A :class:`~adaptrace.evaluate.comparison.Comparison`, or its ``table``.
     baseline
         The model that the others are compared with; by default the constant, if it is there.
     """
-    columns = read_columns(table, ("model", *with_ends("log_loss", "auc")), "evaluate.compare(...).table")
+    columns = read_columns(table, ("model", *with_ends("log_loss", "auc")), "evaluate.compare(...).table", "comparison")
     columns = take_rows(columns, np.argsort(columns["log_loss"], kind="stable"))
     names = columns["model"].tolist()
     base = names.index(baseline) if baseline in names else next((names.index(name) for name in BASELINES if name in names), None)
@@ -142,15 +144,16 @@ def comparison(table: pa.Table, *, baseline: str | None = None) -> Figure:
     return figure
 
 
-def periods(table: pa.Table) -> Figure:
+def periods(table: pa.Table | Pictured) -> Figure:
     """How well a model predicts in each period: log loss and AUC with their 95 % intervals.
 
     Parameters
     ----------
     table
-        What ``adaptrace replay`` writes: one row for each period, with its ``start``.
+        What :func:`adaptrace.replay` gives, or the table that ``adaptrace replay`` writes: one row for each period, with its
+        ``start``.
     """
-    columns = read_columns(table, ("start", "n", *with_ends("log_loss", "auc")), "the command adaptrace replay")
+    columns = read_columns(table, ("start", "n", *with_ends("log_loss", "auc")), "the command adaptrace replay", "periods")
     figure, both = new_figure(8.0, 3.6, 2, sharey=False)
     for axes, (metric, heading) in zip(both, (LOSS, AUC), strict=True):
         x = columns["start"].astype("datetime64[us]")

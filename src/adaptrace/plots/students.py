@@ -50,7 +50,7 @@ def mastery(table: pa.Table, student: object = None) -> Figure:
     ValueError
         If the table has no such student.
     """
-    columns = read_columns(table, ("student", "skill", "opportunity", "correct", "mastery"), "BKT.trace")
+    columns = read_columns(table, ("student", "skill", "opportunity", "correct", "mastery"), "BKT.trace", "mastery")
     mine, name = _of_student(columns, student)
     x, (figure, axes) = _response_numbers(mine), new_figure(8.0, 4.4)
     shown, others = _busiest(mine["skill"].astype(str))

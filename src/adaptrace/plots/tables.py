@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    pass
-
 Columns = Mapping[str, NDArray[Any]]
 
 
-def read_columns(table: Any, needed: Sequence[str], maker: str) -> Columns:
-    """Every column as an array; raises if a needed one is absent."""
+@runtime_checkable
+class Pictured(Protocol):
+    """What has tables for pictures: a comparison, a validation, fairness."""
+
+    def pictured(self, picture: str) -> pa.Table:
+        """The table of a picture, by its name."""
+
+
+def read_columns(table: Any, needed: Sequence[str], maker: str, picture: str) -> Columns:
+    """Every column as an array, also of an object that has a table for this picture; raises if a needed one is absent."""
+    table = table.pictured(picture) if isinstance(table, Pictured) else table
     held = list(getattr(table, "column_names", ()))
     expected = f"expected a table with {', '.join(needed)}, as {maker} makes it"
     if not isinstance(table, pa.Table):
