@@ -141,6 +141,8 @@ VALUES: dict[str, Callable[[at.Log, at.Catalog], Any]] = {
     "Validation": lambda log, catalog: at.cross_validate(at.BKT(), log, folds=2, seed=0),
     "Comparison": lambda log, catalog: at.compare({"a": at.BKT(), "b": at.Constant()}, log, folds=2, seed=0),
     "Estimate": estimate,
+    "Predictions": lambda log, catalog: at.Predictions(column="dkt"),
+    "SkillSearch": lambda log, catalog: at.search_skills(at.sample_log(), pairs=0),
     "Fairness": lambda log, catalog: at.fairness(at.BKT().fit(log), log, by="student"),
     "Mix": lambda log, catalog: at.Mix(parts=[(at.InOrder(), 0.5), (at.Random(), 0.5)]),
     **{each.__name__: (lambda log, catalog, each=each: each()) for each in (*POLICIES, at.Random, at.ReviewDue, at.Thompson)},

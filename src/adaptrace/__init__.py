@@ -20,6 +20,7 @@ _NAMES = {  # module -> its public names; type checkers read the same from __ini
     "evaluate.fairness": ("Fairness", "fairness"),
     "evaluate.given": ("Predictions",),
     "evaluate.off_policy": ("Estimate", "off_policy"),
+    "evaluate.skill_search": ("SkillSearch", "search_skills"),
     "evaluate.validation": ("Validation", "cross_validate", "replay"),
     "models": (
         *("AFM", "BKT", "DAS3H", "FSRS", "PFA", "BestLR", "Blend", "Constant", "Feature", "HalfLife", "Logistic", "Rasch"),

@@ -20,6 +20,7 @@ from adaptrace.evaluate.comparison import Comparison as Comparison, compare as c
 from adaptrace.evaluate.fairness import Fairness as Fairness, fairness as fairness
 from adaptrace.evaluate.given import Predictions as Predictions
 from adaptrace.evaluate.off_policy import Estimate as Estimate, off_policy as off_policy
+from adaptrace.evaluate.skill_search import SkillSearch as SkillSearch, search_skills as search_skills
 from adaptrace.evaluate.validation import Validation as Validation, cross_validate as cross_validate, replay as replay
 from adaptrace.models import (
     AFM as AFM,

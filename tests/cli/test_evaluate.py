@@ -260,6 +260,20 @@ def test_fairness_draws_a_picture(run, path: Path, model_path: Path, here: Path)
     assert Path("out.pdf").read_bytes().startswith(b"%PDF")
 
 
+# ---- skills -----------------------------------------------------------------
+
+
+def test_skills_says_what_it_found_and_writes_the_candidates(run, here: Path) -> None:
+    log = at.sample_log().select(np.arange(len(at.sample_log())) < 3000)
+    pq.write_table(log.table, "log.parquet")
+    expected = at.search_skills(log, pairs=2, seed=1)
+    outcome = run("skills", "log.parquet", "--pairs", 2, "--seed", 1)
+    assert (outcome.code, outcome.stdout) == (0, f"{expected}\n")
+    outcome = run("skills", "log.parquet", "--pairs", 2, "--seed", 1, "-o", "found.csv")
+    assert outcome.code == 0
+    assert [row["change"] for row in rows(Path("found.csv").read_text())] == expected.table["change"].to_pylist()
+
+
 # ---- what is refused --------------------------------------------------------
 
 WRONG_DATA = {
@@ -279,6 +293,7 @@ WRONG_DATA = {
     "replay LOG --every 400d": "pass a smaller every=",
     "replay LOG --marks 1999-01-01": "got the mark 1999-01-01T00:00:00+00:00",
     "fairness LOG -m MODEL --by klass": "expected column 'klass'",
+    "skills LOG": "24 students; expected at least 40 to search q-matrices",
     "fairness LOG -m none.json --by class": "cannot be read",
     "simulate --student-model none.json -C CATALOG --students 1 --responses 1 --seed 0": "cannot be read",
     "fit TIMELESS --model das3h": "expected a clock in column 'time'",

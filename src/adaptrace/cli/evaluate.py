@@ -1,4 +1,4 @@
-"""Commands that test models: compare them, replay the calendar, simulate students, look for unfairness."""
+"""Commands that test models: compare them, replay the calendar, simulate students, look for unfairness, search skills."""
 
 from __future__ import annotations
 
@@ -215,7 +215,30 @@ def fairness(
     draw(plots.fairness, result.gaps, plot)
 
 
-COMMANDS = (compare, replay, audit, simulate, fairness)
+def skills(
+    log: LogPath,
+    factors: Annotated[
+        str | None, typer.Option("--factors", help="Columns that say what is difficult about an item: a,b.")
+    ] = None,
+    pairs: Annotated[int, typer.Option("--pairs", min=0, help="How many pairs of skills are judged in each round.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the halves of students and the folds.")] = 0,
+    output: Report = None,
+    raw_cells: RawCells = False,
+    *,
+    reading: LogOptions,
+) -> None:
+    """Which skills are two, and which two are one. The table that -o writes holds every candidate."""
+    check_outputs(output)
+    from adaptrace.evaluate import skill_search
+
+    names = [name.strip() for name in (factors or "").split(",") if name.strip()]
+    responses = reading.read(log, keep=_kept(*names))
+    with usage(), fitting("searching skills") as progress:
+        result = skill_search.search_skills(responses, factors=names, pairs=pairs, seed=seed, progress=progress)
+    write_or_show(result.table, output, str(result), raw_cells=raw_cells)
+
+
+COMMANDS = (compare, replay, audit, simulate, fairness, skills)
 
 
 # ---- options, and tables as text --------------------------------------------
