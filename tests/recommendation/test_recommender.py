@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
@@ -223,7 +224,7 @@ def test_a_blend_is_asked_what_is_learned_by_the_knowledge_tracing_inside(models
         for model in (models["blend"], models["blend"].bkt):
             student = at.Student(model, catalog)
             for item, correct in (("u", 1), ("w", 0)):
-                student.observe(item, correct)
+                student.observe(item, correct, time=datetime.datetime(2030, 1, 1))
             found.append([(each.item.item, each.utility) for each in at.recommend(student, catalog, policy=wanted)])
         assert found[0] == found[1]
 

@@ -10,13 +10,14 @@ from adaptrace.kernels.compile import kernel
 
 FloatArray = NDArray[np.float64]
 
-KNOWN = ("logit of BKT's prediction", "logit of the item response model's", "ability", "difficulty")
-BKT, IRT, ABILITY, DIFFICULTY = range(len(KNOWN))
+SHIFTS = ("shift after the last item", "shift after the second last item", "shift after the last skills")
+KNOWN = ("logit of BKT's prediction", "logit of the item response model's", "ability", "difficulty", *SHIFTS)
+BKT, IRT, ABILITY, DIFFICULTY = range(len(KNOWN) - len(SHIFTS))
 
 
 @kernel
 def knowledge(bkt: float, irt: float, ability: float, difficulty: float, out: Any) -> None:
-    """Fill ``out`` (4,), an array or a list, from two chances, an ability and a difficulty."""
+    """Fill the first four of ``out``, an array or a list, from two chances, an ability and a difficulty."""
     out[BKT] = math.log(bkt / (1.0 - bkt))
     out[IRT] = math.log(irt / (1.0 - irt))
     out[ABILITY] = ability
@@ -27,6 +28,6 @@ def knowledge(bkt: float, irt: float, ability: float, difficulty: float, out: An
 def know(
     bkt: FloatArray, irt: FloatArray, ability: FloatArray, difficulty: FloatArray, first: int, last: int, out: FloatArray
 ) -> None:
-    """What is known before rows [first, last), into ``out`` (n_rows, 4)."""
+    """What is known before rows [first, last), into the first four columns of ``out`` (n_rows, n)."""
     for row in range(first, last):
         knowledge(bkt[row], irt[row], ability[row], difficulty[row], out[row])

@@ -453,6 +453,13 @@ def chances(design: Design, weights: FloatArray, first: int, last: int, out: Flo
 
 
 @kernel
+def logits(design: Design, weights: FloatArray, first: int, last: int, out: FloatArray) -> None:
+    """The sums of weight x value of rows [first, last)."""
+    for row in range(first, last):
+        out[row] = logit_of(design, weights, row)
+
+
+@kernel
 def loss_and_gradient(design: Design, correct: FloatArray, weights: FloatArray, first: int, last: int, out: FloatArray) -> float:
     """Minus the log-likelihood of rows [first, last), and its gradient into ``out`` (n_weights,)."""
     loss = 0.0

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -26,16 +26,23 @@ from adaptrace.models.logistic import Feature, Logistic
 from adaptrace.models.logistic.features import INTERCEPT
 from adaptrace.models.logistic.state import LogisticState
 from adaptrace.models.saved import SavedModel
+from adaptrace.models.transitions import Transitions, TransitionState
 
 FloatArray = NDArray[np.float64]
 
 FOLDS = 4  # of the students: each is known to the layer as models fitted to the others see them
-LOOSE, LEVEL, STRICT = 1.0, 10.0, 30.0  # penalties: on weights of all, on the level of an item or skill, on its other weights
+FEW = 60_000  # responses up to which every fold says how strong the penalties should be; beyond, one does
+STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0)  # of the penalties, as multiples of those below
+GAIN = 5e-4  # log loss of students not seen, by which a stronger penalty must be better
+FREE, LOOSE, LEVEL, STRICT = 0.01, 1.0, 10.0, 30.0  # penalties: predictions, what all share, levels of items and skills, others
 RATES = (0.6, 0.9)  # of recent shares
+WHOSE = ("student", "item", "skill")
+CLOCK = tuple(Feature(what="days", of=of, l2=LOOSE) for of in WHOSE)
 MATURING = (  # features that change the weight of what the models inside know
     *(("log_attempts", "student"), ("log_attempts", "skill"), ("gap", "skill")),
     *(("new", "item"), ("gap", "item")),
 )
+MATURED = (kernels.BKT, kernels.IRT, kernels.ABILITY, kernels.DIFFICULTY)
 
 PARTS: dict[str, Any] = {"bkt": BKT, "irt": IRT, "layer": Logistic}
 
@@ -44,20 +51,26 @@ knowledge = plain(kernels.knowledge)
 
 def _layer() -> Logistic:
     """What the models inside know, the history of student, item and skills, and how items and skills differ."""
-    known = range(len(kernels.KNOWN))
-    whose = ("student", "item", "skill")
     counts = ("log_attempts", "log_wins", "log_fails", "last", "new", "gap")
-    shared = [Feature(what="one", times=each) for each in known]
-    shared += [Feature(what=what, of=of) for of in whose for what in counts]
-    shared += [Feature(what="recent", of=of, rate=rate) for of in whose for rate in RATES]
-    shared += [Feature(what=what, of=of, times=each) for what, of in MATURING for each in known]
+    predictions = [Feature(what="one", times=each) for each in (kernels.BKT, kernels.IRT)]
+    shared = [Feature(what="one", times=each) for each in range(kernels.ABILITY, len(kernels.KNOWN))]
+    shared += [Feature(what=what, of=of) for of in WHOSE for what in counts]
+    shared += [Feature(what="recent", of=of, rate=rate) for of in WHOSE for rate in RATES]
+    shared += [Feature(what=what, of=of, times=each) for what, of in MATURING for each in MATURED]
     levels = [Feature(what="one", of=of, by=by) for of, by in (("item", "item"), ("skill", "skill"), ("skill", "pattern"))]
     others = [Feature(what="one", times=kernels.IRT, by="item"), Feature(what="log_attempts", of="skill", by="skill")]
     others += [Feature(what="one", times=each, by="skill") for each in (kernels.BKT, kernels.IRT, kernels.ABILITY)]
     others += [Feature(what="recent", of="skill", by="skill", rate=RATES[1])]
-    penalised = ((shared, LOOSE), (levels, LEVEL), (others, STRICT))
+    penalised = ((predictions, FREE), (shared, LOOSE), (levels, LEVEL), (others, STRICT))
     features = (INTERCEPT, *(replace(each, l2=l2) for features, l2 in penalised for each in features))
     return Logistic(features=features, name="layer")
+
+
+class Described(NamedTuple):
+    """A log as models see it that were fitted to other students."""
+
+    known: FloatArray  # (n_rows, n), see :data:`adaptrace.kernels.blend.KNOWN`
+    fold: NDArray[np.int64]  # (n_rows,)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -65,9 +78,11 @@ class Blend(SavedModel):
     """The best of the others: a logistic layer over what they know before each response (stacking; Wolpert, 1992).
 
     It sees the predictions of a :class:`~adaptrace.BKT` and of an item response model, the ability and the difficulty behind
-    the latter, counts and recency of the student's history, and lets items and skills differ. To fit the layer, every
-    student is described by models fitted to the other students, so nothing sees its own outcome; only the starting points
-    and the few numbers that all share (the mean skill, how abilities move) are found once, from everybody.
+    the latter, what usually follows the last two items and the last skills, counts and recency of the student's history, and
+    lets items and skills differ. To fit the layer, every student is described by models fitted to the other students, so
+    nothing sees its own outcome; only the starting points and the few numbers that all share (the mean skill, how abilities
+    move) are found once, from everybody. How strongly its weights are held is chosen by the loss on students that a fit did
+    not see; held firmly, it is a mix of the two predictions.
 
     Parameters
     ----------
@@ -75,9 +90,14 @@ class Blend(SavedModel):
         The knowledge tracing inside; it also answers questions about mastery.
     irt
         The item response model inside.
+    elapsed
+        Whether the days since the last response, also on the item and the skill, count; it then needs ``time``. None: where
+        the log that it is fitted to has a clock.
 
     Attributes
     ----------
+    transitions
+        What usually follows what (:class:`~adaptrace.models.transitions.Transitions`).
     layer
         The logistic layer (:class:`~adaptrace.Logistic`); ``blend.layer.coefficients()`` gives its weights.
 
@@ -91,13 +111,15 @@ class Blend(SavedModel):
 
     bkt: BKT = field(default_factory=BKT)
     irt: IRT = field(default_factory=TwoPL)
+    elapsed: bool | None = None
+    transitions: Transitions = field(default_factory=Transitions, repr=False)
     layer: Logistic = field(default_factory=_layer)
 
     family: ClassVar[str] = "blend"
 
     def __repr__(self) -> str:
         given = [repr(model) for model, usual in ((self.bkt, BKT()), (self.irt, TwoPL())) if repr(model) != repr(usual)]
-        return f"Blend({', '.join(given if self.layer.weights is None else [repr(self.bkt), repr(self.irt)])})"
+        return f"{type(self).__name__}({', '.join(given if self.layer.weights is None else [repr(self.bkt), repr(self.irt)])})"
 
     @property
     def holds_students(self) -> bool:
@@ -115,7 +137,20 @@ class Blend(SavedModel):
         The arguments are those of :meth:`adaptrace.models.base.Model.fit`.
         """
         report = progress or (lambda share: None)
-        inner = replace(self, bkt=self.bkt.fit(self._stats(data), executor=executor), irt=self.irt.fit(data, executor=executor))
+        inner, found = self._described(data, executor, report)
+        strength = inner._strength(data, found, executor)
+        report(0.8)
+        layer = inner.layer.fit_given(
+            data, found.known, strength=strength, executor=executor, progress=lambda share: report(0.8 + 0.2 * share)
+        )
+        return replace(inner, layer=layer)
+
+    def _described(self, data: Log, executor: Executor | None, report: Progress) -> tuple[Self, Described]:
+        """The models inside, fitted, and what such models know of the students of others."""
+        elapsed = "time" in data.table.column_names if self.elapsed is None else self.elapsed
+        bkt, irt = self.bkt.fit(self._stats(data), executor=executor), self.irt.fit(data, executor=executor)
+        layer = _with_clock(self.layer) if elapsed else self.layer
+        inner = replace(self, bkt=bkt, irt=irt, elapsed=elapsed, layer=layer)._followed(data)
         report(0.4)
         fold = _folds(data)
         known = np.empty((len(data), len(kernels.KNOWN)))
@@ -123,23 +158,50 @@ class Blend(SavedModel):
             other = inner._refitted(data.select(fold != number), executor)
             known[fold == number] = other.known(data.select(fold == number))
             report(0.4 + 0.3 * (number + 1) / FOLDS)
-        layer = self.layer.fit_given(data, known, executor=executor, progress=lambda share: report(0.7 + 0.3 * share))
-        return replace(inner, layer=layer)
+        return inner, Described(known, fold)
+
+    def _followed(self, log: Log) -> Self:
+        """With what follows what in the log that the models inside were fitted to."""
+        return replace(self, transitions=Transitions.fit(log, self.irt.predict(log)))
+
+    def _strength(self, data: Log, found: Described, executor: Executor | None) -> float:
+        """The least strength of the penalties that no greater one beats by more than :data:`GAIN` on students not seen."""
+        folds = np.unique(found.fold)[: FOLDS if len(data) <= FEW else 1]
+        rows, best, lowest = np.isin(found.fold, folds), STRENGTHS[0], np.inf
+        for strength in STRENGTHS:
+            p, correct = self._layer_apart(data, found, strength, folds, executor)[rows], data.rows.correct[rows]
+            loss = -float(np.log(correct * p + (1.0 - correct) * (1.0 - p)).mean()) if len(p) else np.inf
+            if loss > lowest - GAIN or not np.isfinite(loss):
+                break
+            best, lowest = strength, loss
+        return best
+
+    def _layer_apart(
+        self, data: Log, found: Described, strength: float, folds: NDArray[np.int64], executor: Executor | None
+    ) -> FloatArray:
+        """P(correct) of the students of some folds by layers fitted to the others, (n_rows,); 0.5 elsewhere."""
+        out = np.full(len(data), 0.5)
+        for number in folds:
+            mine = found.fold == number
+            layer = self.layer.fit_given(data.select(~mine), found.known[~mine], strength=strength, executor=executor)
+            out[mine] = layer.predict_given(data.select(mine), found.known[mine])
+        return out
 
     def _stats(self, log: Log) -> Any:
         """The counts of a log, which make the fit fast; evidence of events with several skills is then approximate."""
         return replace(self.bkt, table=None, effects=None).stats(log)
 
-    def _refitted(self, log: Log, executor: Executor | None) -> Blend:
+    def _refitted(self, log: Log, executor: Executor | None) -> Self:
         """The models inside, fitted to a part of the log."""
         bkt = self.bkt.refit(self._stats(log), executor=executor)
-        return replace(self, bkt=bkt, irt=self.irt.recalibrate(log, executor=executor))
+        return replace(self, bkt=bkt, irt=self.irt.recalibrate(log, executor=executor))._followed(log)
 
     def known(self, log: Log) -> FloatArray:
-        """What the models inside know before each response, (n_rows, 4): see :data:`adaptrace.kernels.blend.KNOWN`."""
+        """What the models inside know before each response, (n_rows, n): see :data:`adaptrace.kernels.blend.KNOWN`."""
         path, (difficulty, _), out = self.irt.abilities(log), self.irt.place(log), np.empty((len(log), len(kernels.KNOWN)))
         work = (self.bkt.predict(log), path.predicted, path.own, difficulty)
         parallel.run(kernels.know, [(*work, *piece, out) for piece in parallel.ranges(len(log))])
+        out[:, -len(kernels.SHIFTS) :] = self.transitions.shifts(log)
         return out
 
     def predict(self, log: Log) -> FloatArray:
@@ -168,44 +230,54 @@ class Blend(SavedModel):
 
     def start(self, name: str = "", group: str = "") -> BlendState:
         """The state of a student who has not answered yet."""
-        return BlendState(self.bkt.start(name, group), self.irt.start(name, group), self.layer.start(name, group))
+        bkt, irt, layer = self.bkt.start(name, group), self.irt.start(name, group), self.layer.start(name, group)
+        return BlendState(bkt, irt, layer, TransitionState(self.transitions))
 
     def resume(self, content: Mapping[str, Any], name: str = "", group: str = "") -> BlendState:
         """The state that :meth:`BlendState.to_dict` described."""
         bkt, irt = self.bkt.resume(content["bkt"], name, group), self.irt.resume(content["irt"], name, group)
-        return BlendState(bkt, irt, self.layer.resume(content["layer"], name, group))
+        layer, last = self.layer.resume(content["layer"], name, group), content.get("last", ())
+        return BlendState(bkt, irt, layer, TransitionState(self.transitions, last))
 
     # ---- plain data ----
 
     def to_dict(self) -> dict[str, Any]:
         """The model as plain data, exact to the last bit."""
-        return {"family": self.family, **{part: getattr(self, part).to_dict() for part in PARTS}}
+        parts = (*PARTS, "transitions") if self.transitions.tables else PARTS  # none in models of older releases
+        return {"family": self.family, **{part: getattr(self, part).to_dict() for part in parts}}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Blend:
         """The model that :meth:`to_dict` described."""
-        bkt, irt, layer = (family.from_dict(content[name]) for name, family in PARTS.items())
-        return cls(bkt=bkt, irt=irt, layer=layer)
+        parts = {name: family.from_dict(content[name]) for name, family in PARTS.items()}
+        if "transitions" in content:
+            parts["transitions"] = Transitions.from_dict(content["transitions"])
+        return cls(**parts, elapsed="time" in parts["layer"].needs)
 
 
 @dataclass
 class BlendState:
-    """One student as a :class:`Blend` knows them: as each of its models does."""
+    """One student as a :class:`Blend` knows them: as each of its models does, and their last responses."""
 
     bkt: BKTState
     irt: IRTState
     layer: LogisticState
+    transitions: TransitionState
 
     def predict(self, response: Response) -> float:
         """P(correct)."""
+        return self.layer.predict(response, self.known(response))
+
+    def known(self, response: Response) -> list[float]:
+        """What the models inside know before a response: :meth:`Blend.known`."""
         difficulty, _ = self.irt.lookup.item(response)
-        known = [0.0] * len(kernels.KNOWN)
+        known = [0.0] * (len(kernels.KNOWN) - len(kernels.SHIFTS)) + self.transitions.shifts(response)
         knowledge(self.bkt.predict(response), self.irt.predict(response), self.irt.ability[0], difficulty, known)
-        return self.layer.predict(response, known)
+        return known
 
     def observe(self, response: Response) -> None:
         """Take in one response."""
-        for part in (self.bkt, self.irt, self.layer):
+        for part in (self.bkt, self.irt, self.layer, self.transitions):
             part.observe(response)
 
     def mastery(self, skill: str, moment: int | None = None) -> float:
@@ -214,7 +286,15 @@ class BlendState:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, exact to the last bit."""
-        return {part: getattr(self, part).to_dict() for part in PARTS}
+        return {**{part: getattr(self, part).to_dict() for part in PARTS}, "last": self.transitions.to_list()}
+
+
+def _with_clock(layer: Logistic) -> Logistic:
+    """A layer that also looks at the days since the last response, with what all share."""
+    there = tuple(layer.features)
+    shared = sum(not feature.by for feature in there)
+    new = tuple(feature for feature in CLOCK if feature not in there)
+    return replace(layer, features=(*there[:shared], *new, *there[shared:]))
 
 
 def _in_words(feature: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -122,15 +122,21 @@ class Logistic(SavedModel):
         return self.fit_given(data, NOTHING_GIVEN, executor=executor, progress=progress)
 
     def fit_given(
-        self, log: Log, given: FloatArray, *, executor: Executor | None = None, progress: Progress | None = None
+        self,
+        log: Log,
+        given: FloatArray,
+        *,
+        strength: float = 1.0,
+        executor: Executor | None = None,
+        progress: Progress | None = None,
     ) -> Logistic:
-        """Fit with columns (n_rows, n) that features have as ``times``."""
+        """Fit with columns (n_rows, n) that features have as ``times``; ``strength`` multiplies every penalty."""
         items, skills, students = self._names(log)
         blank = Weights(items, skills, students, np.empty(0), len(log), 0.0)
         self._check_given(given)
         plan, penalty, blocks = self._plan(blank)
         design = self._design(log, plan, blank, given)
-        best = fit_weights(design, log.rows.correct, penalty, blocks, executor=executor, progress=progress)
+        best = fit_weights(design, log.rows.correct, strength * penalty, blocks, executor=executor, progress=progress)
         return replace(self, weights=replace(blank, values=best.weights, objective=best.objective))
 
     def predict(self, log: Log) -> FloatArray:
@@ -139,10 +145,21 @@ class Logistic(SavedModel):
 
     def predict_given(self, log: Log, given: FloatArray) -> FloatArray:
         """As :meth:`predict`, with columns (n_rows, n) that features have as ``times``."""
+        return self._of_rows(kernels.chances, self.describe(log, given))
+
+    def describe(self, log: Log, given: FloatArray) -> Design:
+        """The values of all features before each response, as :meth:`predict_given` weighs them."""
         weights = self._fitted
         self._check_given(given)
-        design, out = self._design(log, self._plan(weights)[0], weights, given), np.empty(len(log))
-        parallel.run(kernels.chances, [(design, weights.values, *piece, out) for piece in parallel.ranges(len(log))])
+        return self._design(log, self._plan(weights)[0], weights, given)
+
+    def logits(self, design: Design) -> FloatArray:
+        """The weighted sums of a design, (n_rows,)."""
+        return self._of_rows(kernels.logits, design)
+
+    def _of_rows(self, how: Callable[..., None], design: Design) -> FloatArray:
+        out = np.empty(len(design.start) - 1)
+        parallel.run(how, [(design, self._fitted.values, *piece, out) for piece in parallel.ranges(len(out))])
         return out
 
     def _check_given(self, given: FloatArray) -> None:

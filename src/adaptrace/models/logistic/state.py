@@ -129,6 +129,14 @@ class LogisticState:
 
     def predict(self, response: Response, given: Sequence[float] = ()) -> float:
         """P(correct), with what features have as ``times``."""
+        return chance(self.logit(self.describe(response, given)))
+
+    def logit(self, design: Design) -> float:
+        """The weighted sum of the values before one response."""
+        return logit_of(design, self.lookup.weights, 0)
+
+    def describe(self, response: Response, given: Sequence[float] = ()) -> Design:
+        """The values of all features before a response; changes nothing."""
         plan, slot = self.lookup.plan, self._slots(response)
         size = len(plan.of) + self.lookup.several * (len(response.skills) - 1)
         design = Design([0, size], [0] * size, [0.0] * size)
@@ -136,7 +144,7 @@ class LogisticState:
         code = [self.student, self.lookup.items.get(response.item, -1), *skills]
         memory = Memory(*map(Overlay, self.memory))
         values(plan, memory, slot, code, given, ME, self.place, self._day(response), design, 0)
-        return chance(logit_of(design, self.lookup.weights, 0))
+        return design
 
     def observe(self, response: Response) -> None:
         """Take in one response."""
