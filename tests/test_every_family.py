@@ -34,6 +34,7 @@ from reference.school import times
 EVERY: dict[str, Callable[[], Any]] = {
     "bkt": at.BKT,
     "blend": at.Blend,
+    "boosted": at.Boosted,
     "constant": at.Constant,
     "fsrs": at.FSRS,
     "half-life": at.HalfLife,

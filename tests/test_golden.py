@@ -100,9 +100,12 @@ def test_a_model_knows_the_mastery_that_it_knew(release: str, name: str) -> None
         assert_same(found, wanted, rtol=tolerance(release), bits=bits)
 
 
+SINCE = {"boosted"}  # families that the newest release did not have; none with the next
+
+
 def test_every_family_has_a_golden_model() -> None:
     files = (NEWEST / "models").glob("*.json")
-    assert {reading.read_json(file)["content"]["family"] for file in files} == reading.families()
+    assert {reading.read_json(file)["content"]["family"] for file in files} == reading.families() - SINCE
 
 
 def test_every_option_of_a_bkt_has_a_golden_model() -> None:

@@ -48,6 +48,7 @@ EVERY: dict[str, Callable[[], Any]] = {
         )
     ),
     "rasch-still": lambda: Rasch(drift=False, skills=False),
+    "many-trees": lambda: at.Boosted(least=5, leaves=4, rounds=15),
 }
 NEW = [name for name in EVERY if not name.startswith(("bkt", "constant"))]
 each_family = pytest.mark.parametrize("name", EVERY)
@@ -476,7 +477,7 @@ def test_10_neither_threads_of_blas_nor_cores_change_a_bit() -> None:
 
 # ---- law 11 -----------------------------------------------------------------
 
-KNOW = ("bkt", "blend")  # the families whose models know mastery
+KNOW = ("bkt", "blend", "boosted")  # the families whose models know mastery
 OF_MASTERY: dict[str, Callable[[Any, at.Log], Any]] = {
     "pace": lambda model, log: at.report.pace(log, model, min_students=1),
     "stuck": lambda model, log: at.report.stuck(log, model, opportunities=1),

@@ -30,6 +30,7 @@ from adaptrace.models import (
     PFA as PFA,
     BestLR as BestLR,
     Blend as Blend,
+    Boosted as Boosted,
     Constant as Constant,
     Feature as Feature,
     HalfLife as HalfLife,

@@ -217,10 +217,13 @@ def test_the_summary_of_other_families_is_what_they_found(run, path: Path, here:
 def test_what_a_family_does_not_know_is_one_message(run, path: Path, here: Path) -> None:
     run("fit", path, "--model", "constant", "-o", "model.json")
     for arguments, said in (
-        (["score", path, "-m", "model.json"], "does not know mastery; expected a model of a family that does: bkt, blend\n"),
+        (
+            ["score", path, "-m", "model.json"],
+            "does not know mastery; expected a model of a family that does: bkt, blend, boosted\n",
+        ),
         (
             ["recommend", "-m", "model.json", "-C", "none.json", "-l", path, "-s", "Ada"],
-            "does not know mastery; expected a model of a family that does: bkt, blend\n",
+            "does not know mastery; expected a model of a family that does: bkt, blend, boosted\n",
         ),
         (
             ["fit", "--stats", "none.parquet", "--model", "pfa"],

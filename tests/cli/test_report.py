@@ -204,7 +204,7 @@ def test_a_model_that_traces_no_mastery_is_one_message(report, here: Path, sampl
     for command in ("pace", "stuck"):
         outcome = report(f"{command} LOG -m constant.json")
         assert (outcome.code, outcome.stdout) == (1, "")
-        assert outcome.stderr.endswith(" does not know mastery; expected a model of a family that does: bkt, blend\n")
+        assert outcome.stderr.endswith(" does not know mastery; expected a model of a family that does: bkt, blend, boosted\n")
 
 
 def test_an_output_of_an_unknown_ending_is_refused_before_the_work(report, here: Path, monkeypatch) -> None:

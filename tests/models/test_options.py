@@ -13,7 +13,20 @@ import adaptrace as at
 from adaptrace.models import IRT
 
 LOGISTIC = (at.PFA, at.AFM, at.BestLR, at.DAS3H, at.Recency)
-OPTIONS = (*LOGISTIC, at.BKT, at.Blend, at.Constant, at.FSRS, at.HalfLife, at.Logistic, at.Rasch, at.TwoPL, IRT, at.Criterion)
+OPTIONS = (
+    *LOGISTIC,
+    at.BKT,
+    at.Blend,
+    at.Boosted,
+    at.Constant,
+    at.FSRS,
+    at.HalfLife,
+    at.Logistic,
+    at.Rasch,
+    at.TwoPL,
+    IRT,
+    at.Criterion,
+)
 
 
 @pytest.mark.parametrize("kind", [*OPTIONS, at.Feature], ids=lambda kind: kind.__name__)

@@ -9,8 +9,8 @@ from typing import Any
 
 from adaptrace.cli.terminal import WrongUsage
 
-NAMES = (
-    "constant, bkt, bkt-classic, bkt-items, pfa, afm, best-lr, das3h, recency, rasch, 2pl, half-life, fsrs, blend"  # for --help
+NAMES = (  # for --help
+    "constant, bkt, bkt-classic, bkt-items, pfa, afm, best-lr, das3h, recency, rasch, 2pl, half-life, fsrs, blend, boosted"
 )
 
 

@@ -3,6 +3,7 @@
 from adaptrace.models.base import Countable, ExplainsItself, KnowsMastery, Model, ScoresMastery, Traces
 from adaptrace.models.bkt import BKT
 from adaptrace.models.blend import Blend
+from adaptrace.models.boosted import Boosted
 from adaptrace.models.constant import Constant
 from adaptrace.models.fsrs import FSRS
 from adaptrace.models.half_life import HalfLife
@@ -21,6 +22,7 @@ __all__ = [
     "PFA",
     "BestLR",
     "Blend",
+    "Boosted",
     "Constant",
     "Countable",
     "ExplainsItself",

@@ -140,10 +140,14 @@ class Blend(SavedModel):
         inner, found = self._described(data, executor, report)
         strength = inner._strength(data, found, executor)
         report(0.8)
-        layer = inner.layer.fit_given(
-            data, found.known, strength=strength, executor=executor, progress=lambda share: report(0.8 + 0.2 * share)
-        )
-        return replace(inner, layer=layer)
+        return inner._layered(data, found, strength, executor, lambda share: report(0.8 + 0.2 * share))
+
+    def _layered(
+        self, data: Log, found: Described, strength: float, executor: Executor | None, progress: Progress | None = None
+    ) -> Self:
+        """With the layer fitted."""
+        layer = self.layer.fit_given(data, found.known, strength=strength, executor=executor, progress=progress)
+        return replace(self, layer=layer)
 
     def _described(self, data: Log, executor: Executor | None, report: Progress) -> tuple[Self, Described]:
         """The models inside, fitted, and what such models know of the students of others."""
@@ -247,7 +251,7 @@ class Blend(SavedModel):
         return {"family": self.family, **{part: getattr(self, part).to_dict() for part in parts}}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Blend:
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """The model that :meth:`to_dict` described."""
         parts = {name: family.from_dict(content[name]) for name, family in PARTS.items()}
         if "transitions" in content:

@@ -11,13 +11,14 @@ from adaptrace.io import envelope
 from adaptrace.models.base import Countable, ScoresMastery, Traces
 from adaptrace.models.bkt import BKT
 from adaptrace.models.blend import Blend
+from adaptrace.models.boosted import Boosted
 from adaptrace.models.constant import Constant
 from adaptrace.models.fsrs import FSRS
 from adaptrace.models.half_life import HalfLife
 from adaptrace.models.irt import IRT, Rasch, TwoPL
 from adaptrace.models.logistic import AFM, DAS3H, PFA, BestLR, Logistic, Recency
 
-FAMILIES: dict[str, Any] = {family.family: family for family in (BKT, Blend, Constant, FSRS, HalfLife, IRT, Logistic)}
+FAMILIES: dict[str, Any] = {family.family: family for family in (BKT, Blend, Boosted, Constant, FSRS, HalfLife, IRT, Logistic)}
 
 # by their names on the command line
 MODELS: dict[str, Callable[[], Any]] = {
@@ -35,6 +36,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "half-life": HalfLife,
     "fsrs": FSRS,
     "blend": Blend,
+    "boosted": Boosted,
 }
 
 LACKS: dict[type, str] = {  # what is said of a model without a capability
@@ -63,9 +65,9 @@ def require(model: Any, capability: type, use: str) -> Any:
 
     Examples
     --------
-    >>> require(Constant(), ScoresMastery, "pace")
+    >>> require(Constant(), Countable, "stats")
     Traceback (most recent call last):
-    adaptrace.errors.ModelError: pace: Constant() does not know mastery; expected a model of a family that does: bkt, blend
+    adaptrace.errors.ModelError: stats: Constant() does not fit to counts; expected a model of a family that does: bkt
     """
     if isinstance(model, capability):
         return model
