@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,20 @@ import pytest
 import adaptrace as at
 from adaptrace.evaluate import metrics
 from adaptrace.io import envelope
+from adaptrace.kernels import parallel
 from adaptrace.kernels.compile import plain
 from adaptrace.kernels.trees import LEAF, Trees, boost, boosted
 from adaptrace.models import trees as grown
 from adaptrace.models.trees import Grower, trees_from_dict, trees_of, trees_to_dict
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_core() -> Iterator[None]:
+    """Starting threads takes longer than these fits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "cores", lambda: 1)
+        yield
+
 
 WALKED = Trees(  # two trees: input 0 up to 1.5, else input 1 up to 0; and a leaf
     start=np.array([0, 5, 6]),

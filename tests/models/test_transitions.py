@@ -40,8 +40,8 @@ def test_one_step_of_a_single_passage() -> None:
     """After a right answer to q1, q2 was right once where 0.5 was expected: (1 - 0.5) / (0.25 + 1) = 0.4."""
     log = at.Log.from_arrow({"student": ["a"] * 2, "item": ["q1", "q2"], "skill": ["x", "y"], "correct": [1, 1]})
     found = Transitions.fit(log, np.array([0.5, 0.5]))
-    assert found.shifts(log).tolist() == [[0.0, 0.0, 0.0], [0.4, 0.0, 0.4]]
-    assert found.lookup == ({("q1", True, "q2"): 0.4}, {}, {("x", True, "y"): 0.4})
+    assert found.shifts(log).tolist() == [[0.0, 0.0, 0.0, 0.0], [0.4, 0.0, 0.4, 0.0]]
+    assert found.lookup == ({("q1", True, "q2"): 0.4}, {}, {("x", True, "y"): 0.4}, {})
 
 
 def test_a_student_online_is_told_the_same_bits() -> None:
@@ -87,7 +87,7 @@ def test_damaged_tables_are_refused(name: str, value: list[float], said: str) ->
         Transitions.from_dict(content)
 
 
-@pytest.mark.parametrize("last", [[["q1", 1, ["x"]]], [["q1", True, []]], [["q1", True, ["x"]]] * 3])
+@pytest.mark.parametrize("last", [[["q1", 1, ["x"]]], [["q1", True, []]], [["q1", True, ["x"]]] * 11])
 def test_damaged_last_responses_are_refused(last: list[Any]) -> None:
     with pytest.raises(ValueError, match="transitions: "):
         TransitionState(case(0)[2], last)

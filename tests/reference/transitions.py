@@ -12,11 +12,12 @@ Row = dict[str, Any]  # student, item, skills, correct
 
 
 def keys(rows: Sequence[Row]) -> Iterator[list[list[tuple[str, bool, str]]]]:
-    """Of every row: by the item before, by the one before that, by the skills before; empty where there is none."""
+    """Of every row: by the item before, the one before that, the skills before, and of the nine before these."""
     for number, row in enumerate(rows):
         before = [each for each in rows[:number] if each["student"] == row["student"]][::-1]
-        names = [([each["item"]], [row["item"]], each) for each in before[:2]]
-        tables = [names[:1], names[1:2], [(each["skills"], row["skills"], each) for each in before[:1]]]
+        items = [([each["item"]], [row["item"]], each) for each in before[:2]]
+        skills = [(each["skills"], row["skills"], each) for each in before[:10]]
+        tables = [items[:1], items[1:2], skills[:1], skills[1:]]
         yield [
             [(one, each["correct"] >= 0.5, other) for old, new, each in table for one, other in product(old, new)]
             for table in tables
@@ -24,9 +25,9 @@ def keys(rows: Sequence[Row]) -> Iterator[list[list[tuple[str, bool, str]]]]:
 
 
 def tables(rows: Sequence[Row], predicted: Sequence[float]) -> list[dict[tuple[str, bool, str], float]]:
-    """The shift of every key in each of the three tables."""
+    """The shift of every key in each of the four tables."""
     found = []
-    for table in range(3):
+    for table in range(4):
         errors: dict[tuple[str, bool, str], float] = defaultdict(float)
         weights: dict[tuple[str, bool, str], float] = defaultdict(float)
         for row, p, mine in zip(rows, predicted, keys(rows), strict=True):

@@ -10,7 +10,10 @@ from adaptrace.kernels.compile import kernel
 
 FloatArray = NDArray[np.float64]
 
-SHIFTS = ("shift after the last item", "shift after the second last item", "shift after the last skills")
+SHIFTS = (
+    *("shift after the last item", "shift after the second last item"),
+    *("shift after the last skills", "shift after earlier skills"),
+)
 KNOWN = ("logit of BKT's prediction", "logit of the item response model's", "ability", "difficulty", *SHIFTS)
 BKT, IRT, ABILITY, DIFFICULTY = range(len(KNOWN) - len(SHIFTS))
 

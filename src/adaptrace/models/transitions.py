@@ -1,4 +1,4 @@
-"""Transitions: by how much a right answer is likelier than expected after the item or skill that came before, and its outcome.
+"""Transitions: by how much a right answer is likelier than expected after the items and skills before it, and their outcomes.
 
 A table has a shift of the logit for every (what came before, whether it was right, what is asked): one Newton step from the
 predictions of a model, shrunk to 0,
@@ -27,21 +27,41 @@ IntArray = NDArray[np.int64]
 
 HELD = 1.0  # precision of a shift about 0
 DIGITS = 4  # of a shift after the point: finer ones say nothing, and make files large
-BACK = {"item": 1, "second item": 2, "skill": 1}  # the tables: what is looked at, and how many responses back
-RECALLED = 2  # responses
+RECALLED = 10  # responses
+TABLES = (  # what is looked at, and how many responses back
+    ("item", range(1, 2)),
+    ("item", range(2, 3)),
+    ("skill", range(1, 2)),
+    ("skill", range(2, RECALLED + 1)),
+)
 RIGHT = 0.5  # an outcome from here on counts as right
 
 
 class Passages(NamedTuple):
     """What followed what in a log: an entry per response, or per skill before and skill asked."""
 
-    row: IntArray  # sorted
+    row: IntArray
     key: IntArray  # (before * 2 + right) * n_names + asked; -1 where a name is not known
 
     @classmethod
     def of(cls, row: IntArray, before: IntArray, right: NDArray[np.bool_], asked: IntArray, names: int) -> Passages:
         """Codes among so many names."""
         return cls(row, np.where((before >= 0) & (asked >= 0), (before * 2 + right) * names + asked, -1))
+
+
+class Sums(NamedTuple):
+    """What the shifts of a table are made of, sorted by its keys."""
+
+    key: IntArray
+    error: FloatArray  # of outcome - p
+    variance: FloatArray  # of p (1 - p)
+
+    @classmethod
+    def of(cls, key: IntArray, error: FloatArray, variance: FloatArray) -> Sums:
+        """The sums of all that have the same key."""
+        keys, entry = np.unique(key, return_inverse=True)
+        errors, variances = (np.bincount(entry, each, len(keys)).astype(float) for each in (error, variance))
+        return cls(keys, errors, variances)
 
 
 class Shifts(NamedTuple):
@@ -51,18 +71,15 @@ class Shifts(NamedTuple):
     value: FloatArray
 
     @classmethod
-    def of(cls, passages: Passages, error: FloatArray, variance: FloatArray) -> Shifts:
-        """The shrunk shifts; ``error`` and ``variance`` (n_rows,) are of the predictions."""
-        key, entry = np.unique(passages.key, return_inverse=True)
-        errors, variances = (np.bincount(entry, each[passages.row], len(key)) for each in (error, variance))
-        return cls(key, np.asarray(np.round(errors / (variances + HELD), DIGITS), float))
+    def of(cls, parts: Sequence[Sums]) -> Shifts:
+        """The shrunk shifts."""
+        sums = Sums.of(*map(np.concatenate, zip(*parts, strict=True)))
+        return cls(sums.key, np.asarray(np.round(sums.error / (sums.variance + HELD), DIGITS), float))
 
-    def means(self, passages: Passages, rows: int) -> FloatArray:
-        """The mean shift before each response, (n_rows,); what is not known counts as 0."""
-        place = np.searchsorted(self.key, passages.key)
-        known = np.append(self.key, -2)[place] == passages.key
-        total = np.bincount(passages.row, np.where(known, np.append(self.value, 0.0)[place], 0.0), rows)
-        return np.asarray(total / np.maximum(np.bincount(passages.row, minlength=rows), 1))
+    def find(self, key: IntArray) -> FloatArray:
+        """The shift of every key, (n,); 0 for one that is not known."""
+        place = np.searchsorted(self.key, key)
+        return np.where(np.append(self.key, -2)[place] == key, np.append(self.value, 0.0)[place], 0.0)
 
 
 def _no_names() -> pa.StringArray:
@@ -78,7 +95,7 @@ class Transitions:
     items, skills
         Names as text, sorted.
     tables
-        One for each of :data:`BACK`; none before the fit.
+        One for each of :data:`TABLES`; none before the fit.
     """
 
     items: pa.StringArray = field(default_factory=_no_names)
@@ -89,36 +106,43 @@ class Transitions:
     def fit(cls, log: Log, predicted: FloatArray) -> Transitions:
         """The shifts of a log's outcomes from predictions of them, (n_rows,)."""
         named = cls(items=schema.in_order(log.items)[0], skills=schema.in_order(log.skills)[0])
-        error, variance = log.rows.correct - predicted, predicted * (1.0 - predicted)
-        tables = tuple(Shifts.of(passages, error, variance) for passages in named._passages(log))
-        return cls(items=named.items, skills=named.skills, tables=tables)
+        error, variance, parts = log.rows.correct - predicted, predicted * (1.0 - predicted), [list[Sums]() for _ in TABLES]
+        for number, (row, key) in named._passages(log):
+            parts[number].append(Sums.of(key, error[row], variance[row]))
+        return cls(items=named.items, skills=named.skills, tables=tuple(map(Shifts.of, parts)))
 
     def shifts(self, log: Log) -> FloatArray:
         """The mean shift before each response by every table, (n_rows, n_tables)."""
-        out = np.zeros((len(log), len(BACK)))
-        for number, (table, passages) in enumerate(zip(self.tables, self._passages(log), strict=False)):
-            out[:, number] = table.means(passages, len(log))
-        return out
+        total, pairs = np.zeros((2, len(TABLES), len(log)))
+        for number, (row, key) in self._passages(log) if self.tables else ():
+            total[number] += np.bincount(row, self.tables[number].find(key), len(log))
+            pairs[number] += np.bincount(row, minlength=len(log))
+        return (total / np.maximum(pairs, 1.0)).T
 
-    def _passages(self, log: Log) -> Iterator[Passages]:
-        """What followed what, for each table."""
+    def _passages(self, log: Log) -> Iterator[tuple[int, Passages]]:
+        """The number of a table, and what followed what so many responses back."""
         rows, right = log.rows, log.rows.correct >= RIGHT
         item = schema.find(log.items, self.items)[log.table["item"].chunk(0).indices.to_numpy()]
-        for back in (BACK["item"], BACK["second item"]):
-            row = _later(rows.student_start, back)
-            yield Passages.of(row, item[row - back], right[row - back], item[row], len(self.items))
         skill = schema.find(log.skills, self.skills)[rows.pair_skill[rows.pair]]
-        row, before, asked = _pairs(_later(rows.student_start, BACK["skill"]), rows.skill_start)
-        yield Passages.of(row, skill[before], right[row - 1], skill[asked], len(self.skills))
+        one = np.arange(len(log) + 1)
+        for number, (what, backs) in enumerate(TABLES):
+            code, start = (item, one) if what == "item" else (skill, rows.skill_start)
+            for back in backs:
+                row, before, asked = _pairs(_later(rows.student_start, back), back, start)
+                names = len(self._names(what))
+                yield number, Passages.of(row, code[before], right[row - back], code[asked], names)
 
     @cached_property
     def lookup(self) -> tuple[dict[tuple[str, bool, str], float], ...]:
         """Each table by the name before, whether it was right, and the name asked."""
-        names = (self.items, self.items, self.skills)
+        names = (self._names(what).to_pylist() for what, _ in TABLES)
         return tuple(
-            dict(zip(_named(table.key, each.to_pylist()), table.value.tolist(), strict=True))
+            dict(zip(_named(table.key, each), table.value.tolist(), strict=True))
             for table, each in zip(self.tables, names, strict=False)
         )
+
+    def _names(self, what: str) -> pa.StringArray:
+        return self.items if what == "item" else self.skills
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, exact to the last bit."""
@@ -129,9 +153,9 @@ class Transitions:
     def from_dict(cls, content: Mapping[str, Any]) -> Transitions:
         """What :meth:`to_dict` described."""
         items, skills, tables = read.texts(content, "items"), read.texts(content, "skills"), content["tables"]
-        if not isinstance(tables, list) or len(tables) not in (0, len(BACK)):
-            raise ValueError(f"tables: expected a list of {len(BACK)}, or an empty one")
-        sizes = (len(items), len(items), len(skills))
+        if not isinstance(tables, list) or len(tables) not in (0, len(TABLES)):
+            raise ValueError(f"tables: expected a list of {len(TABLES)}, or an empty one")
+        sizes = [len(items if what == "item" else skills) for what, _ in TABLES]
         return cls(items=items, skills=skills, tables=tuple(map(_table, tables, sizes)))
 
 
@@ -148,17 +172,16 @@ class TransitionState:
 
     def shifts(self, response: Response) -> list[float]:
         """The mean shift before this response by every table."""
-        means = [0.0] * len(BACK)
-        for number, (table, (what, back)) in enumerate(zip(self.lookup, BACK.items(), strict=False)):
-            if back > len(self.last):
-                continue
-            item, right, skills = self.last[back - 1]
-            before, asked = (skills, response.skills) if what == "skill" else ((item,), (response.item,))
-            total = 0.0
-            for one in before:
-                for other in asked:
-                    total += table.get((one, right, other), 0.0)
-            means[number] = total / (len(before) * len(asked))
+        means = [0.0] * len(TABLES)
+        for number, (table, (what, backs)) in enumerate(zip(self.lookup, TABLES, strict=False)):
+            asked, total, pairs = response.skills if what == "skill" else (response.item,), 0.0, 0
+            for item, right, skills in self.last[backs[0] - 1 : backs[-1]]:
+                before, sum_here = skills if what == "skill" else (item,), 0.0
+                for one in before:
+                    for other in asked:
+                        sum_here += table.get((one, right, other), 0.0)
+                total, pairs = total + sum_here, pairs + len(before) * len(asked)
+            means[number] = total / max(pairs, 1)
         return means
 
     def observe(self, response: Response) -> None:
@@ -176,13 +199,13 @@ def _later(student_start: IntArray, back: int) -> IntArray:
     return row[row - np.repeat(student_start[:-1], np.diff(student_start)) >= back]
 
 
-def _pairs(row: IntArray, start: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Every skill of the response before with every skill of each response: its row, and the entries of both skills."""
+def _pairs(row: IntArray, back: int, start: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Every entry of the response so many back with every entry of each response: its row, and both entries."""
     several = np.diff(start)
-    many = several[row] * several[row - 1]
+    many = several[row] * several[row - back]
     place = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
     row = np.repeat(row, many)
-    return row, start[row - 1] + place // several[row], start[row] + place % several[row]
+    return row, start[row - back] + place // several[row], start[row] + place % several[row]
 
 
 def _named(keys: IntArray, names: Sequence[str]) -> Iterator[tuple[str, bool, str]]:
