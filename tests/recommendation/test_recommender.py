@@ -111,7 +111,7 @@ def models() -> Iterator[dict[str, Any]]:
     """Fitted to a small log, on one core and with short climbs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "cores", lambda: 1)
-        for name, steps in (("STD_ROUNDS", 2), ("ROUND_STEPS", 5), ("MOST_STEPS", 15)):
+        for name, steps in (("STD_ROUNDS", 2), ("ROUGH_STEPS", 5), ("SEARCH_STEPS", 5), ("MOST_SEARCHES", 2)):
             patch.setattr(fit_effects, name, steps)
         log = random_log(3, skills="abcde", several=True)
         yield {

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import ModelError
 from adaptrace.kernels import blend as known_by_blend
@@ -104,7 +103,7 @@ class Boosted(Blend):
         The arguments are those of :meth:`adaptrace.models.base.Model.fit`.
         """
         lightgbm()  # before the long part
-        report = progress or (lambda share: None)
+        data, report = data.by_name, progress or (lambda share: None)
         inner, found = self._described(data, executor, lambda share: report(0.6 * share))
         strength = inner._strength(data, found, executor)
         fitted = inner._layered(data, found, strength, executor)
@@ -117,9 +116,8 @@ class Boosted(Blend):
 
     def _grown(self, data: Log, found: Described, logit: FloatArray) -> Trees:
         """The trees: as many as are enough on students not seen, grown on all."""
-        order = _by_name(data)
-        inputs = self._inputs(self.layer.describe(data, found.known), found.known, logit)[order]
-        logit, correct, fold = logit[order], data.rows.correct[order], found.fold[order]
+        inputs = self._inputs(self.layer.describe(data, found.known), found.known, logit)
+        correct, fold = data.rows.correct, found.fold
         grower, folds = Grower(self.rounds, self.rate, self.leaves, self.least, self.seed), np.unique(fold)
         if len(folds) < FOLDS:
             return NO_TREES
@@ -208,9 +206,3 @@ class BoostedState(BlendState):
         design = self.layer.describe(response, known)
         logit = self.layer.logit(design)
         return boosted(self.trees, [logit, *known, *(design.value[place] for place in self.history)], logit)
-
-
-def _by_name(log: Log) -> NDArray[np.int64]:
-    """The rows in the order of the students' names, so that the order of students in the log changes no tree."""
-    _, by_name = schema.in_order(log.students)
-    return np.argsort(by_name[log.table["student"].chunk(0).indices.to_numpy()], kind="stable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ class Constant(SavedModel):
         """
         n = len(log)
         least = 0.5 / (n + 1)
-        mean = min(max(float(log.correct.sum()) / max(n, 1), least), 1.0 - least)
+        mean = min(max(float(log.correct.sum() if log.is_binary else math.fsum(log.correct)) / max(n, 1), least), 1.0 - least)
         if progress is not None:
             progress(1.0)
         return replace(self, mean=mean)

@@ -99,7 +99,7 @@ class HalfLife(SavedModel):
         The arguments are those of :meth:`adaptrace.models.base.Model.fit`. A DataError if the log has no ``time``.
         """
         options = FadingOptions(self.guess_and_slip, self.range_days, self.l2)
-        return replace(self, fading=fit_fading(data, options, executor=executor, progress=progress))
+        return replace(self, fading=fit_fading(data.by_name, options, executor=executor, progress=progress))
 
     def predict(self, log: Log) -> FloatArray:
         """P(correct) before each response, given the student's responses before it: float64 (n_rows,) inside (0, 1).

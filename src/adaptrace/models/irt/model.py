@@ -70,6 +70,7 @@ class IRT(SavedModel):
 
         The arguments are those of :meth:`adaptrace.models.base.Model.fit`.
         """
+        data = data.by_name
         bank = self._calibrated(data, executor)
         if progress is not None:
             progress(0.7)

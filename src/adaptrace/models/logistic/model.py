@@ -119,7 +119,7 @@ class Logistic(SavedModel):
         The arguments are those of :meth:`adaptrace.models.base.Model.fit`. A DataError says if the log lacks a column that a
         feature needs.
         """
-        return self.fit_given(data, NOTHING_GIVEN, executor=executor, progress=progress)
+        return self.fit_given(data.by_name, NOTHING_GIVEN, executor=executor, progress=progress)
 
     def fit_given(
         self,
