@@ -235,6 +235,11 @@ def school() -> pa.Table:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("school")
     pq.write_table(school(), folder / "log.parquet")
+    more = [
+        school().set_column(0, "student", pa.array([f"{name} {part}" for name in school()["student"].to_pylist()]))
+        for part in range(5)
+    ]
+    pq.write_table(pa.concat_tables(more), folder / "many.parquet")
     log = at.Log.read(folder / "log.parquet")
     model = at.BKT().fit(log)
     model.save(folder / "model.json")
@@ -266,6 +271,7 @@ COMMANDS: dict[str, list[str]] = {
     "audit": ["log.parquet", "--model", "constant", "--folds", "2"],
     "simulate": ["--student-model", "model.json", "-C", "items.csv", "--students", "2", "--responses", "2", "--seed", "1"],
     "fairness": [*READ, "--by", "class", "--draws", "20"],
+    "skills": ["many.parquet", "--pairs", "1"],
     "pseudonymize": ["log.parquet", "-o", "OUT.parquet", "-k", "key"],
     "rotate-key": ["pseudonyms.parquet", "-o", "OUT.parquet", "-k", "key", "--new-key-file", "OUT-key"],
     "forget-student": [HOSTILE, "--log", "log.parquet", "--dry-run"],
@@ -279,7 +285,19 @@ COMMANDS: dict[str, list[str]] = {
     "report stuck": [*READ, "--opportunities", "2", "--threshold", "0.9999"],
     "report groups": ["mastery.parquet", "-r", "roster.parquet"],
 }
-NAMELESS = {"demo", "fit", "replay", "pseudonymize", "rotate-key", "stats", "merge", "forget-student", "retain", "verify"}
+NAMELESS = {
+    "demo",
+    "fit",
+    "replay",
+    "skills",
+    "pseudonymize",
+    "rotate-key",
+    "stats",
+    "merge",
+    "forget-student",
+    "retain",
+    "verify",
+}
 
 
 def names_of(group: Any, before: str = "") -> Iterator[str]:

@@ -135,6 +135,7 @@ COMMANDS: dict[str, str] = {  # in an order in which each finds what it needs
     "audit": "log.parquet --model bkt --folds 2",
     "simulate": "--student-model model.json --catalog catalog.json --students 2 --responses 4 --seed 0",
     "fairness": "log.parquet -m model.json --by class --draws 20",
+    "skills": "many.parquet --pairs 1",
     "report mastery": "mastery --roster roster.csv --min-students 1",
     "report growth": "mastery mastery --roster roster.csv --min-students 1",
     "report pace": "log.parquet -m model.json --min-students 1",
@@ -183,6 +184,10 @@ def school(tmp_path: Path) -> Path:
         "time": times([number * 0.3 for number in range(n)]),
     }
     pq.write_table(pa.table(table), folder / "log.parquet")
+    many = [
+        pa.table(table).set_column(0, "student", pa.array([f"{part}-{name}" for name in table["student"]])) for part in range(5)
+    ]
+    pq.write_table(pa.concat_tables(many), folder / "many.parquet")  # students enough to search skills
     items = [{"item": f"q{number}", "skills": [f"skill-{number % 3}"]} for number in range(12)]
     (folder / "catalog.json").write_text(json.dumps({"items": items}))
     (folder / "roster.csv").write_text("student,class\n" + "".join(f"student-{n},class-{n % 2}\n" for n in range(10)))
