@@ -83,6 +83,19 @@ def test_an_event_that_two_nights_share_is_one(tmp_path: Path) -> None:
     assert got == wanted
 
 
+@pytest.mark.parametrize(("before", "now"), [(True, False), (False, True)])
+def test_a_run_that_goes_on_in_another_way_says_so(before: bool, now: bool, tmp_path: Path) -> None:
+    rows, lists = row_per_skill()
+    model, log = at.BKT(forget=False).fit(at.Log.from_arrow(lists)), tmp_path / "log"
+    log.mkdir()
+    notes = []
+    for night, merge in enumerate((before, before, now, before)):
+        pq.write_table(rows.slice(600 * night, 600), log / f"{night}.parquet")
+        _, said = mastery(log, model, tmp_path / "out", state=tmp_path / "state", merge=merge)
+        notes.append([note for note in said if "the runs that made the state" in note])
+    assert [len(each) for each in notes] == [0, 0, 1, 0]
+
+
 @pytest.mark.parametrize("files", [1, 3])
 @pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning", "ignore::ResourceWarning")
 def test_spark_gives_the_same(spark, files, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ class Merging(NamedTuple):
     def notes(self) -> tuple[str, ...]:
         """What the reader of results should know."""
         rows, events = counted(self.rows, "row"), counted(self.events, "event")
-        merged = f"{rows} merged into {events} as further skills: equal in student, item, time, outcome and all else; {KEEP}"
+        merged = f"{rows} merged into {events} as further skills: equal in student, item, time, outcome and all that an event has"
+        merged += f" (of other columns the first row stays); {KEEP}"
         unlike = f"{counted(self.unlike, 'response')} kept apart from others of one student, item and time, which differ in skill"
         unordered = f"{counted(self.unordered, 'row')} kept apart from the row before, which differs in nothing but the skill"
         unlike += f" and in outcome or more: if these are rows of one event, {GIVE_IDS}"

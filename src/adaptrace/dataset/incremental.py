@@ -115,8 +115,18 @@ def score(run: Run, files: Dataset) -> Scored:
     updated = _on_threads(run, lambda task: _update(increment, *task), tasks, progress=(0.5, 1.0))
     written = _write_changes(increment, updated) if run.changed else sum(each.written for each in updated)
     seen, parts = (*state.seen, *states.seen(files.files)), tuple(each.part for each in updated)
-    run.staging.finish({"model": state.model, "rows": written}, Manifest(state.model, run.increment, seen, parts, state.texts))
-    return Scored(files.rows, written, late=len(late), notes=increment.new.log.notes)
+    now = Manifest(state.model, run.increment, seen, parts, state.texts, state.merge)
+    run.staging.finish({"model": state.model, "rows": written}, now)
+    return Scored(files.rows, written, late=len(late), notes=(*increment.new.log.notes, *_notes(run, state)))
+
+
+def _notes(run: Run, state: Manifest) -> tuple[str, ...]:
+    """What the reader should know where a state is carried on in another way than it was made."""
+    if run.dataset.options.merge == state.merge:
+        return ()
+    before, now = ("merged", "does not") if state.merge else ("did not merge", "does")
+    remedy = "score all files into a new state, so that all of them are read alike"
+    return (f"the runs that made the state {before} rows that differ in nothing but the skill, and this one {now}: {remedy}",)
 
 
 def _plan(run: Run, files: Dataset) -> dict[str, object]:

@@ -221,7 +221,8 @@ def _score_everything(run: Run) -> Scored:
     done = list(partition.each_log(partial(_score_log, run), progress=run.progress))
     parts = tuple(StatePart(each["file"], (), each["rows"]) for each in done)
     rows = sum(part.rows for part in parts)
-    state = Manifest(run.model.fingerprint, run.increment, states.seen(run.dataset.files), parts, _text_columns(run.dataset))
+    seen, texts = states.seen(run.dataset.files), _text_columns(run.dataset)
+    state = Manifest(run.model.fingerprint, run.increment, seen, parts, texts, run.dataset.options.merge)
     run.staging.finish({"model": run.model.fingerprint, "rows": rows}, state if run.staging.state is not None else None)
     notes = ReadingNotes.total(each["reading"] for each in done).notes
     return Scored(sum(each["responses"] for each in done), rows, resumed=resumed, notes=notes)

@@ -91,6 +91,7 @@ class Manifest:
     seen: tuple[SeenFile, ...]  # files of the log whose rows are in it
     parts: tuple[StatePart, ...]  # its students; each student is in one
     texts: tuple[str, ...]  # which of ``student`` and ``skill`` are text; the others are numbers
+    merge: bool = False  # whether rows that agree in all but the skill became one event; files of 0.1 do not say: they did not
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -100,6 +101,7 @@ class Manifest:
             "seen": [[each.name, each.identity, each.rows] for each in self.seen],
             "parts": [[each.base, list(each.later), each.rows] for each in self.parts],
             "texts": list(self.texts),
+            "merge": self.merge,
         }
 
     @classmethod
@@ -119,7 +121,8 @@ class Manifest:
         texts = tuple(content["texts"])
         if not {"student", "skill"}.issuperset(texts):
             raise ValueError(f"texts: got {texts!r:.60}; expected some of student and skill")
-        return cls(fields.text(content, "model"), fields.count(content, "night"), seen, parts, texts)
+        merge = fields.flag(content, "merge") if "merge" in content else False
+        return cls(fields.text(content, "model"), fields.count(content, "night"), seen, parts, texts, merge)
 
     def new_files(self, dataset: Dataset) -> list[File]:
         """The files that it has not seen.

@@ -360,6 +360,16 @@ def test_errors_are_of_the_fits_own_log() -> None:
         model.difficulties(logs[1])
 
 
+def test_errors_are_found_however_the_log_was_shuffled() -> None:
+    log = reference.school(1, students=30, length=20, difficulty=planted()[0])
+    student = np.array([f"{name}" for name in log.table["student"].to_pylist()])
+    columns = ["student", "item", "skill", "correct"]
+    table = log.table.select(columns).append_column("order", pa.array(np.arange(len(log))))
+    turned = at.Log.from_arrow(table.take(pa.array(np.argsort(student, kind="stable")[::-1])))
+    model = Rasch().fit(log)
+    assert model.difficulties(turned)["standard_error"].to_pylist() == model.difficulties(log)["standard_error"].to_pylist()
+
+
 def test_a_model_that_is_not_fitted_says_so() -> None:
     log = reference.school(12, students=2, length=2, difficulty=planted()[0])
     for call in (

@@ -27,6 +27,7 @@ from adaptrace.models.irt.state import IRTState, ItemLookup
 from adaptrace.models.saved import Part, SavedModel, summary_of
 
 FloatArray = NDArray[np.float64]
+SAME = 1e-6  # of difficulties: items that differ by less were calibrated to the same responses
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -171,8 +172,9 @@ class IRT(SavedModel):
 
     def _errors(self, log: Log) -> dict[str, FloatArray]:
         """Standard errors of the items, where the log is that of the fit."""
-        bank = self._calibrated(log, None)
-        if not bank.items.equals(self._fitted.items) or not np.array_equal(bank.difficulty, self._fitted.difficulty):
+        log = log.by_name
+        bank, fitted_bank = self._calibrated(log, None), self._fitted
+        if not bank.items.equals(fitted_bank.items) or not np.allclose(bank.difficulty, fitted_bank.difficulty, atol=SAME):
             got, fitted = counted(len(log), "response"), f"{self._fitted.responses:,}"
             raise ModelError(f"log: got {got} that give other items; expected the {fitted} that the model was fitted to")
         item = schema.find(log.items, bank.items)[log.table["item"].chunk(0).indices.to_numpy()].astype(np.int32)
