@@ -226,7 +226,7 @@ BAD_OPTIONS = [
     ({"students": ("slip", "prior")}, "students: got ('slip', 'prior'); expected some of ('prior', 'learn')"),
     ({"levels": {"project": 1}}, "levels: got {'project': 1}; expected kind -> number of its levels, at least 2"),
     ({"levels": {"project": 4.0}}, "levels: got {'project': 4.0}"),
-    ({"combine": "product"}, "combine: got 'product'; expected one of conjunctive, mean, min, weakest-first"),
+    ({"combine": "product"}, "combine: got 'product'; expected one of auto, conjunctive, mean, min, weakest-first"),
     ({"pooling": -1.0}, "pooling: got -1.0; expected 0 or more"),
     ({"pooling": float("nan")}, "pooling: got nan"),
     ({"bounds": {"slip": (0.4, 0.3)}}, "bounds of slip: got (0.4, 0.3); expected 0 <= lowest <= highest <= 1"),

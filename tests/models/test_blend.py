@@ -149,7 +149,7 @@ def test_what_describes_a_student_to_the_layer_was_fitted_without_their_outcomes
         return fit_given(self, log, given, **options)
 
     monkeypatch.setattr(Logistic, "fit_given", spy)
-    log = tossed(2)
+    log = tossed(2).by_name
     rows_in_all = len(log)
     rows = slice(*log.rows.student_start[3:5].tolist())
     correct = log.correct

@@ -339,6 +339,28 @@ def forward(
 
 
 @kernel
+def before_learning(
+    odds: float, known: float, unknown: float, back: float, alone: bool, theta: FloatArray, c: int, out: EventCounts
+) -> tuple[float, float, float]:
+    """Gradient in the log-odds before a response and in the logarithms of P(outcome | known) and P(outcome | unknown).
+
+    ``back`` is the gradient in the log-odds after learning and forgetting, theirs are added to ``out``. The outcome's own
+    likelihood counts where the skill is ``alone`` in its event.
+    """
+    posterior = odds * known / unknown
+    if_known, if_unknown = posterior / (1.0 + posterior), 1.0 / (1.0 + posterior)
+    by_odds, by_learn, by_forget = update_gradient(posterior, theta[c, LEARN], theta[c, FORGET])
+    of_odds = back * by_odds
+    out.theta[c, LEARN] += back * by_learn
+    out.theta[c, FORGET] += back * by_forget
+    out.seen[c, 0] += if_unknown
+    out.seen[c, 1] += if_known
+    if not alone:
+        return of_odds, of_odds, -of_odds
+    return of_odds + if_known - odds / (1.0 + odds), of_odds + if_known, if_unknown - of_odds
+
+
+@kernel
 def backward(
     rows: Rows,
     entries: EventEntries,
@@ -362,18 +384,8 @@ def backward(
         for at in range(begin, end):
             c, here, back = entries.cell[at], at - offset, after[rows.pair[at] - begin_pair]
             odds, known, unknown, weight = work[here, ODDS], work[here, KNOWN], work[here, UNKNOWN], work[here, WEIGHT]
-            guess, slip, posterior = theta[c, GUESS], theta[c, SLIP], odds * known / unknown
-            if_known, if_unknown = posterior / (1.0 + posterior), 1.0 / (1.0 + posterior)
-            by_odds, by_learn, by_forget = update_gradient(posterior, theta[c, LEARN], theta[c, FORGET])
-            of_odds = back * by_odds
-            out.theta[c, LEARN] += back * by_learn
-            out.theta[c, FORGET] += back * by_forget
-            of_known, of_unknown = of_odds, -of_odds  # in the logarithms of P(outcome | known) and of P(outcome | unknown)
-            if n_skills == 1:
-                of_known, of_unknown = of_known + if_known, of_unknown + if_unknown
-                of_odds += if_known - odds / (1.0 + odds)
-            out.seen[c, 0] += if_unknown
-            out.seen[c, 1] += if_known
+            guess, slip = theta[c, GUESS], theta[c, SLIP]
+            of_odds, of_known, of_unknown = before_learning(odds, known, unknown, back, n_skills == 1, theta, c, out)
             work[here, OF_ODDS] = of_odds
             if leveled and entries.level[at] >= 0:
                 out.levels[entries.level[at], 1] += of_known

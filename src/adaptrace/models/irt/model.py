@@ -83,7 +83,7 @@ class IRT(SavedModel):
 
     def recalibrate(self, data: Log, *, executor: Executor | None = None) -> IRT:
         """Items calibrated to other data; abilities move as this fitted model found."""
-        return replace(self, bank=replace(self._calibrated(data, executor), dynamics=self._fitted.dynamics))
+        return replace(self, bank=replace(self._calibrated(data.by_name, executor), dynamics=self._fitted.dynamics))
 
     def _calibrated(self, data: Log, executor: Executor | None) -> ItemBank:
         """The items, where abilities stay."""
