@@ -78,7 +78,7 @@ class Blend(SavedModel):
     """The best of the others: a logistic layer over what they know before each response (stacking; Wolpert, 1992).
 
     It sees the predictions of a :class:`~adaptrace.BKT` and of an item response model, the ability and the difficulty behind
-    the latter, what usually follows the last two items and the last ten responses' skills, counts and recency of the
+    the latter, what usually follows the last two items and the skills of the last ten responses, counts and recency of the
     student's history, and lets items and skills differ. To fit the layer, every student is described by models fitted to the
     other students, so nothing sees its own outcome; only the starting points and the few numbers that all share (the mean
     skill, how abilities move) are found once, from everybody. How strongly its weights are held is chosen by the loss on

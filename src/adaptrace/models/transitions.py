@@ -49,7 +49,7 @@ class Passages(NamedTuple):
         return cls(row, np.where((before >= 0) & (asked >= 0), (before * 2 + right) * names + asked, -1))
 
 
-class Sums(NamedTuple):
+class ShiftSums(NamedTuple):
     """What the shifts of a table are made of, sorted by its keys."""
 
     key: IntArray
@@ -57,7 +57,7 @@ class Sums(NamedTuple):
     variance: FloatArray  # of p (1 - p)
 
     @classmethod
-    def of(cls, key: IntArray, error: FloatArray, variance: FloatArray) -> Sums:
+    def of(cls, key: IntArray, error: FloatArray, variance: FloatArray) -> ShiftSums:
         """The sums of all that have the same key."""
         keys, entry = np.unique(key, return_inverse=True)
         errors, variances = (np.bincount(entry, each, len(keys)).astype(float) for each in (error, variance))
@@ -71,9 +71,9 @@ class Shifts(NamedTuple):
     value: FloatArray
 
     @classmethod
-    def of(cls, parts: Sequence[Sums]) -> Shifts:
+    def of(cls, parts: Sequence[ShiftSums]) -> Shifts:
         """The shrunk shifts."""
-        sums = Sums.of(*map(np.concatenate, zip(*parts, strict=True)))
+        sums = ShiftSums.of(*map(np.concatenate, zip(*parts, strict=True)))
         return cls(sums.key, np.asarray(np.round(sums.error / (sums.variance + HELD), DIGITS), float))
 
     def find(self, key: IntArray) -> FloatArray:
@@ -106,9 +106,9 @@ class Transitions:
     def fit(cls, log: Log, predicted: FloatArray) -> Transitions:
         """The shifts of a log's outcomes from predictions of them, (n_rows,)."""
         named = cls(items=schema.in_order(log.items)[0], skills=schema.in_order(log.skills)[0])
-        error, variance, parts = log.rows.correct - predicted, predicted * (1.0 - predicted), [list[Sums]() for _ in TABLES]
+        error, variance, parts = log.rows.correct - predicted, predicted * (1.0 - predicted), [list[ShiftSums]() for _ in TABLES]
         for number, (row, key) in named._passages(log):
-            parts[number].append(Sums.of(key, error[row], variance[row]))
+            parts[number].append(ShiftSums.of(key, error[row], variance[row]))
         return cls(items=named.items, skills=named.skills, tables=tuple(map(Shifts.of, parts)))
 
     def shifts(self, log: Log) -> FloatArray:
