@@ -177,6 +177,7 @@ def models_with_exp() -> dict[str, Any]:
         "half-life-noisy": at.HalfLife(guess_and_slip=True),
         "fsrs": at.FSRS(),
         "blend": at.Blend(),
+        "boosted": at.Boosted(),
     }
     everything = at.BKT(
         items=("slip",), kinds=("guess",), groups=("prior",), students=("learn",), levels=LEVELS, elapsed=True, combine="mean"
