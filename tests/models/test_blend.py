@@ -183,6 +183,25 @@ def test_needs_are_those_of_all_inside() -> None:
     assert Blend(layer=Logistic(features=(INTERCEPT, Feature(what="days")))).needs == ("time",)
 
 
+def test_days_count_where_the_log_has_a_clock() -> None:
+    timed, untimed = random_log(3, rows=100), school(2, students=5, length=10)
+    assert Blend().fit(timed).needs == ("time",)
+    assert Blend().fit(untimed).needs == ()
+    assert Blend(elapsed=False).fit(timed).needs == ()
+    with pytest.raises(at.DataError, match="time"):
+        Blend(elapsed=True).fit(untimed)
+
+
+def test_weights_are_held_firmly_where_the_models_inside_say_nearly_all() -> None:
+    """And that is better on students never seen, by more than the smallest gain that counts."""
+    log, test = school(0), school(1)
+    inner, found = Blend()._described(log, None, lambda share: None)
+    strength = inner._strength(log, found, None)
+    assert strength >= 16.0
+    weak, firm = (inner._layered(log, found, each, None) for each in (1.0, strength))
+    assert loss(firm, test) < loss(weak, test) - 0.0005
+
+
 def test_a_blend_with_a_clock_says_the_same_in_batch_and_online() -> None:
     log = random_log(1, rows=150, several=True)
     model = Blend(bkt=at.BKT(elapsed=True), irt=Rasch(skills=False)).fit(log)
