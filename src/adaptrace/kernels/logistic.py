@@ -149,12 +149,6 @@ def ghost(what: int, attempts: float, recent_attempts: float, recent_wins: float
 
 
 @kernel
-def seconds(days: float) -> float:
-    """An age in seconds, at least one."""
-    return max(days * SECONDS, 1.0)
-
-
-@kernel
 def base_level(attempts: float, since_first: float, first_to_last: float, parameters: Listed) -> float:
     """``base4`` (Pavlik et al., 2021): practice, faded by the age of the first response, more where widely spaced. In seconds."""
     faded = math.log1p(attempts) * max(since_first, 1.0) ** -parameters[0]
