@@ -334,7 +334,7 @@ def test_a_family_without_levels_takes_none() -> None:
 @pytest.mark.parametrize(
     ("time", "match"),
     [
-        (None, r"time: got none; this model counts the days since the last response: pass time="),
+        (None, r"time: got none; this model needs the time of each response: pass time="),
         ("noon", r"time: got 'noon'; expected a datetime"),
         (NOON - datetime.timedelta(seconds=1), r"before the last response at 2025-09-01 12:00:00"),
     ],

@@ -251,7 +251,7 @@ class Student:
     def _check_order(self, moment: int | None, time: datetime.datetime | None) -> None:
         """Refuse a response without a time, or before the last one, where the model needs time."""
         if moment is None:
-            raise ValueError("time: got none; this model counts the days since the last response: pass time=")
+            raise ValueError("time: got none; this model needs the time of each response: pass time=")
         if self.latest is not None and moment < self.latest:
             last = time_of(self.latest)
             raise ValueError(
