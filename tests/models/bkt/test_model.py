@@ -220,3 +220,10 @@ def test_offsets_are_a_table_of_what_varies() -> None:
         model.offsets("kind")
     with pytest.raises(TypeError, match="row: got items; expected some of item, kind, group, student"):
         model.row("a", items="i")
+
+
+def test_the_repr_tells_rules_apart_until_a_fit_has_chosen(sample_log: at.Log) -> None:
+    models = [at.BKT(combine=rule) for rule in ("auto", "conjunctive", "mean")]
+    assert len({repr(model) for model in models}) == 3
+    assert repr(models[1]) == "BKT(forget=True, combine='conjunctive')"
+    assert [repr(model.fit(sample_log)) for model in models[:2]] == ["BKT(24 skills, forget=True)"] * 2

@@ -317,7 +317,7 @@ class BKT(BKTOptions, SavedModel):
 
     def __repr__(self) -> str:
         skills = "" if self.table is None else f"{counted(len(self.table), 'skill')}, "
-        return f"BKT({skills}{self.described()})"
+        return f"BKT({skills}{self.described(fitted=self.table is not None)})"
 
     def to_dict(self) -> dict[str, Any]:
         """The model as plain data, exact to the last bit."""

@@ -91,11 +91,11 @@ class BKTOptions:
         """Columns of a log that make a difference to this model, if the log has them."""
         return (*READ, *(name for name in ("item", "kind", "group") if name in self.variation.stats_factors))
 
-    def described(self) -> str:
-        """The options that differ from the defaults, as ``repr`` shows them."""
+    def described(self, *, fitted: bool) -> str:
+        """The options that differ from the defaults, as ``repr`` shows them; of a fitted model, from what a fit usually finds."""
         varies = "".join(f", {name}={tuple(getattr(self, name))}" for name in MAY_VARY if getattr(self, name))
         varies += f", levels={dict(self.levels)}" * bool(self.levels) + ", elapsed=True" * self.elapsed
-        varies += f", combine='{self.combine}'" * (self.combine not in (AUTO, CONJUNCTIVE))
+        varies += f", combine='{self.combine}'" * (self.combine not in (AUTO, CONJUNCTIVE if fitted else AUTO))
         return f"forget={self.forget}{varies}"
 
     def options_to_dict(self) -> dict[str, Any]:
