@@ -14,7 +14,7 @@ import pytest
 import adaptrace as at
 from adaptrace.evaluate import metrics
 from adaptrace.kernels import parallel
-from adaptrace.models.blend import FOLDS, Blend, _folds
+from adaptrace.models.blend import FOLDS, Blend, Described, _folds
 from adaptrace.models.irt import Rasch, TwoPL
 from adaptrace.models.logistic import Feature, Logistic
 from adaptrace.models.logistic.features import INTERCEPT
@@ -149,7 +149,7 @@ def test_what_describes_a_student_to_the_layer_was_fitted_without_their_outcomes
         return fit_given(self, log, given, **options)
 
     monkeypatch.setattr(Logistic, "fit_given", spy)
-    log = tossed(2).by_name
+    log = tossed(2).by_name  # the order that a fit gives students
     rows_in_all = len(log)
     rows = slice(*log.rows.student_start[3:5].tolist())
     correct = log.correct
@@ -192,6 +192,26 @@ def test_days_count_where_the_log_has_a_clock() -> None:
         Blend(elapsed=True).fit(untimed)
 
 
+def test_what_the_user_said_of_the_clock_stays(tmp_path: Path) -> None:
+    """Each fit looks at its own log: what an earlier one found there is undone."""
+    timed, untimed = random_log(3, rows=100), school(2, students=5, length=10)
+    assert Blend(elapsed=True).needs == ("time",)
+    fitted = Blend().fit(timed)
+    assert (fitted.elapsed, fitted.fit(untimed).needs, fitted.fit(untimed).fit(timed).to_dict()) == (None, (), fitted.to_dict())
+    without = replace(fitted, elapsed=False).fit(timed)
+    assert without.needs == ()
+    assert without.to_dict() == Blend(elapsed=False).fit(timed).to_dict()
+    for elapsed in (None, False, True):
+        Blend(elapsed=elapsed).fit(timed).save(tmp_path / "model.json")
+        assert at.load(tmp_path / "model.json").elapsed is elapsed
+
+
+def test_the_repr_tells_blends_apart() -> None:
+    assert [repr(Blend()), repr(Blend(elapsed=False))] == ["Blend()", "Blend(elapsed=False)"]
+    assert repr(Blend(bkt=at.BKT(combine="conjunctive"))) == "Blend(BKT(forget=True, combine='conjunctive'))"
+    assert repr(Blend(elapsed=False).fit(school(2, students=5, length=10))).endswith(", TwoPL(31 items), elapsed=False)")
+
+
 def test_weights_are_held_firmly_where_the_models_inside_say_nearly_all() -> None:
     """And that is better on students never seen, by more than the smallest gain that counts."""
     log, test = school(0), school(1)
@@ -200,6 +220,21 @@ def test_weights_are_held_firmly_where_the_models_inside_say_nearly_all() -> Non
     assert strength >= 16.0
     weak, firm = (inner._layered(log, found, each, None) for each in (1.0, strength))
     assert loss(firm, test) < loss(weak, test) - 0.0005
+
+
+def test_the_strength_is_chosen_by_the_log_loss_of_partial_credit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a point is likeliest under a prediction of one half, though 0.999 gives the same chance to a toss of its coin."""
+    names, count = [f"s{number}" for number in range(8)], 8
+    log = at.Log.from_arrow({"student": names, "item": ["q"] * count, "skill": ["k"] * count, "correct": [0.5] * count})
+    sure = {1.0: 0.999, 4.0: 0.9, 16.0: 0.6, 64.0: 0.5, 256.0: 0.4}
+    monkeypatch.setattr(Blend, "_layer_apart", lambda self, log, found, strength, *rest: np.full(len(log), sure[strength]))
+    assert Blend()._strength(log, Described(np.empty((count, 0)), _folds(log)), None) == 64.0
+
+
+def test_without_students_left_out_the_weights_are_held_most() -> None:
+    one = school(0, students=1, length=60)
+    model, test = Blend().fit(one), school(1, students=100)
+    assert loss(model, test) < loss(at.Constant().fit(one), test) + 0.05
 
 
 def test_a_blend_with_a_clock_says_the_same_in_batch_and_online() -> None:

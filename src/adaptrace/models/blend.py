@@ -17,6 +17,7 @@ from adaptrace.data.log import Log
 from adaptrace.kernels import blend as kernels
 from adaptrace.kernels import parallel
 from adaptrace.kernels.compile import plain
+from adaptrace.models import content as read
 from adaptrace.models.base import Progress, Response
 from adaptrace.models.bkt import BKT
 from adaptrace.models.bkt.state import BKTState
@@ -92,7 +93,7 @@ class Blend(SavedModel):
         The item response model inside.
     elapsed
         Whether the days since the last response, also on the item and the skill, count; it then needs ``time``. None: where
-        the log that it is fitted to has a clock.
+        the log that it is fitted to has a clock; each fit looks anew, and ``needs`` says what it found.
 
     Attributes
     ----------
@@ -119,7 +120,13 @@ class Blend(SavedModel):
 
     def __repr__(self) -> str:
         given = [repr(model) for model, usual in ((self.bkt, BKT()), (self.irt, TwoPL())) if repr(model) != repr(usual)]
-        return f"{type(self).__name__}({', '.join(given if self.layer.weights is None else [repr(self.bkt), repr(self.irt)])})"
+        shown = given if self.layer.weights is None else [repr(self.bkt), repr(self.irt)]
+        return f"{type(self).__name__}({', '.join(shown + self._options)})"
+
+    @property
+    def _options(self) -> list[str]:
+        """What else differs from the default, for ``repr``."""
+        return [] if self.elapsed is None else [f"elapsed={self.elapsed}"]
 
     @property
     def holds_students(self) -> bool:
@@ -128,8 +135,8 @@ class Blend(SavedModel):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Columns beyond student, item, skill and correct."""
-        return tuple(dict.fromkeys((*self.bkt.needs, *self.layer.needs)))
+        """Columns beyond student, item, skill and correct; where ``elapsed`` is None, the fit says whether ``time`` is one."""
+        return tuple(dict.fromkeys((*self.bkt.needs, *self.layer.needs, *("time",) * bool(self.elapsed))))
 
     def fit(self, data: Log, *, executor: Executor | None = None, progress: Progress | None = None) -> Blend:
         """Fit the models inside, describe every student by models of the others, and fit the layer.
@@ -153,8 +160,7 @@ class Blend(SavedModel):
         """The models inside, fitted, and what such models know of the students of others."""
         elapsed = "time" in data.table.column_names if self.elapsed is None else self.elapsed
         bkt, irt = self.bkt.fit(self._stats(data), executor=executor), self.irt.fit(data, executor=executor)
-        layer = _with_clock(self.layer) if elapsed else self.layer
-        inner = replace(self, bkt=bkt, irt=irt, elapsed=elapsed, layer=layer)._followed(data)
+        inner = replace(self, bkt=bkt, irt=irt, layer=_clocked(self.layer, elapsed))._followed(data)
         report(0.4)
         fold = _folds(data)
         known = np.empty((len(data), len(kernels.KNOWN)))
@@ -169,13 +175,19 @@ class Blend(SavedModel):
         return replace(self, transitions=Transitions.fit(log, self.irt.predict(log)))
 
     def _strength(self, data: Log, found: Described, executor: Executor | None) -> float:
-        """The least strength of the penalties that no greater one beats by more than :data:`GAIN` on students not seen."""
-        folds = np.unique(found.fold)[: FOLDS if len(data) <= FEW else 1]
+        """The strength of the penalties: the next greater one, as long as it is better by :data:`GAIN` on students not seen.
+
+        The greatest where there is one student alone, as nobody is then left to say how far the weights hold.
+        """
+        folds = np.unique(found.fold)
+        if len(folds) < 2:
+            return STRENGTHS[-1]
+        folds = folds[: FOLDS if len(data) <= FEW else 1]
         rows, best, lowest = np.isin(found.fold, folds), STRENGTHS[0], np.inf
         for strength in STRENGTHS:
             p, correct = self._layer_apart(data, found, strength, folds, executor)[rows], data.rows.correct[rows]
-            loss = -float(np.log(correct * p + (1.0 - correct) * (1.0 - p)).mean()) if len(p) else np.inf
-            if loss > lowest - GAIN or not np.isfinite(loss):
+            loss = -float((correct * np.log(p) + (1.0 - correct) * np.log1p(-p)).mean())
+            if loss > lowest - GAIN:
                 break
             best, lowest = strength, loss
         return best
@@ -248,7 +260,8 @@ class Blend(SavedModel):
     def to_dict(self) -> dict[str, Any]:
         """The model as plain data, exact to the last bit."""
         parts = (*PARTS, "transitions") if self.transitions.tables else PARTS  # none in models of older releases
-        return {"family": self.family, **{part: getattr(self, part).to_dict() for part in parts}}
+        options = {} if self.elapsed is None else {"elapsed": bool(self.elapsed)}  # nor this
+        return {"family": self.family, **options, **{part: getattr(self, part).to_dict() for part in parts}}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -256,7 +269,7 @@ class Blend(SavedModel):
         parts = {name: family.from_dict(content[name]) for name, family in PARTS.items()}
         if "transitions" in content:
             parts["transitions"] = Transitions.from_dict(content["transitions"])
-        return cls(**parts, elapsed="time" in parts["layer"].needs)
+        return cls(**parts, elapsed=read.flag(content, "elapsed") if "elapsed" in content else None)
 
 
 @dataclass
@@ -293,12 +306,11 @@ class BlendState:
         return {**{part: getattr(self, part).to_dict() for part in PARTS}, "last": self.transitions.to_list()}
 
 
-def _with_clock(layer: Logistic) -> Logistic:
-    """A layer that also looks at the days since the last response, with what all share."""
-    there = tuple(layer.features)
-    shared = sum(not feature.by for feature in there)
-    new = tuple(feature for feature in CLOCK if feature not in there)
-    return replace(layer, features=(*there[:shared], *new, *there[shared:]))
+def _clocked(layer: Logistic, elapsed: bool) -> Logistic:
+    """A layer that looks at the days since the last response, with what all share, or does not."""
+    others = tuple(feature for feature in layer.features if feature not in CLOCK)
+    shared = sum(not feature.by for feature in others)
+    return replace(layer, features=(*others[:shared], *CLOCK * elapsed, *others[shared:]))
 
 
 def _in_words(feature: str) -> str:
