@@ -157,11 +157,25 @@ def test_without_lightgbm_the_fit_says_what_to_install_and_predictions_need_noth
     assert at.load(tmp_path / "model.json").predict(test).tolist() == fitted().predict(test).tolist()
 
 
+def test_no_rounds_are_a_blend() -> None:
+    log = world(2, students=20)
+    model = at.Boosted(rounds=0).fit(log)
+    assert model.trees is grown.NO_TREES
+    assert model.predict(log).tolist() == at.Blend().fit(log).predict(log).tolist()
+
+
+def test_the_repr_tells_options_apart() -> None:
+    assert repr(at.Boosted()) == "Boosted()"
+    assert repr(at.Boosted(elapsed=True, rate=0.05, seed=3)) == "Boosted(elapsed=True, rate=0.05, seed=3)"
+    assert repr(fitted()) == "Boosted(BKT(3 skills, forget=True), TwoPL(20 items), rounds=80)"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"rounds": -1}, "rounds: got -1"),
         ({"leaves": 1}, "leaves: got 1"),
+        ({"leaves": 131073}, "leaves: got 131073; expected a whole number from 2 to 131072"),
         ({"least": 0.5}, "least: got 0.5"),
         ({"rate": 0.0}, "rate: got 0.0; expected a number above 0, up to 1"),
         ({"rate": float("nan"), "seed": True}, "seed: got True.*; rate: got nan"),

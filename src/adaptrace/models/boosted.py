@@ -26,20 +26,23 @@ from adaptrace.models.base import Progress, Response
 from adaptrace.models.blend import FEW, FOLDS, Blend, BlendState, Described
 from adaptrace.models.logistic.features import label
 from adaptrace.models.saved import summary_of
-from adaptrace.models.trees import NO_TREES, Grower, lightgbm, trees_from_dict, trees_to_dict
+from adaptrace.models.trees import MOST, MOST_LEAVES, NO_TREES, Grower, lightgbm, trees_from_dict, trees_to_dict
 
 FloatArray = NDArray[np.float64]
+
+WHOLE = {"rounds": (0, MOST), "leaves": (2, MOST_LEAVES), "least": (1, MOST), "seed": (0, MOST)}  # options, from and to
 
 boosted = plain(kernels.boosted)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Boosted(Blend):
-    """A :class:`Blend` and what gradient-boosted trees add to its logit (Friedman, 2001): the most accurate where data are many.
+    """A :class:`Blend` and what gradient-boosted trees add to its logit (Friedman, 2001).
 
-    The trees look at the blend's own logit, at all that it knows before a response, and at the student's history. They are
-    grown by LightGBM (Ke et al., 2017; extra ``boost``, needed for the fit alone), on what blends of the other students say of
-    each student. As many are kept as help on students not seen: none, where data are few; it is then a blend.
+    It is a little more accurate where data are many, and its fit takes longer. The trees look at the blend's own logit, at all
+    that it knows before a response, and at the student's history. They are grown by LightGBM (Ke et al., 2017; extra ``boost``,
+    needed for the fit alone), on what blends of the other students say of each student. As many are kept as help on students
+    not seen: none, where data are few; it is then a blend.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ class Boosted(Blend):
     rate
         The share of what each tree finds that is added, above 0 up to 1.
     leaves
-        Of a tree, at most; 2 or more.
+        Of a tree, at most; from 2 to 131,072.
     least
         Responses behind a leaf, at least.
     seed
@@ -86,14 +89,19 @@ class Boosted(Blend):
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name}: got {getattr(self, name)!r}; expected a whole number, at least {low}"
-            for name, low in (("rounds", 0), ("leaves", 2), ("least", 1), ("seed", 0))
-            if type(getattr(self, name)) is not int or not low <= getattr(self, name) < 2**31
+            f"{name}: got {getattr(self, name)!r}; expected a whole number from {low} to {high}"
+            for name, (low, high) in WHOLE.items()
+            if type(getattr(self, name)) is not int or not low <= getattr(self, name) <= high
         ]
         if not 0.0 < self.rate <= 1.0:
             problems.append(f"rate: got {self.rate!r}; expected a number above 0, up to 1")
         if problems:
             raise ModelError("; ".join(problems))
+
+    @property
+    def _options(self) -> list[str]:
+        own = {name: getattr(self, name) for name in ("rate", *WHOLE)}
+        return super()._options + [f"{name}={value!r}" for name, value in own.items() if value != getattr(type(self), name)]
 
     # ---- fit and predict ----
 

@@ -16,6 +16,7 @@ from adaptrace.models import content as read
 
 FloatArray = NDArray[np.float64]
 
+MOST, MOST_LEAVES = 2**31 - 1, 2**17  # of LightGBM's whole numbers, and of the leaves of a tree
 PATIENCE = 20  # trees without a gain on students not seen, after which no more are tried
 WHOLE = ("start", "column", "left", "right")
 FIXED = {  # LightGBM's parameters (Ke et al., 2017): the same trees for any number of threads
@@ -65,6 +66,8 @@ class Grower:
 
     def enough(self, inputs: FloatArray, logit: FloatArray, correct: FloatArray, seen: NDArray[np.bool_]) -> int:
         """How many trees, grown on the rows that are seen, predict the other rows best; 0 if none helps."""
+        if not self.rounds:
+            return 0
         package = lightgbm()
         curve: dict[str, dict[str, list[float]]] = {}
         train, other = (package.Dataset(inputs[rows], correct[rows], init_score=logit[rows]) for rows in (seen, ~seen))
