@@ -1,4 +1,4 @@
-"""How often a search of skills finds what was planted, and how often it proposes something where the tags are right.
+"""How often a search of skills finds what was planted, and how often it proposes something where the skills are right.
 
     python skills.py
 
@@ -26,7 +26,7 @@ SCHOOLS = {  # students, responses of each, how much a response teaches, how far
 }
 
 
-def answered(seed: int, tags: Mapping[str, str], students: int, responses: int, learn: float, related: float) -> at.Log:
+def answered(seed: int, skills: Mapping[str, str], students: int, responses: int, learn: float, related: float) -> at.Log:
     """A log of students who answer items at random."""
     random, names = np.random.default_rng(seed), list(ITEMS)
     difficulty = random.normal(0.0, 0.5, len(names))
@@ -42,7 +42,7 @@ def answered(seed: int, tags: Mapping[str, str], students: int, responses: int, 
     student = np.repeat(np.arange(students), responses)
     asked = [names[number] for number in item.ravel()]
     return at.Log.from_arrow(
-        {"student": student, "item": asked, "skill": [tags[each] for each in asked], "correct": correct.ravel()}
+        {"student": student, "item": asked, "skill": [skills[each] for each in asked], "correct": correct.ravel()}
     )
 
 
@@ -58,12 +58,12 @@ def main() -> int:
     for name, school in SCHOOLS.items():
         searches = [at.search_skills(answered(1000 + seed, ITEMS, *school)) for seed in range(40)]
         wrong, candidates = sum(bool(each.accepted) for each in searches), sum(len(each.findings) for each in searches)
-        print(f"right tags, {name}: {wrong} of 40 logs with a proposal, {candidates} candidates judged", flush=True)
+        print(f"right skills, {name}: {wrong} of 40 logs with a proposal, {candidates} candidates judged", flush=True)
     for related in (0.0, 0.5):
         found: Counter[str] = Counter()
         for seed in range(20):
-            for sort, tags in (("split", TWO_AS_ONE), ("merge", ONE_AS_TWO)):
-                for change in at.search_skills(answered(seed, tags, 300, 40, 0.08, related)).accepted:
+            for sort, skills in (("split", TWO_AS_ONE), ("merge", ONE_AS_TWO)):
+                for change in at.search_skills(answered(seed, skills, 300, 40, 0.08, related)).accepted:
                     found[sort if is_planted(change, sort) else "another"] += 1
         print(f"planted, related {related}: of 20 each {dict(found)}", flush=True)
     return 0

@@ -1,4 +1,4 @@
-"""Skills that are two, and two that are one: planted ones are found, and right tags are left alone."""
+"""Skills that are two, and two that are one: planted ones are found, and right skills are left alone."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import pyarrow as pa
 import pytest
 
 import adaptrace as at
-from adaptrace.evaluate.candidates import QMatrix, partition
-from adaptrace.evaluate.skill_models import totals_of
+from adaptrace.evaluate import skill_search
+from adaptrace.evaluate.candidates import QMatrix, SkillChange, partition
+from adaptrace.evaluate.skill_models import Judgement, judged, totals_of
 from reference.school import random_log
 
 ITEMS = {f"{skill}{number}": skill for skill in "abcde" for number in range(6)}
+THREE_AS_ONE = {item: "a" if skill in "bc" else skill for item, skill in ITEMS.items()}
 TWO_AS_ONE = {item: "a" if skill == "b" else skill for item, skill in ITEMS.items()}
 ONE_AS_TWO = {item: f"{skill}{int(item[1]) % 2}" if skill == "c" else skill for item, skill in ITEMS.items()}
 
 
-def answered(seed: int, tags: Mapping[str, str], *, students: int = 300, related: float = 0.0) -> at.Log:
+def answered(seed: int, skills: Mapping[str, str], *, students: int = 300, related: float = 0.0) -> at.Log:
     """Forty answers of each student on items of five skills; abilities may be related, and grow with practice on their skill."""
     random = np.random.default_rng(seed)
     names, difficulty = list(ITEMS), random.normal(0.0, 0.5, len(ITEMS))
@@ -29,9 +31,10 @@ def answered(seed: int, tags: Mapping[str, str], *, students: int = 300, related
         for item in random.integers(0, len(names), 40).tolist():
             chance = 1.0 / (1.0 + np.exp(difficulty[item] - ability[student, item // 6]))
             ability[student, item // 6] += 0.08
-            row = {"student": str(student), "item": names[item], "skill": tags[names[item]]}
-            rows.append(row | {"correct": int(random.random() < chance), "level": "high" if item % 6 > 2 else "low"})
-    return at.Log.from_arrow(pa.Table.from_pylist(rows), keep=["level"])
+            row = {"student": str(student), "item": names[item], "skill": skills[names[item]]}
+            of_item = {"level": "high" if item % 6 > 2 else "low", "form": "xyz"[item % 3]}
+            rows.append(row | {"correct": int(random.random() < chance), **of_item})
+    return at.Log.from_arrow(pa.Table.from_pylist(rows), keep=["level", "form"])
 
 
 @pytest.mark.parametrize("related", [0.0, 0.5])
@@ -40,7 +43,7 @@ def test_a_skill_that_is_two_is_found(related: float) -> None:
     (change,) = search.accepted
     assert (change.sort, change.before, change.after) == ("split", ("a",), ("a (1)", "a (2)"))
     assert set(change.items) in ({item for item in ITEMS if item[0] == skill} for skill in "ab")
-    parts = dict(search.q_matrix.to_pydict()) and {row["item"]: tuple(row["skills"]) for row in search.q_matrix.to_pylist()}
+    parts = {row["item"]: tuple(row["skills"]) for row in search.q_matrix.to_pylist()}
     assert len({parts[item] for item in ITEMS if item[0] == "a"}) == len({parts[item] for item in ITEMS if item[0] == "b"}) == 1
     assert parts["a0"] != parts["b0"]
     assert str(search).splitlines()[1].startswith("split: a is two; 6 items apart: ")
@@ -58,9 +61,62 @@ def test_two_skills_that_are_one_are_found() -> None:
     assert str(search).splitlines()[1] == "merge: c0 and c1 are one skill"
 
 
+def test_a_skill_that_is_three_is_found_in_two_rounds() -> None:
+    search = at.search_skills(answered(0, THREE_AS_ONE))
+    first, second = search.accepted
+    assert (first.before, first.after) == (("a",), ("a (1)", "a (2)"))
+    assert second.before[0] in first.after
+    parts = [{search.skills[item] for item in ITEMS if item[0] == skill} for skill in "abc"]
+    assert [len(each) for each in parts] == [1, 1, 1]
+    assert len(set.union(*parts)) == 3
+
+
+def test_a_merged_skill_has_a_name_that_no_skill_has() -> None:
+    skills = {item: "c0 + c1" if skill == "d" else skill for item, skill in ONE_AS_TWO.items()}
+    search = at.search_skills(answered(0, skills))
+    (change,) = search.accepted
+    assert (change.before, change.after) == (("c0", "c1"), ("c0 + c1 (1)",))
+    assert search.skills["d0"] == ("c0 + c1",)
+
+
+def test_each_round_is_corrected_for_all_candidates_so_far_and_the_accepted_stay_in_order(monkeypatch) -> None:
+    """Every split of a part of skill a passes, more clearly the later it comes."""
+    rounds: dict[QMatrix, list[SkillChange]] = {}
+
+    def passes(log: at.Log, totals: object, matrix: QMatrix, change: SkillChange, seed: int) -> Judgement:
+        rounds.setdefault(matrix, []).append(change)
+        name = change.before[0]
+        return Judgement(-0.001 * len(name), 0.1, 0.003 if name[0] == "a" else 0.5, -1.0)
+
+    monkeypatch.setattr(skill_search, "judged", passes)
+    search = at.search_skills(answered(0, THREE_AS_ONE), pairs=0)
+    tried = np.cumsum([len(each) for each in rounds.values()])
+    of_round = {change: n for n, each in zip(tried, rounds.values(), strict=True) for change in each}
+    assert len(rounds) == 3
+    assert [len(of_round), len(search.findings)] == [tried[-1]] * 2
+    for each in search.findings:
+        assert each.judgement.p == min((0.003 if each.change.before[0][0] == "a" else 0.5) * of_round[each.change], 1.0)
+    assert [len(change.before[0]) for change in search.accepted] == sorted(len(change.before[0]) for change in search.accepted)
+    assert len({of_round[change] for change in search.accepted}) == 3
+    others = [each.judgement.difference for each in search.findings if not each.accepted]
+    assert others == sorted(others)
+    assert [each.accepted for each in search.findings] == sorted((each.accepted for each in search.findings), reverse=True)
+
+
+def test_all_differences_are_per_response_of_the_log() -> None:
+    log = answered(0, TWO_AS_ONE, students=60)
+    matrix, totals = QMatrix.of(log), totals_of(log)
+    change = matrix.split("a", [item for item in ITEMS if item[0] == "b"])
+    rows = matrix.rows_of(log, change)
+    whole, part = judged(log, totals, matrix, change, 0), judged(log.select(rows), totals[rows], matrix, change, 0)
+    for name in ("difference", "standard_error"):
+        assert getattr(whole, name) * len(log) == pytest.approx(getattr(part, name) * rows.sum(), rel=1e-9)
+    assert whole.p == pytest.approx(part.p, rel=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("related", [0.0, 0.5])
-def test_right_tags_are_left_alone(seed: int, related: float) -> None:
+def test_right_skills_are_left_alone(seed: int, related: float) -> None:
     search = at.search_skills(answered(seed, ITEMS, students=150, related=related))
     assert search.accepted == []
     assert len(search.findings) > 2
@@ -73,6 +129,14 @@ def test_items_that_are_merely_harder_are_no_skill_of_their_own() -> None:
     tried = [set(each.change.items) for each in search.findings]
     assert {"a0", "a1", "a2"} in tried
     assert search.accepted == []
+
+
+def test_every_value_of_a_factor_is_a_candidate_and_two_make_one_split(monkeypatch) -> None:
+    monkeypatch.setattr(skill_search, "splits", lambda half, left, matrix: ())
+    monkeypatch.setattr(skill_search, "judged", lambda *given: Judgement(0.0, 1.0, 1.0, 0.0))
+    search = at.search_skills(answered(1, ITEMS, students=60), factors=["form", "level"], pairs=0)
+    found = sorted(each.change.items for each in search.findings if each.change.before == ("a",))
+    assert found == [("a0", "a1", "a2"), ("a0", "a3"), ("a1", "a4"), ("a2", "a5")]
 
 
 def test_the_search_is_drawn_by_its_seed_and_names_alone() -> None:
@@ -132,3 +196,15 @@ def test_a_log_that_is_too_small_is_one_error() -> None:
 def test_an_unknown_factor_is_refused() -> None:
     with pytest.raises(at.DataError, match="expected a column 'steps'; read the log with keep="):
         at.search_skills(answered(0, ITEMS, students=60), factors=["steps"])
+
+
+def test_factors_that_differ_within_an_item_are_one_error_with_those_that_are_missing() -> None:
+    table = answered(0, ITEMS, students=60).table
+    level, item = table["level"].to_pylist(), table["item"].to_pylist()
+    rows = [row for row, name in enumerate(item) if name == "d1"]
+    level[rows[3]] = level[rows[5]] = "middle"
+    log = at.Log.from_arrow(table.set_column(table.column_names.index("level"), "level", pa.array(level)), keep=["level"])
+    first = int(log.source_row[[row for row, value in enumerate(log.table["level"].to_pylist()) if value == "middle"]].min()) + 1
+    found = f"column 'level', row {first}: got 'middle' for item 'd1', which has 'low' in another row .and in 1 more row."
+    with pytest.raises(at.DataError, match=rf"{found}; expected one value an item(.|\n)*expected a column 'steps'"):
+        at.search_skills(log, factors=["level", "steps"])

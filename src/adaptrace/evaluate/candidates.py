@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,10 +71,22 @@ class QMatrix:
 
     def split(self, skill: str, apart: Iterable[str]) -> SkillChange:
         """Some items of a skill apart, under names that no skill has yet."""
-        known, number = {each for skills in self.skills.values() for each in skills}, 1
-        while known & {f"{skill} ({number})", f"{skill} ({number + 1})"}:
+        number = 1
+        while self._names & {f"{skill} ({number})", f"{skill} ({number + 1})"}:
             number += 1
         return SkillChange("split", (skill,), (f"{skill} ({number})", f"{skill} ({number + 1})"), tuple(sorted(apart)))
+
+    def merge(self, first: str, second: str) -> SkillChange:
+        """Two skills as one, under a name that no skill has yet."""
+        name, number = f"{first} + {second}", 1
+        while name in self._names:
+            name, number = f"{first} + {second} ({number})", number + 1
+        return SkillChange("merge", (first, second), (name,), ())
+
+    @cached_property
+    def _names(self) -> set[str]:
+        """The skills of all items."""
+        return {skill for skills in self.skills.values() for skill in skills}
 
     @staticmethod
     def _after(apart: bool, skills: tuple[str, ...], change: SkillChange) -> tuple[str, ...]:
@@ -114,24 +127,45 @@ def splits(log: Log, left: FloatArray, matrix: QMatrix) -> Iterator[SkillChange]
             yield matrix.split(skill, (items[number] for number in apart.tolist()))
 
 
-def factor_splits(log: Log, factors: Sequence[str], matrix: QMatrix) -> Iterator[SkillChange]:
-    """Each skill, cut by each value of each factor."""
-    absent = [name for name in factors if name not in log.table.column_names]
-    if absent:
-        got = f"the columns {', '.join(log.table.column_names)}"
-        raise DataError(
-            "log", [Problem(got, f"a column '{absent[0]}'", "read the log with keep=, or correct the name", absent[0])]
-        )
-    names = log.names("item").to_pylist()
+def factors_of(log: Log, factors: Sequence[str]) -> list[Mapping[str, str]]:
+    """Item -> its value, as text, of each factor; a DataError lists all factors that are no columns or differ within an item."""
+    problems, found = list[Problem](), list[Mapping[str, str]]()
+    columns, names = log.table.column_names, log.names("item").to_pylist()
     for factor in factors:
-        values = dict(zip(names, log.table[factor].to_pylist(), strict=True))
+        if factor in columns:
+            values = list(map(str, log.table[factor].to_pylist()))
+            found.append(dict(zip(reversed(names), reversed(values), strict=True)))  # the first value of each item
+            problems += _differing(log, factor, names, values, found[-1])
+        else:
+            got, remedy = f"the columns {', '.join(columns)}", "read the log with keep=, or correct the name"
+            problems.append(Problem(got, f"a column '{factor}'", remedy, factor))
+    if problems:
+        raise DataError("log", problems)
+    return found
+
+
+def _differing(log: Log, factor: str, names: list[str], values: list[str], first: Mapping[str, str]) -> list[Problem]:
+    """What is wrong if an item has several values of a factor."""
+    rows = [row for row, name in enumerate(names) if values[row] != first[name]]
+    if not rows:
+        return []
+    row = min(rows, key=lambda each: int(log.source_row[each]))
+    got = f"{values[row]!r} for item {names[row]!r}, which has {first[names[row]]!r} in another row"
+    remedy = "give every item one value, or choose another factor"
+    return [Problem(got, "one value an item", remedy, factor, int(log.source_row[row]) + 1, len(rows) - 1)]
+
+
+def factor_splits(factors: Sequence[Mapping[str, str]], matrix: QMatrix) -> Iterator[SkillChange]:
+    """Each skill, cut by each value of each factor; two values make one cut."""
+    for values in factors:
         for skill in sorted({skill for skills in matrix.skills.values() for skill in skills}):
             own = [item for item, skills in matrix.skills.items() if skill in skills]
-            for value in sorted({str(values.get(item)) for item in own})[1:]:
-                yield matrix.split(skill, (item for item in own if str(values.get(item)) == value))
+            met = sorted({values[item] for item in own})
+            for value in met if len(met) > 2 else met[1:]:
+                yield matrix.split(skill, (item for item in own if values[item] == value))
 
 
-def merges(log: Log, left: FloatArray, pairs: int) -> Iterator[SkillChange]:
+def merges(log: Log, left: FloatArray, matrix: QMatrix, pairs: int) -> Iterator[SkillChange]:
     """The pairs of skills whose answers go together most."""
     names, rows = schema.as_text(log.skills).to_pylist(), log.rows
     entry = np.repeat(np.arange(len(log)), np.diff(rows.skill_start))
@@ -142,8 +176,7 @@ def merges(log: Log, left: FloatArray, pairs: int) -> Iterator[SkillChange]:
     for number in np.argsort(-score, kind="stable")[:pairs].tolist():
         if score[number] < SUGGESTED:
             return
-        both = names[first[number]], names[second[number]]
-        yield SkillChange("merge", both, (" + ".join(both),), ())
+        yield matrix.merge(names[first[number]], names[second[number]])
 
 
 def together(log: Log, left: FloatArray, some: IntArray, n_items: int) -> FloatArray:

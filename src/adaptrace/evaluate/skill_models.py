@@ -32,7 +32,7 @@ JUDGE = _model()
 class Judgement(NamedTuple):
     """How much better a model is with a change than without it."""
 
-    difference: float  # log loss, nats per response; negative is better
+    difference: float  # log loss, nats per response of the log, whatever its skills; negative is better
     standard_error: float  # of the difference, by student
     p: float  # one-sided
     bic_difference: float
@@ -62,7 +62,7 @@ def judged(log: Log, totals: FloatArray, matrix: QMatrix, change: SkillChange, s
         return Judgement(0.0, np.inf, 1.0, 0.0)
     fold = plan_of(some, "student", FOLDS, seed).fold
     without, changed = (_Fits.of(each.applied(some), given, fold) for each in (matrix, matrix.changed(change)))
-    off = (changed.loss - without.loss) / len(some)
+    off = (changed.loss - without.loss) / len(log)
     by_student = np.add.reduceat(off, some.rows.student_start[:-1])
     n = len(by_student)
     error = float(np.sqrt(n * by_student.var(ddof=1)))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.errors import DataError, Problem, counted
-from adaptrace.evaluate.candidates import QMatrix, SkillChange, factor_splits, merges, splits
+from adaptrace.evaluate.candidates import QMatrix, SkillChange, factor_splits, factors_of, merges, splits
 from adaptrace.evaluate.folds import whole
 from adaptrace.evaluate.skill_models import Judgement, judged, residuals, totals_of
 from adaptrace.models.base import Progress
@@ -25,7 +25,7 @@ from adaptrace.models.base import Progress
 FloatArray = NDArray[np.float64]
 
 FEWEST_STUDENTS, FEWEST_ROWS = 40, 1000  # of a search: half of them find candidates, half judge
-SIGNIFICANT = 0.05  # of all candidates of a search together
+SIGNIFICANT = 0.05  # after the correction for all candidates that were judged so far
 ROUNDS = 3
 
 
@@ -44,7 +44,7 @@ class SkillSearch:
     Attributes
     ----------
     findings
-        Every candidate that was judged, accepted ones first.
+        Every candidate that was judged: the accepted ones in the order in which they were accepted, then the others, best first.
     skills
         The skills of every item after the accepted changes: item -> skills.
     """
@@ -54,7 +54,7 @@ class SkillSearch:
 
     @property
     def accepted(self) -> list[SkillChange]:
-        """The changes that were accepted, in their order."""
+        """The changes that were accepted, in the order in which they were."""
         return [finding.change for finding in self.findings if finding.accepted]
 
     @property
@@ -62,8 +62,9 @@ class SkillSearch:
         """One row for each candidate.
 
         ``change`` (split or merge), ``skills`` (before it), ``becomes`` (after it), ``items`` (of the new skill of a split),
-        ``accepted``; ``difference``: log loss (nats per response of the students that judge) with the change less without it,
-        ``standard_error`` by student, ``p``: one-sided, times the number of candidates; ``bic_difference``, with less without.
+        ``accepted``; ``difference``: log loss with the change less without it, in nats per response of all students that judge
+        (responses on other skills count as 0, so all candidates are on one scale); ``standard_error`` by student; ``p``:
+        one-sided, times the number of candidates judged up to the end of its round; ``bic_difference``, with less without.
         """
         rows = [
             {
@@ -114,8 +115,8 @@ def search_skills(
     because answers on one part say less of the other.
 
     A change is accepted if its log loss, cross-validated by student, is surely lower (p < 0.05, one-sided, by student, after
-    Bonferroni's correction for all candidates), and BIC is lower too. Then the search goes on, with the changes made, up to three
-    times.
+    Bonferroni's correction for all candidates that were judged so far), and BIC is lower too. Then the search goes on, with the
+    changes made, up to three times.
 
     Parameters
     ----------
@@ -123,7 +124,8 @@ def search_skills(
         Not changed. At least 40 students and 1,000 responses.
     factors
         Columns of the log (read with ``keep=``) that say what is difficult about an item, the same in all of its rows: every
-        value of each is a candidate for a split of every skill (Cen, Koedinger & Junker, 2006, sec. 3).
+        value of each is a candidate for a split of every skill, where two values make one split (Cen, Koedinger & Junker, 2006,
+        sec. 3).
     pairs
         How many pairs of skills are judged in each round, those whose answers go together most.
     seed
@@ -134,7 +136,7 @@ def search_skills(
     Raises
     ------
     DataError
-        If there are not enough students or responses, or no such column of factors.
+        If there are not enough students or responses, or no such column of factors, or an item has several values of a factor.
 
     Examples
     --------
@@ -145,33 +147,33 @@ def search_skills(
     """
     whole("pairs", pairs, 0)
     _check_size(log)
-    suggesting = _half(log, seed)
+    named, suggesting = factors_of(log, factors), _half(log, seed)
     matrix, found, done = QMatrix.of(log), list[Finding](), set[SkillChange]()
     for number in range(ROUNDS):
-        candidates = [each for each in _candidates(log, matrix, suggesting, factors, pairs) if each not in done]
+        candidates = [each for each in _candidates(log, matrix, suggesting, named, pairs) if each not in done]
         judgements = _judged(log.select(~suggesting), matrix, candidates, seed, progress, (number, ROUNDS))
-        new = _decided(candidates, judgements)
-        found += new
         done |= set(candidates)
+        new = _decided(candidates, judgements, len(done))
+        found += new
         if not any(each.accepted for each in new):
             break
         for each in new:
             matrix = matrix.changed(each.change) if each.accepted else matrix
     if progress is not None:
         progress(1.0)
-    found.sort(key=lambda each: (not each.accepted, each.judgement.difference))
+    found.sort(key=lambda each: (0, 0.0) if each.accepted else (1, each.judgement.difference))  # accepted ones stay in order
     return SkillSearch(found, matrix.skills)
 
 
 def _candidates(
-    log: Log, matrix: QMatrix, suggesting: NDArray[np.bool_], factors: Sequence[str], pairs: int
+    log: Log, matrix: QMatrix, suggesting: NDArray[np.bool_], factors: Sequence[Mapping[str, str]], pairs: int
 ) -> Iterator[SkillChange]:
     """Splits and merges that half of the students suggest, and those of the factors."""
     half = matrix.applied(log.select(suggesting))
     left = residuals(half)
     yield from splits(half, left, matrix)
-    yield from factor_splits(log, factors, matrix)
-    yield from merges(half, left, pairs)
+    yield from factor_splits(factors, matrix)
+    yield from merges(half, left, matrix, pairs)
 
 
 def _judged(
@@ -191,12 +193,12 @@ def _judged(
     return out
 
 
-def _decided(candidates: Sequence[SkillChange], judgements: Sequence[Judgement]) -> list[Finding]:
-    """Accept what is surely better, the best first, and only one change of a skill at a time."""
+def _decided(candidates: Sequence[SkillChange], judgements: Sequence[Judgement], tried: int) -> list[Finding]:
+    """Accept what is surely better, the best first, and only one change of a skill at a time; ``tried`` were judged so far."""
     pairs = sorted(zip(candidates, judgements, strict=True), key=lambda pair: pair[1].difference)
     taken, out = set[str](), []
     for change, judgement in pairs:
-        corrected = judgement._replace(p=min(judgement.p * len(pairs), 1.0))
+        corrected = judgement._replace(p=min(judgement.p * tried, 1.0))
         better = corrected.p < SIGNIFICANT and corrected.bic_difference < 0.0 and taken.isdisjoint(change.before)
         taken |= set(change.before) if better else set()
         out.append(Finding(change, corrected, better))
