@@ -95,6 +95,11 @@ def test_pictures_take_the_object_as_well_as_its_table() -> None:
     assert drawn(plots.comparison(compared)) == drawn(plots.comparison(compared.table))
     with pytest.raises(ValueError, match="got a Validation; expected one of these pictures for it: calibration, learning_curve"):
         plots.comparison(validation)
+    expected = "got a Comparison; expected one of these pictures for it: comparison, calibration, learning_curve$"
+    with pytest.raises(ValueError, match=expected):
+        plots.fairness(compared)
+    with pytest.raises(ValueError, match="periods: got the folds 0, 1, 2; expected what replay gives, whose folds begin"):
+        plots.periods(validation)
 
 
 def drawn(figure: Any) -> list[list[float]]:

@@ -117,6 +117,7 @@ def _check_outcomes(log: Log) -> None:
     """Refuse partial credit, which the table cannot hold."""
     between = np.flatnonzero((log.correct > 0.0) & (log.correct < 1.0))
     if len(between):
-        got, row = f"{log.correct[between[0]]}", int(log.source_row[between].min()) + 1
+        row = between[np.argmin(log.source_row[between])]
         remedy = f"round the {counted(len(between), 'outcome')} between, or select() the others"
-        raise refused(got, "outcomes of 0 and 1, which kt-audit takes", remedy, "correct", row, len(between) - 1)
+        got, place, expected = f"{log.correct[row]}", int(log.source_row[row]) + 1, "outcomes of 0 and 1, which kt-audit takes"
+        raise refused(got, expected, remedy, "correct", place, len(between) - 1)

@@ -20,7 +20,7 @@ from adaptrace.evaluate.fold_runs import FoldProgress
 from adaptrace.evaluate.folds import plan_of, whole
 from adaptrace.evaluate.named_models import named_models
 from adaptrace.evaluate.ties import TOGETHER, check_ties
-from adaptrace.evaluate.validation import Validation, validated
+from adaptrace.evaluate.validation import Validation, check_picture, validated
 from adaptrace.models.base import Model, Progress, check_needs
 
 FloatArray = NDArray[np.float64]
@@ -131,6 +131,7 @@ class Comparison:
 
     def pictured(self, picture: str) -> pa.Table:
         """The table that a picture of :mod:`adaptrace.plots` is drawn of: ``comparison``, ``calibration``, ``learning_curve``."""
+        check_picture(picture, ("comparison", "calibration", "learning_curve"), "Comparison")
         if picture == "comparison":
             return self.table
         return self._stacked({name: each.pictured(picture) for name, each in self.validations.items()})

@@ -120,12 +120,18 @@ class Validation:
         rows = self.log.rows
         entry = np.repeat(np.arange(len(self.log)), np.diff(rows.skill_start))
         opportunity, entry = rows.opportunity[self.tested[entry]], entry[self.tested[entry]]
-        told = self.log.correct[entry], self.predicted[entry]
-        return metrics.learning_curve(*told, opportunity=opportunity, student=self._students(entry))
+        correct, student = self.log.correct[entry], self._students(entry)
+        return metrics.learning_curve(correct, self.predicted[entry], opportunity=opportunity, student=student)
 
     def periods(self, *, draws: int = 200, seed: int = 0) -> pa.Table:
-        """One row for each period of a replay: its ``start``, the metrics, and the seconds of its fit and predictions."""
-        starts = [datetime.datetime.fromisoformat(name) for name in self.folds]
+        """One row for each period of a replay: its ``start``, the metrics, and the seconds of its fit and predictions.
+
+        Raises
+        ------
+        ValueError
+            If the folds are no periods: neither of :func:`replay` nor of ``by="time"``.
+        """
+        starts = _starts(self.folds)
         by = pa.array([starts[fold] if fold >= 0 else None for fold in self.fold.tolist()], schema.TIME)
         table = self.report(by, draws=draws, seed=seed)
         table = table.rename_columns(["start", *table.column_names[1:]])
@@ -136,8 +142,7 @@ class Validation:
     def pictured(self, picture: str) -> pa.Table:
         """The table that a picture of :mod:`adaptrace.plots` is drawn of: ``calibration``, ``learning_curve``, ``periods``."""
         tables = {"calibration": self.calibration, "learning_curve": self.learning_curve, "periods": self.periods}
-        if picture not in tables:
-            raise ValueError(f"table: got a Validation; expected one of these pictures for it: {', '.join(tables)}")
+        check_picture(picture, tuple(tables), "Validation")
         return tables[picture]()
 
     def _students(self, rows: IntArray) -> pa.Array:
@@ -273,7 +278,13 @@ def replay(
     return validated(models, log, plan, executor, FoldProgress(progress, len(plan.names)))[repr(model)]
 
 
-# ---- many models, and slices ------------------------------------------------
+# ---- many models, slices and pictures ---------------------------------------
+
+
+def check_picture(picture: str, has: Sequence[str], owner: str) -> None:
+    """Refuse a picture for which a Validation or Comparison has no table."""
+    if picture not in has:
+        raise ValueError(f"table: got a {owner}; expected one of these pictures for it: {', '.join(has)}")
 
 
 def validated(
@@ -282,6 +293,15 @@ def validated(
     """Every model on every fold."""
     found = run_folds(models, log, plan, executor, steps)
     return {name: Validation(log, run.predicted, plan.fold, plan.names, *run[2:], run.in_order) for name, run in found.items()}
+
+
+def _starts(folds: Sequence[str]) -> list[datetime.datetime]:
+    """When each fold of a replay begins."""
+    try:
+        return [datetime.datetime.fromisoformat(name) for name in folds]
+    except ValueError:
+        got = f"the folds {', '.join(folds[:5])}{', ...' * (len(folds) > 5)}"
+        raise ValueError(f"periods: got {got}; expected what replay gives, whose folds begin at times") from None
 
 
 def _sliced_rows(log: Log, by: Any) -> tuple[IntArray, pa.Array | None]:
