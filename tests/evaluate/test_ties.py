@@ -14,6 +14,7 @@ from adaptrace.evaluate.comparison import compare
 from adaptrace.evaluate.ties import held_back
 from adaptrace.evaluate.validation import cross_validate, replay
 from adaptrace.models import MODELS
+from adaptrace.models.base import IgnoresHistory
 from reference import ties as reference
 
 MORE: dict[str, Any] = {
@@ -56,6 +57,41 @@ def test_held_back_predictions_are_those_of_logs_without_the_tied_rows(name, log
     expected = reference.predicted(model, log)
     np.testing.assert_allclose(found[wanted], expected[wanted], rtol=0, atol=1e-12)
     np.testing.assert_array_equal(found[~wanted], model.predict(log)[~wanted])
+
+
+@pytest.mark.parametrize("varies", ["prior", "learn"])
+def test_a_student_whose_group_alternates_within_a_moment_is_predicted_by_the_group_of_each_row(varies, log: at.Log) -> None:
+    plain = log.table.drop_columns(["group", "correct"])
+    of_student, of_row = log.names("group"), pa.array(np.where(np.arange(len(log)) % 2, "north", "south"))
+    chance = np.where(np.asarray(of_student) == "north", 0.9, 0.3)
+    correct = pa.array((np.random.default_rng(2).random(len(log)) < chance).astype(int))
+    fitted_to, log = (
+        at.Log.from_arrow(plain.append_column("correct", correct).append_column("group", group)) for group in (of_student, of_row)
+    )
+    model = at.BKT(groups=(varies,)).fit(fitted_to)
+    found = held_back(model, log, np.ones(len(log), bool), model.predict(log))
+    np.testing.assert_allclose(found, reference.predicted(model, log), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", [at.Constant(), at.Predictions(column="given")])
+def test_what_ignores_history_is_predicted_once(model, log: at.Log, monkeypatch) -> None:
+    given = pa.array(np.linspace(0.1, 0.9, len(log)))
+    log, asked = at.Log.from_arrow(log.table.append_column("given", given), keep=["given"]), list[int]()
+    predict = type(model).predict
+
+    def counted(model: Any, log: at.Log) -> Any:
+        asked.append(len(log))
+        return predict(model, log)
+
+    monkeypatch.setattr(type(model), "predict", counted)
+    validation = cross_validate(model, log, folds=3)
+    assert len(asked) == 3
+    assert isinstance(model, IgnoresHistory)
+    fitted = model.fit(log)
+    values = predict(fitted, log)
+    assert held_back(fitted, log, np.ones(len(log), bool), values) is values
+    np.testing.assert_array_equal(values, reference.predicted(fitted, log))
+    np.testing.assert_array_equal(validation.predicted, validation.in_order)
 
 
 class Foreign:

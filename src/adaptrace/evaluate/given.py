@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +39,8 @@ class Predictions:
     """
 
     column: str
+
+    ignores_history: ClassVar[bool] = True
 
     def fit(self, data: Log, /, *, executor: Executor | None = None, progress: Progress | None = None) -> Predictions:
         """Itself: there is nothing to fit."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from adaptrace.data import schema
 from adaptrace.data.log import Log
-from adaptrace.models.base import FollowsStudents, HasNeeds, Model, Response
+from adaptrace.models.base import FollowsStudents, HasNeeds, IgnoresHistory, Model, Response
 from adaptrace.models.student import Student
 
 FloatArray = NDArray[np.float64]
@@ -57,6 +57,8 @@ def held_back(model: Any, log: Log, wanted: BoolArray, predicted: FloatArray) ->
     predicted
         (n_rows,): what the model predicts of the log, where each response has learned from all rows before it; not changed.
     """
+    if isinstance(model, IgnoresHistory) and model.ignores_history:
+        return predicted
     first = begins(log)
     rows = np.flatnonzero(wanted & ~first)
     if not len(rows):
@@ -78,16 +80,16 @@ def _by_states(model: Model, log: Log, first: BoolArray, rows: IntArray) -> Floa
     for code in np.unique(student_of[rows]).tolist():
         begin, end = int(start[code]), 1 + int(rows[np.searchsorted(rows, start[code + 1]) - 1])
         student = Student(model, name=str(log.students[code]))
-        waiting = list[Response]()
+        waiting = list[tuple[str, Response]]()
         for row, (group, response) in zip(range(begin, end), _responses(log, begin, end), strict=True):
             if first[row]:
-                for each in waiting:
+                for student.group, each in waiting:
                     student.take(each)
                 waiting.clear()
-                student.group = group
             if held[row]:
+                student.group = group
                 out[row] = student.state.predict(response._replace(correct=math.nan))
-            waiting.append(response)
+            waiting.append((group, response))
     return out[rows]
 
 

@@ -215,6 +215,15 @@ class ReadsColumns(Protocol):
 
 
 @runtime_checkable
+class IgnoresHistory(Protocol):
+    """A model whose prediction of a response is the same, whatever its student answered before."""
+
+    @property
+    def ignores_history(self) -> bool:
+        """Whether it is so."""
+
+
+@runtime_checkable
 class VariesByKind(Protocol):
     """A model whose parameters may differ by kind of evidence."""
 

@@ -48,6 +48,7 @@ class Constant(SavedModel):
 
     family: ClassVar[str] = "constant"
     needs: ClassVar[tuple[str, ...]] = ()
+    ignores_history: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         number = isinstance(self.mean, int | float | np.number)
