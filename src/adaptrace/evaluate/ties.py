@@ -7,8 +7,6 @@ seen, so a prediction that has learned from the others is no forecast.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from adaptrace.data import schema
 from adaptrace.data.log import Log
 from adaptrace.models.base import FollowsStudents, HasNeeds, IgnoresHistory, Model, Response
+from adaptrace.models.response import responses_of
 from adaptrace.models.student import Student
 
 FloatArray = NDArray[np.float64]
@@ -81,7 +80,7 @@ def _by_states(model: Model, log: Log, first: BoolArray, rows: IntArray) -> Floa
         begin, end = int(start[code]), 1 + int(rows[np.searchsorted(rows, start[code + 1]) - 1])
         student = Student(model, name=str(log.students[code]))
         waiting = list[tuple[str, Response]]()
-        for row, (group, response) in zip(range(begin, end), _responses(log, begin, end), strict=True):
+        for row, (group, response) in zip(range(begin, end), responses_of(log, begin, end), strict=True):
             if first[row]:
                 for student.group, each in waiting:
                     student.take(each)
@@ -91,20 +90,6 @@ def _by_states(model: Model, log: Log, first: BoolArray, rows: IntArray) -> Floa
                 out[row] = student.state.predict(response._replace(correct=math.nan))
             waiting.append((group, response))
     return out[rows]
-
-
-def _responses(log: Log, begin: int, end: int) -> Iterator[tuple[str, Response]]:
-    """The group and the response of rows [begin, end)."""
-    part = replace(log, table=log.table.slice(begin, end - begin))
-    names = [name for name in ("item", log.skill_column, "correct", "kind", "group", "time") if name in part.table.column_names]
-    table = part.table.select(names)
-    if "time" in names:
-        table = table.set_column(names.index("time"), "time", table["time"].cast(pa.int64()))
-    for row in table.to_pylist():
-        skills = row[log.skill_column]
-        named = tuple(sorted(map(str, skills))) if isinstance(skills, list) else (str(skills),)
-        kind = str(row.get("kind") or schema.PRACTICE)
-        yield str(row.get("group") or ""), Response(str(row["item"]), named, kind, float(row["correct"]), row.get("time"))
 
 
 # ---- any other model --------------------------------------------------------

@@ -1,13 +1,16 @@
-"""A response as a caller gives it: checked, and its skills and kind looked up."""
+"""A response as a caller gives it: checked, and its skills and kind looked up; and the responses of a log."""
 
 from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
 
 from adaptrace.data import schema
 from adaptrace.data.catalog import Catalog
+from adaptrace.data.log import Log
 from adaptrace.data.names import name_of, names_of
 from adaptrace.data.times import moment_of as moment_of
 from adaptrace.models.base import Model, Response, levels_of
@@ -99,6 +102,19 @@ class ResponseChecker:
         if not (0.0 <= number <= highest and number.is_integer()):
             raise ValueError(f"level: got {level!a} of kind {kind!r}; expected a whole number, 0 to {highest}")
         return int(number) / highest
+
+
+def responses_of(log: Log, begin: int, end: int) -> Iterator[tuple[str, Response]]:
+    """The group and the response of each of rows [begin, end) of a log, in order; a log is checked already."""
+    wanted = ("item", log.skill_column, "correct", "kind", "group", "time")
+    table = log.table.slice(begin, end - begin).select([name for name in wanted if name in log.table.column_names])
+    if "time" in table.column_names:
+        table = table.set_column(table.column_names.index("time"), "time", table["time"].cast(pa.int64()))
+    for row in table.to_pylist():
+        skills = row[log.skill_column]
+        named = tuple(sorted(set(map(str, skills)))) if isinstance(skills, list) else (str(skills),)
+        kind = str(row.get("kind") or schema.PRACTICE)
+        yield str(row.get("group") or ""), Response(str(row["item"]), named, kind, float(row["correct"]), row.get("time"))
 
 
 def _number(value: object) -> float:

@@ -21,7 +21,7 @@ from adaptrace.io.envelope import SCHEMA
 from adaptrace.models import content as read
 from adaptrace.models.base import KnowsMastery, Model, Response, ScoresMastery, State
 from adaptrace.models.registry import require
-from adaptrace.models.response import ResponseChecker, moment_of
+from adaptrace.models.response import ResponseChecker, moment_of, responses_of
 
 PARTS = {"schema", "model", "name", "group", "answered", "opportunities", "latest", "state"}  # of plain data
 COUNTS = ("answered", "opportunities", "turns")  # of them, those that are numbers by name
@@ -152,7 +152,7 @@ class Student:
         """
         response = self._checker.response(item, correct, level=level, kind=kind, time=time, skills=skills)
         if self._timed:
-            self._check_order(response.moment, time)
+            self._check_order(response.moment)
         self.take(response)
 
     def take(self, response: Response) -> None:
@@ -175,13 +175,10 @@ class Student:
         if code < 0:
             return state
         begin, end = log.rows.student_start[code : code + 2].tolist()
-        wanted = ["item", log.skill_column, "correct", "kind", "group", "time"]
-        rows = log.table.slice(begin, end - begin).select([name for name in wanted if name in log.table.column_names])
-        for row in rows.to_pylist():
-            skills, state.group = row[log.skill_column], row.get("group") or ""
-            kind, time = row.get("kind") or schema.PRACTICE, row.get("time")
-            skills = skills if isinstance(skills, list) else [skills]
-            state.observe(row["item"], row["correct"], kind=kind, time=time, skills=skills)
+        for state.group, response in responses_of(log, begin, end):
+            if state._timed:
+                state._check_order(response.moment)
+            state.take(response)
         return state
 
     def predict(
@@ -248,15 +245,13 @@ class Student:
         """Microseconds since 1970 (UTC) of a time, where the model needs it."""
         return moment_of(time) if self._timed else None
 
-    def _check_order(self, moment: int | None, time: datetime.datetime | None) -> None:
+    def _check_order(self, moment: int | None) -> None:
         """Refuse a response without a time, or before the last one, where the model needs time."""
         if moment is None:
             raise ValueError("time: got none; this model needs the time of each response: pass time=")
         if self.latest is not None and moment < self.latest:
-            last = time_of(self.latest)
-            raise ValueError(
-                f"time: got {time}, before the last response at {last}; observe responses in the order of their times"
-            )
+            got = f"{time_of(moment)}, before the last response at {time_of(self.latest)}"
+            raise ValueError(f"time: got {got}; observe responses in the order of their times")
 
     # ---- plain data ----
 
