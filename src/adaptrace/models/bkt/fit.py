@@ -28,7 +28,7 @@ from adaptrace.models.bkt.fit_skills import (
     pull_of,
 )
 from adaptrace.models.bkt.fitted import RULES
-from adaptrace.models.bkt.options import AUTO, CHOSEN_FROM, CONJUNCTIVE, BKTOptions
+from adaptrace.models.bkt.options import AUTO, CHOSEN_FROM, BKTOptions
 from adaptrace.models.bkt.skill_table import SkillTable
 from adaptrace.stats.stats import Stats
 
@@ -68,12 +68,12 @@ def table_from(
 
 def joint_evidence(options: BKTOptions, data: Log | Stats, stats: Stats, executor: Executor | None) -> dict[str, Evidence]:
     """What a joint fit of all skills needs, by the rule that combines the skills of an event; none if each alone is exact."""
-    names = CHOSEN_FROM if options.combine == AUTO else [options.combine]
+    names = CHOSEN_FROM if options.combine == AUTO else (options.combine,)
     if isinstance(data, Log) and data.has_several_skills:
         of_log = ResponseEvidence if options.variation else SplitEvidence  # what varies makes few histories equal
         evidence = of_log(data.by_name, options.rule, options.variation, executor)
         return {name: evidence.under(RULES[name]) for name in names}
-    return {CONJUNCTIVE: SequenceEvidence(stats, options.variation, executor)} if options.variation else {}
+    return {names[0]: SequenceEvidence(stats, options.variation, executor)} if options.variation else {}
 
 
 def fit_jointly(
@@ -92,8 +92,7 @@ def fit_jointly(
     theta, covariance, effects = fit_effects(objectives[name], vector, pull.centre, progress)
     share = np.minimum(np.einsum("kaa->ka", covariance) * pseudo_information(theta, limits), 1.0)
     table = SkillTable.build(stats.skills, stats.responses, SkillFit(theta, covariance, share, pull))
-    rule = name if options.combine == AUTO else options.combine
-    return {"table": table, "effects": effects if options.variation else None, "combine": rule}
+    return {"table": table, "effects": effects if options.variation else None, "combine": name}
 
 
 def bootstrap_table(

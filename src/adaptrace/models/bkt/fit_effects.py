@@ -176,13 +176,16 @@ class Objective:
 
     def rough_scale(self, vector: FloatArray) -> Scale:
         """Every unknown by its own curvature, as if the hidden states were observed."""
-        information, _ = self._information(vector)
+        information, gradient = self._information(vector)
         curvature = sums(self.skill, information, self.n_skills) + self._pull_information()
-        return Scale((1.0 / np.sqrt(curvature))[:, :, None] * np.eye(SIZE), self.rest_scale(vector))
+        return Scale((1.0 / np.sqrt(curvature))[:, :, None] * np.eye(SIZE), self._rest_scale(information, gradient))
 
     def rest_scale(self, vector: FloatArray) -> FloatArray:
         """The scale of all unknowns but the skills' parameters, each by its own curvature."""
-        curvature = [block.curvature(*self._information(vector)).ravel() for block in self.blocks]
+        return self._rest_scale(*self._information(vector))
+
+    def _rest_scale(self, information: FloatArray, gradient: LikelihoodGradient) -> FloatArray:
+        curvature = [block.curvature(information, gradient).ravel() for block in self.blocks]
         return np.asarray(1.0 / np.sqrt(np.concatenate([np.empty(0), *curvature])))
 
     def observed_information(self, vector: FloatArray) -> FloatArray:
